@@ -1,0 +1,1 @@
+"""What is true of training methods and their runs: the rules, and nothing of the world around them."""

@@ -1,0 +1,139 @@
+"""Every error of ours, in one tree.
+
+An error is named after the broken rule; its message is for the person who meets it.
+
+TrainingMethodError
+├── Refused                          the acting user may not do this
+│   ├── CommercialUsersOnly
+│   └── RunRequestChanged
+├── NotFound                         what was named does not exist, or not any more
+│   ├── MethodNotFound
+│   ├── MethodNotSelectable
+│   └── RunNotFound
+├── InvalidInput                     what was given cannot be accepted
+│   ├── InvalidMethod
+│   ├── MethodAlreadyExists
+│   ├── InvalidConfigurationOptions
+│   ├── InvalidDataset
+│   ├── InvalidBaseModel
+│   ├── InvalidLicence
+│   ├── InvalidSettings
+│   └── RunAlreadyFinished
+├── Unreachable                      something that is needed cannot be reached
+│   ├── BackendUnavailable
+│   ├── DatabaseUnavailable
+│   └── PrefectUnavailable
+└── BadResult                        the training ran and its outcome cannot be believed
+"""
+
+from collections.abc import Sequence
+
+
+class TrainingMethodError(Exception):
+    """Root of the tree: one or two sentences that say what was refused or wrong, and what to do."""
+
+
+class Refused(TrainingMethodError):
+    """The acting user may not do this."""
+
+
+class CommercialUsersOnly(Refused):
+    """Adding, deleting and most modifying is for commercial users."""
+
+    def __init__(self, *, user: str, to: str, because: str) -> None:
+        super().__init__(
+            f"{user} may not {to}: this is for commercial users only, and {because}. "
+            "You can modify and use custom01 and custom02 instead, or ask for a commercial licence."
+        )
+
+
+class RunRequestChanged(Refused):
+    """What is about to run is not what was asked for: its parameters were changed after the request."""
+
+
+class NotFound(TrainingMethodError):
+    """What was named does not exist, or not any more."""
+
+
+class MethodNotFound(NotFound):
+    """No training method of this name was ever added."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no training method {name!r}. List the ones there are with: tmm list")
+
+
+class MethodNotSelectable(NotFound):
+    """The training method was deleted, or does not run on the asked backend."""
+
+
+class RunNotFound(NotFound):
+    """No training run has this id."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(f"There is no training run {run_id}. List the ones there are with: tmm runs")
+
+
+class InvalidInput(TrainingMethodError):
+    """What was given cannot be accepted."""
+
+
+class InvalidMethod(InvalidInput):
+    """A field of a training method breaks its rule."""
+
+
+class MethodAlreadyExists(InvalidInput):
+    """Internal names are unique among existing methods."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"A training method {name!r} already exists. Choose another internal name, or change it with: "
+            f"tmm modify {name}"
+        )
+
+
+class InvalidConfigurationOptions(InvalidInput):
+    """One or more option values, or option declarations, break their rules; every one is named."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(problems) + ".")
+
+
+class InvalidDataset(InvalidInput):
+    """A dataset cannot be trained on; file, row and column are named."""
+
+
+class InvalidBaseModel(InvalidInput):
+    """A base model cannot be opened, or does not fit the trainer."""
+
+
+class InvalidLicence(InvalidInput):
+    """A licence, or a key to check it with, does not hold."""
+
+
+class InvalidSettings(InvalidInput):
+    """A setting of the environment cannot be used; its name is given."""
+
+
+class RunAlreadyFinished(InvalidInput):
+    """A run that has ended stays ended."""
+
+
+class Unreachable(TrainingMethodError):
+    """Something that is needed cannot be reached."""
+
+
+class BackendUnavailable(Unreachable):
+    """This machine, or every worker, lacks the backend."""
+
+
+class DatabaseUnavailable(Unreachable):
+    """The event store cannot be reached, or has no tables yet."""
+
+
+class PrefectUnavailable(Unreachable):
+    """No Prefect server answers."""
+
+
+class BadResult(TrainingMethodError):
+    """The training ran, and its outcome cannot be believed: the run is failed with this reason."""

@@ -1,0 +1,53 @@
+"""The frozen bases of all events and aggregates.
+
+Every event says who did it, when, and which command it answers, and has an explicit topic under which it is
+stored for ever: never a Python path.
+"""
+
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
+from pydantic import BaseModel, ConfigDict
+
+from domain.users import User
+
+
+class Value(BaseModel):
+    """An immutable value that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DomainEvent(Value):
+    """Something that happened. `timestamp` is UTC with microseconds; `command_id` names the command it answers."""
+
+    TOPIC: ClassVar[str]
+
+    originator_id: UUID
+    originator_version: int
+    timestamp: datetime
+    by: User
+    command_id: UUID
+
+    def _as_dict(self) -> dict[str, Any]:
+        # The library would use vars(self), which for pydantic also holds private state.
+        return {name: getattr(self, name) for name in type(self).model_fields}
+
+
+class Aggregate(BaseAggregate[UUID]):
+    """Base of our aggregates.
+
+    `Event` stands inside because the library makes every aggregate's events subclasses of it; `Created` stands
+    outside because the library would redefine it, without a topic, for each aggregate.
+    """
+
+    class Event(DomainEvent, CanMutateAggregate[UUID]):
+        pass
+
+
+class Created(Aggregate.Event, CanInitAggregate[UUID]):
+    """The first event of a stream."""
+
+    originator_topic: str

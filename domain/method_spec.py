@@ -1,0 +1,124 @@
+"""What a training method is made of, before any rule about who may make it."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from domain.errors import InvalidMethod
+from domain.events import Value
+from domain.options import ConfigurationOption
+
+InternalName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,62}$")]
+DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
+
+
+class MethodType(StrEnum):
+    """The family of algorithms that a method belongs to."""
+
+    SFT = "SFT"
+    PEFT = "PEFT"
+    DPO = "DPO"
+    KTO = "KTO"
+    ORPO = "ORPO"
+    REWARD = "REWARD"
+    PPO = "PPO"
+    GRPO = "GRPO"
+    RLOO = "RLOO"
+    OTHER = "OTHER"
+
+
+class Backend(StrEnum):
+    """What a training runs on: a work pool of this name carries it."""
+
+    CUDA = "cuda"
+    MLX = "mlx"
+
+
+class MethodSpec(Value):
+    """Everything that people say about a method when they add it.
+
+    `default_base_model` and `default_dataset` are what the run form suggests; a demo names its samples there.
+    """
+
+    internal_name: InternalName
+    display_name: DisplayName
+    method_type: MethodType
+    description: str = Field(min_length=1, max_length=2000)
+    trainer: str = Field(min_length=1, max_length=63)
+    backends: tuple[Backend, ...] = Field(min_length=1)
+    configuration_options: tuple[ConfigurationOption, ...] = ()
+    default_base_model: str | None = Field(default=None, min_length=1, max_length=400)
+    default_dataset: str | None = Field(default=None, min_length=1, max_length=400)
+
+    @field_validator("backends")
+    @classmethod
+    def _each_backend_once(cls, backends: tuple[Backend, ...]) -> tuple[Backend, ...]:
+        return tuple(sorted(set(backends)))
+
+    @model_validator(mode="after")
+    def _each_option_once(self) -> Self:
+        names = [option.name for option in self.configuration_options]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"option {repeated[0]!r} is declared twice")
+        return self
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> Self:
+        """A spec from untrusted fields. Raises `InvalidMethod` naming every field that breaks its rule."""
+        try:
+            return cls.model_validate(dict(fields))
+        except ValidationError as error:
+            raise InvalidMethod(_in_words(error)) from None
+
+    def with_changes(self, changes: Mapping[str, Any]) -> Self:
+        """This spec with some fields replaced. Raises `InvalidMethod`; the internal name cannot change."""
+        if changes.get("internal_name", self.internal_name) != self.internal_name:
+            raise InvalidMethod(
+                f"internal_name: {self.internal_name!r} cannot be renamed; change the display name instead"
+            )
+        return self.parse(self.model_dump(mode="json") | dict(changes))
+
+    def differences(self, other: "MethodSpec") -> tuple["Change", ...]:
+        """What changes, field by field, when `other` takes this spec's place."""
+        before, after = self.model_dump(mode="json"), other.model_dump(mode="json")
+        return tuple(
+            Change(field=field, before=before[field], after=after[field])
+            for field in before
+            if before[field] != after[field]
+        )
+
+
+class Change(Value):
+    """One field, before and after."""
+
+    field: str
+    before: Any
+    after: Any
+
+
+_HINTS = {
+    "internal_name": "must be 2 to 63 lower-case letters, digits and hyphens, starting with a letter",
+    "display_name": "must have 1 to 80 characters",
+}
+
+
+def _in_words(error: ValidationError) -> str:
+    sentences = []
+    for fault in error.errors(include_url=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "missing":
+            words = "is missing"
+        elif fault["type"] == "extra_forbidden":
+            words = f"is not a field of a training method (these are: {', '.join(MethodSpec.model_fields)})"
+        elif place in _HINTS:
+            words = f"{_HINTS[place]}, not {fault['input']!r}"
+        elif fault["type"] == "value_error":
+            words = str(fault["ctx"]["error"])
+        elif fault["type"] == "enum":
+            words = f"must be one of {fault['ctx']['expected'].replace(chr(39), '')}, not {fault['input']!r}"
+        else:
+            words = fault["msg"][0].lower() + fault["msg"][1:] + f", not {fault['input']!r}"
+        sentences.append(f"{place}: {words}" if place else words)
+    return "; ".join(sentences) + "."

@@ -1,0 +1,136 @@
+"""The training method: its events, and the commercial rules."""
+
+from typing import ClassVar, Self
+from uuid import UUID, uuid5
+
+from eventsourcing.domain import event
+
+from domain.errors import MethodAlreadyExists, MethodNotSelectable
+from domain.events import Aggregate, Created
+from domain.method_spec import Change, MethodSpec
+from domain.preinstalled import PREINSTALLED
+from domain.users import INSTALLER, User
+
+_NAMES = UUID("6f0a4a1e-52f3-5b7f-9d7e-0f2e6f1c8a11")
+
+TEMPLATES = frozenset({"custom01", "custom02"})
+SHAPEABLE_IN_TEMPLATES = frozenset(
+    {"display_name", "description", "configuration_options", "default_base_model", "default_dataset"}
+)
+
+
+class TrainingMethod(Aggregate):
+    """A way of training that people can choose when they start a run.
+
+    Its identity is the UUID5 of its internal name, so that a name's whole history is one stream and two concurrent
+    adds of one name meet at version 1 of it, where exactly one wins.
+    """
+
+    TOPIC: ClassVar[str] = "training-method"
+
+    class Preinstalled(Created):
+        TOPIC: ClassVar[str] = "training-method.preinstalled"
+        spec: MethodSpec
+
+    class Added(Created):
+        TOPIC: ClassVar[str] = "training-method.added"
+        spec: MethodSpec
+
+    class Modified(Aggregate.Event):
+        TOPIC: ClassVar[str] = "training-method.modified"
+        spec: MethodSpec
+        changes: tuple[Change, ...]
+
+    class Deleted(Aggregate.Event):
+        TOPIC: ClassVar[str] = "training-method.deleted"
+        internal_name: str
+        display_name: str
+
+    class AddedAgain(Aggregate.Event):
+        TOPIC: ClassVar[str] = "training-method.added-again"
+        spec: MethodSpec
+
+    @event(Added)
+    def __init__(self, spec: MethodSpec) -> None:
+        self.spec = spec
+        self.selectable = True
+
+    @staticmethod
+    def create_id(internal_name: str) -> UUID:
+        return uuid5(_NAMES, internal_name)
+
+    # Decisions.
+
+    @classmethod
+    def preinstall(cls, spec: MethodSpec, *, command_id: UUID) -> Self:
+        """The only way past the commercial rule: for the members of `preinstalled.py`, and nobody else's."""
+        if spec not in PREINSTALLED:
+            raise ValueError(f"{spec.internal_name!r} is not one of the preinstalled methods")
+        return cls._create(
+            cls.Preinstalled,
+            id=cls.create_id(spec.internal_name),
+            spec=spec,
+            by=INSTALLER,
+            command_id=command_id,
+        )
+
+    @classmethod
+    def add(cls, spec: MethodSpec, *, by: User, command_id: UUID) -> Self:
+        by.must_be_commercial(to="add a training method")
+        return cls._create(cls.Added, id=cls.create_id(spec.internal_name), spec=spec, by=by, command_id=command_id)
+
+    def add_again(self, spec: MethodSpec, *, by: User, command_id: UUID) -> None:
+        """Bring a deleted method's name back into the catalogue; its history continues."""
+        by.must_be_commercial(to="add a training method")
+        if self.selectable:
+            raise MethodAlreadyExists(self.spec.internal_name)
+        self.trigger_event(self.AddedAgain, spec=spec, by=by, command_id=command_id)
+
+    def modify(self, spec: MethodSpec, *, by: User, command_id: UUID) -> None:
+        """Put `spec` in the place of the present one. A spec that changes nothing is no event."""
+        changes = self.spec.differences(spec)
+        if not by.is_commercial:
+            self._must_be_shapeable(changes, by)
+        self.must_be_selectable(to="modify")
+        if changes:
+            self.trigger_event(self.Modified, spec=spec, changes=changes, by=by, command_id=command_id)
+
+    def delete(self, *, by: User, command_id: UUID) -> None:
+        by.must_be_commercial(to=f"delete {self.spec.display_name}")
+        self.must_be_selectable(to="delete")
+        self.trigger_event(
+            self.Deleted,
+            internal_name=self.spec.internal_name,
+            display_name=self.spec.display_name,
+            by=by,
+            command_id=command_id,
+        )
+
+    def must_be_selectable(self, *, to: str) -> None:
+        """Raise `MethodNotSelectable` if this method was deleted."""
+        if not self.selectable:
+            raise MethodNotSelectable(
+                f"The training method {self.spec.internal_name!r} was deleted, so there is nothing to {to}. "
+                "List the ones that can be chosen with: tmm list"
+            )
+
+    def _must_be_shapeable(self, changes: tuple[Change, ...], by: User) -> None:
+        if self.spec.internal_name not in TEMPLATES:
+            by.must_be_commercial(to=f"modify {self.spec.display_name}")
+        if fixed := [change.field for change in changes if change.field not in SHAPEABLE_IN_TEMPLATES]:
+            by.must_be_commercial(to=f"change {' or '.join(fixed)} of {self.spec.display_name}")
+
+    # What is remembered.
+
+    @event(Modified)
+    def _modified(self, spec: MethodSpec) -> None:
+        self.spec = spec
+
+    @event(Deleted)
+    def _deleted(self) -> None:
+        self.selectable = False
+
+    @event(AddedAgain)
+    def _added_again(self, spec: MethodSpec) -> None:
+        self.spec = spec
+        self.selectable = True

@@ -1,0 +1,219 @@
+"""The training run: its events, and what may follow what."""
+
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar, Self
+from uuid import UUID
+
+from eventsourcing.domain import event
+from pydantic import Field, StringConstraints
+
+from domain.errors import RunAlreadyFinished, RunRequestChanged
+from domain.events import Aggregate, Created, Value
+from domain.method_spec import Backend
+from domain.options import OptionValue
+from domain.users import User
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    REQUESTED = "requested"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class RunRequest(Value):
+    """What was asked for: a method by its internal name, on a backend, with a base model, a dataset and options.
+
+    `base_model` and `dataset` are a sample's name, a local folder or file, or a hub id. `options` are as given,
+    before defaults. `output_name` names the artefact for people.
+    """
+
+    method: str
+    backend: Backend
+    base_model: Annotated[str, StringConstraints(min_length=1, max_length=400)]
+    dataset: Annotated[str, StringConstraints(min_length=1, max_length=400)]
+    options: dict[str, OptionValue] = Field(default_factory=dict)
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    output_name: Annotated[str, StringConstraints(max_length=80)] = ""
+
+
+class Provenance(Value):
+    """What a run is made of, so that it can be repeated from the log alone.
+
+    Hashes are sha256 in hexadecimal; `packages` are the installed versions of what trains; `code_hash` covers the
+    trainer's source.
+    """
+
+    base_model_hash: str
+    dataset_hash: str
+    held_out_hash: str
+    code_hash: str
+    packages: dict[str, str]
+    python: str
+    device: str
+    machine: str
+
+
+class TrainingRun(Aggregate):
+    """One training of one method, from its request to its end. Its id is the Prefect flow run's id."""
+
+    TOPIC: ClassVar[str] = "training-run"
+
+    class Event(Aggregate.Event):
+        method: str
+
+    class Requested(Created):
+        TOPIC: ClassVar[str] = "training-run.requested"
+        method: str
+        request: RunRequest
+
+    class Started(Event):
+        TOPIC: ClassVar[str] = "training-run.started"
+        method_version: int
+        options: dict[str, OptionValue]
+        provenance: Provenance
+
+    class Resumed(Event):
+        TOPIC: ClassVar[str] = "training-run.resumed"
+        step: int
+
+    class Completed(Event):
+        TOPIC: ClassVar[str] = "training-run.completed"
+        artifact: str
+        artifact_hash: str
+        steps: int
+        metrics: dict[str, float]
+        before: dict[str, float]
+        after: dict[str, float]
+
+    class Failed(Event):
+        TOPIC: ClassVar[str] = "training-run.failed"
+        reason: str
+
+    class Cancelled(Event):
+        TOPIC: ClassVar[str] = "training-run.cancelled"
+        reason: str
+
+    @event(Requested)
+    def __init__(self, request: RunRequest) -> None:
+        self.request = request
+        self.status = RunStatus.REQUESTED
+        self.reason = ""
+
+    # Decisions.
+
+    @classmethod
+    def ask_for(cls, run_id: UUID, request: RunRequest, *, by: User, command_id: UUID) -> Self:
+        return cls._create(
+            cls.Requested, id=run_id, method=request.method, request=request, by=by, command_id=command_id
+        )
+
+    def must_be_asked_for_as(self, request: RunRequest) -> None:
+        """Raise `RunRequestChanged` if this run was requested otherwise: its parameters were changed since."""
+        if changed := [f for f in RunRequest.model_fields if getattr(request, f) != getattr(self.request, f)]:
+            raise RunRequestChanged(
+                f"The {', '.join(changed)} of training run {self.id} changed after it was requested, so it does not "
+                "run. Start a new run with what you want."
+            )
+
+    def start(
+        self,
+        *,
+        method_version: int,
+        options: dict[str, OptionValue],
+        provenance: Provenance,
+        by: User,
+        command_id: UUID,
+    ) -> None:
+        if self.status is RunStatus.RUNNING:
+            raise RunAlreadyFinished(
+                f"Training run {self.id} was started before and did not come to its end; start a new one with: "
+                f"tmm rerun {self.id}"
+            )
+        self._must_not_be_finished(to="started")
+        self._happen(
+            self.Started,
+            by,
+            command_id,
+            method_version=method_version,
+            options=options,
+            provenance=provenance,
+        )
+
+    def resume(self, *, step: int, by: User, command_id: UUID) -> None:
+        """An interrupted run goes on from the checkpoint of this step."""
+        self._must_not_be_finished(to="resumed")
+        self._happen(self.Resumed, by, command_id, step=step)
+
+    def complete(
+        self,
+        *,
+        artifact: str,
+        artifact_hash: str,
+        steps: int,
+        metrics: dict[str, float],
+        before: dict[str, float],
+        after: dict[str, float],
+        by: User,
+        command_id: UUID,
+    ) -> None:
+        self._must_not_be_finished(to="completed")
+        self._happen(
+            self.Completed,
+            by,
+            command_id,
+            artifact=artifact,
+            artifact_hash=artifact_hash,
+            steps=steps,
+            metrics=metrics,
+            before=before,
+            after=after,
+        )
+
+    def fail(self, reason: str, *, by: User, command_id: UUID) -> None:
+        self._must_not_be_finished(to="failed")
+        self._happen(self.Failed, by, command_id, reason=reason)
+
+    def cancel(self, reason: str, *, by: User, command_id: UUID) -> None:
+        self._must_not_be_finished(to="cancelled")
+        self._happen(self.Cancelled, by, command_id, reason=reason)
+
+    def _happen(self, what: type[Event], by: User, command_id: UUID, **facts: Any) -> None:
+        self.trigger_event(what, method=self.request.method, by=by, command_id=command_id, **facts)
+
+    def _must_not_be_finished(self, *, to: str) -> None:
+        if self.finished:
+            raise RunAlreadyFinished(
+                f"Training run {self.id} has {self.status}, so it cannot be {to}. Repeat it with: tmm rerun {self.id}"
+            )
+
+    @property
+    def finished(self) -> bool:
+        return self.status in (RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED)
+
+    # What is remembered.
+
+    @event(Started)
+    def _started(self) -> None:
+        self.status = RunStatus.RUNNING
+
+    @event(Resumed)
+    def _resumed(self) -> None:
+        self.status = RunStatus.RUNNING
+
+    @event(Completed)
+    def _completed(self) -> None:
+        self.status = RunStatus.COMPLETED
+
+    @event(Failed)
+    def _failed(self, reason: str) -> None:
+        self.status = RunStatus.FAILED
+        self.reason = reason
+
+    @event(Cancelled)
+    def _cancelled(self, reason: str) -> None:
+        self.status = RunStatus.CANCELLED
+        self.reason = reason

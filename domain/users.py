@@ -1,0 +1,74 @@
+"""Who acts, and what they are entitled to."""
+
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.errors import CommercialUsersOnly
+
+
+class Edition(StrEnum):
+    """What a user's licence, or the lack of one, makes of them."""
+
+    COMMERCIAL = "commercial"
+    NONCOMMERCIAL = "noncommercial"
+
+
+class Origin(StrEnum):
+    """Where a command came from."""
+
+    COMMAND_LINE = "command line"
+    PYTHON = "python"
+    FLOW = "flow"
+    INSTALLER = "installer"
+
+
+class Entitlement(BaseModel):
+    """Proof of an edition. Only the licence adapter makes a commercial one, after it has verified the signature.
+
+    `because` completes the sentence «…, and <because>» in a refusal.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    edition: Edition
+    licence_id: str | None = None
+    key_id: str | None = None
+    because: str
+
+    @classmethod
+    def noncommercial(cls, because: str) -> Self:
+        """What everyone has without a licence that holds."""
+        return cls(edition=Edition.NONCOMMERCIAL, because=because)
+
+
+class User(BaseModel):
+    """The acting user of a command, as recorded in every event.
+
+    `flow_run_id` is set when the command came from a Prefect flow run.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    entitlement: Entitlement
+    origin: Origin
+    flow_run_id: UUID | None = None
+
+    @property
+    def is_commercial(self) -> bool:
+        return self.entitlement.edition is Edition.COMMERCIAL
+
+    def must_be_commercial(self, *, to: str) -> None:
+        """Raise `CommercialUsersOnly` unless this user holds a commercial entitlement."""
+        if not self.is_commercial:
+            raise CommercialUsersOnly(user=self.name, to=to, because=self.entitlement.because)
+
+
+INSTALLER = User(
+    name="installer",
+    entitlement=Entitlement.noncommercial("the installer has no licence"),
+    origin=Origin.INSTALLER,
+)
