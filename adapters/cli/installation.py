@@ -1,0 +1,115 @@
+"""What the commands need of the installation around them. `infra.wiring` builds the real one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from uuid import UUID
+
+from domain.method_spec import Backend
+from domain.ports import Licences
+from domain.service import TrainingMethods
+from domain.training_run import RunRequest
+from domain.users import User
+
+
+class Settings(Protocol):
+    """The settings that commands show or use."""
+
+    @property
+    def home(self) -> Path: ...
+    @property
+    def backends(self) -> tuple[Backend, ...]: ...
+    @property
+    def licences(self) -> Path: ...
+    @property
+    def trust_store(self) -> Path: ...
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a run under way has come, as its worker last told: `line` reads «step 12 of 100 · loss 1.23 · …»."""
+
+    share: float
+    line: str
+
+
+class Runs(Protocol):
+    """Training runs as Prefect carries them. Every method raises `PrefectUnavailable` when no server answers."""
+
+    def create(self, request: RunRequest, *, idempotency_key: str | None = None) -> UUID:
+        """A flow run that waits to be released; its id is the training run's id. Raises `BackendUnavailable`."""
+        ...
+
+    def release(self, run_id: UUID) -> None:
+        """Let a worker take it."""
+        ...
+
+    def cancel(self, run_id: UUID, reason: str) -> None: ...
+
+    def progress(self, run_id: UUID) -> Progressed | None: ...
+
+    def state(self, run_id: UUID) -> str:
+        """Prefect's word for where the flow run stands: Pending, Scheduled, Running, Completed, Failed, …"""
+        ...
+
+    def address(self, run_id: UUID) -> str:
+        """Where a person sees the run in the Prefect UI."""
+        ...
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `tmm doctor`."""
+
+    name: str
+    ok: bool
+    words: str
+
+
+class Installation(Protocol):
+    """Everything is made when it is first asked for, so that a command pays only for what it uses."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def service(self) -> TrainingMethods: ...
+
+    @property
+    def licences(self) -> Licences: ...
+
+    @property
+    def runs(self) -> Runs: ...
+
+    def user(self) -> User:
+        """The acting user: the operating-system user with the entitlement that the installed licences give."""
+        ...
+
+    def migrate(self) -> Sequence[str]:
+        """Create the tables once and install the preinstalled methods; names of those newly installed."""
+        ...
+
+    def update_prefect(self) -> str | None:
+        """Let the Prefect catalogue follow a change. What to tell the person when it cannot follow now, or None."""
+        ...
+
+    def describe_settings(self) -> Sequence[tuple[str, str, str]]:
+        """Every setting: variable, present value (secrets hidden), what it is."""
+        ...
+
+    def checks(self) -> Sequence[Check]:
+        """What `tmm doctor` looks at."""
+        ...
+
+    def up(self, backends: Sequence[Backend]) -> None:
+        """Prefect server and workers until interrupted."""
+        ...
+
+    def worker(self, backend: Backend) -> None:
+        """One worker until interrupted."""
+        ...
+
+    def demo(self, method: str, *, keep: bool) -> None:
+        """Everything from nothing to a trained model."""
+        ...

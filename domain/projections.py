@@ -1,0 +1,205 @@
+"""From events to rows: one `match` for each read model. Everything here is pure, so that a rebuild is identical."""
+
+import hashlib
+from typing import Any
+
+from eventsourcing.persistence import StoredEvent
+
+from domain.events import DomainEvent
+from domain.method_spec import Change, MethodSpec
+from domain.read_models import Head, Insert, Remove, RowChange, Table, Update
+from domain.refusals import ActionRefused
+from domain.training_method import TrainingMethod
+from domain.training_run import RunStatus, TrainingRun
+
+
+def project(
+    event: DomainEvent, stored: StoredEvent, *, notification_id: int, since: Head
+) -> tuple[list[RowChange], Head]:
+    """The changes that one event makes to all read models, and the head after it."""
+    until = Head(notification_id=notification_id, position=since.position + 1, hash=link(since.hash, stored))
+    return [*selectable_methods(event), *training_runs(event), audit_log(event, until)], until
+
+
+def link(previous_hash: str, stored: StoredEvent) -> str:
+    """The next hash of the chain: sha256 over the one before and every stored byte of the event, with lengths."""
+    digest = hashlib.sha256(bytes.fromhex(previous_hash))
+    for part in (
+        str(stored.originator_id).encode(),
+        str(stored.originator_version).encode(),
+        stored.topic.encode(),
+        bytes(stored.state),
+    ):
+        digest.update(len(part).to_bytes(8, "big"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def selectable_methods(event: DomainEvent) -> list[RowChange]:
+    table: Table = "selectable_methods"
+    key = event.originator_id
+    match event:
+        case (
+            TrainingMethod.Preinstalled(spec=spec)
+            | TrainingMethod.Added(spec=spec)
+            | TrainingMethod.AddedAgain(spec=spec)
+        ):
+            preinstalled = isinstance(event, TrainingMethod.Preinstalled)
+            return [Insert(table, {"method_id": key, **_method(event, spec), "preinstalled": preinstalled})]
+        case TrainingMethod.Modified(spec=spec):
+            return [Update(table, key, _method(event, spec))]
+        case TrainingMethod.Deleted():
+            return [Remove(table, key)]
+    return []
+
+
+def _method(event: DomainEvent, spec: MethodSpec) -> dict[str, Any]:
+    return {"internal_name": spec.internal_name, "spec": spec, "version": event.originator_version}
+
+
+def training_runs(event: DomainEvent) -> list[RowChange]:
+    table: Table = "training_runs"
+    key, when = event.originator_id, event.timestamp
+    match event:
+        case TrainingRun.Requested(request=request):
+            row = {
+                "run_id": key,
+                "method": request.method,
+                "status": RunStatus.REQUESTED,
+                "request": request,
+                "requested_by": event.by.name,
+                "requested_at": when,
+            }
+            return [Insert(table, row)]
+        case TrainingRun.Started(method_version=version, options=options, provenance=provenance):
+            row = {
+                "status": RunStatus.RUNNING,
+                "started_at": when,
+                "method_version": version,
+                "options": options,
+                "provenance": provenance,
+            }
+            return [Update(table, key, row)]
+        case TrainingRun.Completed():
+            row = {
+                "status": RunStatus.COMPLETED,
+                "finished_at": when,
+                "steps": event.steps,
+                "artifact": event.artifact,
+                "artifact_hash": event.artifact_hash,
+                "metrics": event.metrics,
+                "before": event.before,
+                "after": event.after,
+            }
+            return [Update(table, key, row)]
+        case TrainingRun.Failed(reason=reason):
+            return [Update(table, key, {"status": RunStatus.FAILED, "finished_at": when, "reason": reason})]
+        case TrainingRun.Cancelled(reason=reason):
+            return [Update(table, key, {"status": RunStatus.CANCELLED, "finished_at": when, "reason": reason})]
+    return []
+
+
+def audit_log(event: DomainEvent, head: Head) -> RowChange:
+    action, subject_type, subject_name, changes, reason = _what_happened(event)
+    refused = isinstance(event, ActionRefused)
+    by = event.by
+    return Insert(
+        "audit_log",
+        {
+            "position": head.position,
+            "occurred_at": event.timestamp,
+            "actor": by.name,
+            "edition": by.entitlement.edition,
+            "licence_id": by.entitlement.licence_id,
+            "origin": by.origin,
+            "flow_run_id": by.flow_run_id,
+            "action": action,
+            "subject_type": subject_type,
+            "subject_id": event.originator_id,
+            "subject_name": subject_name,
+            "outcome": "refused" if refused else "done",
+            "reason": reason,
+            "command_id": event.command_id,
+            "changes": changes,
+            "sentence": sentence(event),
+            "hash": head.hash,
+        },
+    )
+
+
+_What = tuple[str, str, str, tuple[Change, ...], str | None]
+
+
+def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911 -- one return a kind of event
+    """Action, subject type, subject name, changes and reason. A refusal carries the action that was tried."""
+    match event:
+        case TrainingMethod.Preinstalled(spec=spec):
+            return "preinstall", "method", spec.internal_name, _all_new(spec), None
+        case TrainingMethod.Added(spec=spec):
+            return "add", "method", spec.internal_name, _all_new(spec), None
+        case TrainingMethod.AddedAgain(spec=spec):
+            return "add-again", "method", spec.internal_name, _all_new(spec), None
+        case TrainingMethod.Modified(spec=spec, changes=changes):
+            return "modify", "method", spec.internal_name, changes, None
+        case TrainingMethod.Deleted(internal_name=name):
+            return "delete", "method", name, (), None
+        case TrainingRun.Requested(method=method, request=request):
+            return "request", "run", method, _all_new(request), None
+        case TrainingRun.Started(method=method):
+            return "start", "run", method, (), None
+        case TrainingRun.Resumed(method=method):
+            return "resume", "run", method, (), None
+        case TrainingRun.Completed(method=method):
+            return "complete", "run", method, (), None
+        case TrainingRun.Failed(method=method, reason=reason):
+            return "fail", "run", method, (), reason
+        case TrainingRun.Cancelled(method=method, reason=reason):
+            return "cancel", "run", method, (), reason
+        case ActionRefused(tried=tried):
+            changes = tuple(Change(field=field, before=None, after=value) for field, value in tried.items())
+            return event.action, event.subject_type, event.subject_name, changes, event.reason
+    raise TypeError(f"no projection knows the event {type(event).__qualname__}")
+
+
+def _all_new(value: MethodSpec | Any) -> tuple[Change, ...]:
+    fields: dict[str, Any] = value.model_dump(mode="json", exclude_none=True)
+    return tuple(Change(field=field, before=None, after=after) for field, after in fields.items())
+
+
+def sentence(event: DomainEvent) -> str:
+    """What happened, as one sentence for people."""
+    by = event.by
+    licence = f" under licence {by.entitlement.licence_id}" if by.entitlement.licence_id else ""
+    origin = {"command line": " from the command line", "flow": " from a flow", "python": " from Python"}.get(
+        by.origin, ""
+    )
+    return f"{by.name} {_deed(event)}{licence}{origin}"
+
+
+def _deed(event: DomainEvent) -> str:  # noqa: PLR0911 -- one return a kind of event
+    match event:
+        case TrainingMethod.Preinstalled(spec=spec):
+            return f"preinstalled {spec.display_name} ({spec.trainer})"
+        case TrainingMethod.Added(spec=spec):
+            return f"added {spec.display_name} ({spec.trainer})"
+        case TrainingMethod.AddedAgain(spec=spec):
+            return f"added {spec.display_name} ({spec.trainer}) again"
+        case TrainingMethod.Modified(spec=spec, changes=changes):
+            return f"modified {', '.join(change.field for change in changes)} of {spec.display_name}"
+        case TrainingMethod.Deleted(display_name=display_name):
+            return f"deleted {display_name}"
+        case TrainingRun.Requested(request=request):
+            return f"requested a training with {request.method} on {request.backend}"
+        case TrainingRun.Started(method=method, method_version=version):
+            return f"started a training with {method} (version {version})"
+        case TrainingRun.Resumed(method=method, step=step):
+            return f"resumed a training with {method} from step {step}"
+        case TrainingRun.Completed(method=method, steps=steps):
+            return f"completed a training with {method} after {steps} steps"
+        case TrainingRun.Failed(method=method):
+            return f"saw a training with {method} fail"
+        case TrainingRun.Cancelled(method=method):
+            return f"cancelled a training with {method}"
+        case ActionRefused(action=action, subject_name=name):
+            return f"was refused to {action} {name}"
+    raise TypeError(f"no sentence tells of the event {type(event).__qualname__}")

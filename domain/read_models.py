@@ -1,0 +1,175 @@
+"""The read models' rows, the changes that projections make to them, and the interface of the views that keep them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, Protocol
+from uuid import UUID
+
+from domain.events import Value
+from domain.method_spec import Backend, Change, MethodSpec, MethodType
+from domain.options import OptionValue
+from domain.training_run import Provenance, RunRequest, RunStatus
+
+
+class SelectableMethod(Value):
+    """A method that can be chosen for a training. `version` counts the events of its history."""
+
+    method_id: UUID
+    spec: MethodSpec
+    preinstalled: bool
+    version: int
+
+
+class Run(Value):
+    """A training run as far as it has come. Times are UTC; `duration_s` is seconds from start to end."""
+
+    run_id: UUID
+    status: RunStatus
+    request: RunRequest
+    requested_by: str
+    requested_at: datetime
+    method_version: int | None = None
+    options: dict[str, OptionValue] | None = None
+    provenance: Provenance | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    steps: int | None = None
+    artifact: str | None = None
+    artifact_hash: str | None = None
+    metrics: dict[str, float] | None = None
+    before: dict[str, float] | None = None
+    after: dict[str, float] | None = None
+    reason: str | None = None
+
+    @property
+    def duration_s(self) -> float | None:
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return (self.finished_at - self.started_at).total_seconds()
+
+
+Outcome = Literal["done", "refused"]
+
+
+class AuditEntry(Value):
+    """One entry of the audit log.
+
+    `position` is the log's own gap-free sequence from 1; `hash` links the stored bytes of this entry's event to the
+    hash before it, so that two logs with one last hash are the same log.
+    """
+
+    position: int
+    occurred_at: datetime
+    actor: str
+    edition: str
+    licence_id: str | None
+    origin: str
+    flow_run_id: UUID | None
+    action: str
+    subject_type: str
+    subject_id: UUID
+    subject_name: str
+    outcome: Outcome
+    reason: str | None
+    command_id: UUID
+    changes: tuple[Change, ...]
+    sentence: str
+    hash: str
+
+
+class AuditQuery(Value):
+    """Which entries of the audit log to read, oldest first: all conditions hold, a page begins after a position."""
+
+    actor: str | None = None
+    action: str | None = None
+    method: str | None = None
+    run: UUID | None = None
+    outcome: Outcome | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int = 0
+    limit: int = 100
+
+
+# What a projection does to the rows. Tables are named as the read models are.
+
+Table = Literal["selectable_methods", "training_runs", "audit_log"]
+
+
+@dataclass(frozen=True)
+class Insert:
+    """A new row; columns by name."""
+
+    table: Table
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Update:
+    """New values for the columns of the row with this key."""
+
+    table: Table
+    key: UUID
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Remove:
+    """The row with this key goes."""
+
+    table: Table
+    key: UUID
+
+
+RowChange = Insert | Update | Remove
+
+
+@dataclass(frozen=True)
+class Head:
+    """How far the views are: the event log's notification id, the last entry's position, and its hash."""
+
+    notification_id: int
+    position: int
+    hash: str
+
+
+LOG_BEGINS = Head(notification_id=0, position=0, hash="0" * 64)
+
+
+class ViewsMoved(Exception):
+    """Somebody else projected the same events first: nothing was written, read the head again."""
+
+
+class Views(Protocol):
+    """Keeps all read models together under one head: rows and head change in one transaction."""
+
+    def head(self) -> Head: ...
+
+    def project(self, changes: Sequence[RowChange], *, since: Head, until: Head) -> None:
+        """Write the changes and move the head. Raises `ViewsMoved` when the head is not `since` any more."""
+        ...
+
+    def clear(self) -> None:
+        """Drop every row and begin again at `LOG_BEGINS`."""
+        ...
+
+    def selectable_methods(
+        self, *, backend: Backend | None = None, method_type: MethodType | None = None
+    ) -> list[SelectableMethod]:
+        """By internal name."""
+        ...
+
+    def selectable_method(self, internal_name: str) -> SelectableMethod | None: ...
+
+    def training_runs(
+        self, *, method: str | None = None, status: RunStatus | None = None, limit: int = 100
+    ) -> list[Run]:
+        """The newest first."""
+        ...
+
+    def training_run(self, run_id: UUID) -> Run | None: ...
+
+    def audit_log(self, query: AuditQuery) -> list[AuditEntry]:
+        """Oldest first, at most `query.limit`."""
+        ...

@@ -1,0 +1,380 @@
+"""The one door to the catalogue and its runs: a public method for each command and each query."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar, cast
+from uuid import UUID, uuid4
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import IntegrityError, PersistenceError
+
+from domain.errors import DatabaseUnavailable, MethodNotFound, MethodNotSelectable, Refused, RunNotFound
+from domain.events import Aggregate, DomainEvent
+from domain.method_spec import Backend, MethodSpec, MethodType
+from domain.options import OptionValue, options_after_defaults
+from domain.projections import project
+from domain.read_models import AuditEntry, AuditQuery, Head, RowChange, Run, SelectableMethod, Views, ViewsMoved
+from domain.refusals import ActionRefused
+from domain.trainers import Trainers, trainer_of
+from domain.training_method import TrainingMethod
+from domain.training_run import Provenance, RunRequest, RunStatus, TrainingRun
+from domain.users import User
+
+A = TypeVar("A", TrainingMethod, TrainingRun)
+
+_BATCH = 500
+_ATTEMPTS = 50
+
+
+class TrainingMethods(Application[UUID]):
+    """The catalogue of training methods and their runs.
+
+    Commands take the acting user and, optionally, a `command_id`: repeating a command with the same id after a lost
+    acknowledgement does nothing twice. Every command projects what it appended; every query first catches the views
+    up, so they are never stale. Raises errors of `domain.errors` only.
+    """
+
+    def __init__(self, env: Mapping[str, str], *, views: Views, trainers: Trainers) -> None:
+        super().__init__(env)
+        self._views = views
+        self._trainers = trainers
+
+    # Commands on methods.
+
+    def preinstall(self, specs: tuple[MethodSpec, ...]) -> list[str]:
+        """Install the methods that were never here; names of those installed. One that was deleted stays deleted."""
+        installed = []
+        for spec in specs:
+            if not self._history(TrainingMethod.create_id(spec.internal_name)):
+                try:
+                    self.save(TrainingMethod.preinstall(spec, command_id=uuid4()))
+                    installed.append(spec.internal_name)
+                except IntegrityError:
+                    pass  # another process installed it at the same moment
+        self._catch_up_after_append()
+        return installed
+
+    def add_method(self, spec: MethodSpec, *, by: User, command_id: UUID | None = None) -> SelectableMethod:
+        """Put a method into the catalogue. Commercial users only."""
+        command_id = command_id or uuid4()
+
+        def decide(method: TrainingMethod | None) -> TrainingMethod:
+            if method is None:
+                method = TrainingMethod.add(spec, by=by, command_id=command_id)
+            else:
+                method.add_again(spec, by=by, command_id=command_id)
+            trainer_of(spec, self._trainers).must_allow(spec)
+            return method
+
+        with self._refusals_recorded("add", spec.internal_name, by, command_id, spec.model_dump(mode="json")):
+            self._carry_out(TrainingMethod.create_id(spec.internal_name), command_id, decide)
+        return self.selectable_method(spec.internal_name)
+
+    def modify_method(
+        self, internal_name: str, changes: Mapping[str, Any], *, by: User, command_id: UUID | None = None
+    ) -> SelectableMethod:
+        """Change fields of a method. Commercial users only, except what anyone may shape in custom01 and custom02."""
+        command_id = command_id or uuid4()
+
+        def decide(method: TrainingMethod | None) -> TrainingMethod:
+            method = _existing(method, internal_name)
+            spec = method.spec.with_changes(changes)
+            method.modify(spec, by=by, command_id=command_id)
+            trainer_of(spec, self._trainers).must_allow(spec)
+            return method
+
+        with self._refusals_recorded("modify", internal_name, by, command_id, changes):
+            self._carry_out(TrainingMethod.create_id(internal_name), command_id, decide)
+        return self.selectable_method(internal_name)
+
+    def delete_method(self, internal_name: str, *, by: User, command_id: UUID | None = None) -> list[UUID]:
+        """Take a method out of the catalogue; ids of its waiting runs, which are cancelled. Commercial users only.
+
+        A run that has started goes on.
+        """
+        command_id = command_id or uuid4()
+
+        def decide(method: TrainingMethod | None) -> TrainingMethod:
+            method = _existing(method, internal_name)
+            method.delete(by=by, command_id=command_id)
+            return method
+
+        with self._refusals_recorded("delete", internal_name, by, command_id, {}):
+            self._carry_out(TrainingMethod.create_id(internal_name), command_id, decide)
+        return self.cancel_waiting_runs(internal_name, by=by)
+
+    # Commands on runs.
+
+    def request_run(
+        self, run_id: UUID, request: RunRequest, *, by: User, command_id: UUID | None = None
+    ) -> TrainingRun:
+        """Ask for a training. Idempotent by run id; the same id with another request is refused."""
+        command_id = command_id or uuid4()
+
+        def decide(run: TrainingRun | None) -> TrainingRun:
+            if run is not None:
+                run.must_be_asked_for_as(request)
+                return run
+            return TrainingRun.ask_for(run_id, request, by=by, command_id=command_id)
+
+        with self._refusals_recorded("request", request.method, by, command_id, request.model_dump(mode="json")):
+            if self._run(run_id) is None:
+                self._options_for(request)
+            return self._carry_out(run_id, command_id, decide)
+
+    def start_run(
+        self, run_id: UUID, provenance: Provenance, *, by: User, command_id: UUID | None = None
+    ) -> dict[str, OptionValue]:
+        """Record that a worker begins; the run's options after defaults.
+
+        The method must be selectable at this very moment: the event is appended only if the method's stream has not
+        moved since it was looked at, so a deletion and a start fall into one truthful order. A run whose method is
+        gone is cancelled with that reason.
+        """
+        command_id = command_id or uuid4()
+        options: dict[str, OptionValue] = {}
+        for _ in range(_ATTEMPTS):
+            run = self._existing_run(run_id)
+            try:
+                method, options = self._options_for(run.request)
+            except MethodNotSelectable as error:
+                self.cancel_run(run_id, str(error), by=by)
+                raise
+            if run.status is RunStatus.RUNNING and self._did(run_id, command_id):
+                return options
+            run.start(
+                method_version=method.version, options=options, provenance=provenance, by=by, command_id=command_id
+            )
+            try:
+                self.save(run, unchanged={method.id: method.version})
+            except IntegrityError:
+                continue
+            self._catch_up_after_append()
+            return options
+        raise _busy(run_id)
+
+    def complete_run(
+        self,
+        run_id: UUID,
+        *,
+        artifact: str,
+        artifact_hash: str,
+        steps: int,
+        metrics: Mapping[str, float],
+        before: Mapping[str, float],
+        after: Mapping[str, float],
+        by: User,
+        command_id: UUID | None = None,
+    ) -> None:
+        """Record a run's good end: its artefact's address and sha256, and the same evaluation before and after."""
+        command_id = command_id or uuid4()
+        self._end(
+            run_id,
+            command_id,
+            lambda run: run.complete(
+                artifact=artifact,
+                artifact_hash=artifact_hash,
+                steps=steps,
+                metrics=dict(metrics),
+                before=dict(before),
+                after=dict(after),
+                by=by,
+                command_id=command_id,
+            ),
+        )
+
+    def fail_run(self, run_id: UUID, reason: str, *, by: User, command_id: UUID | None = None) -> None:
+        """Record a run's bad end and why."""
+        command_id = command_id or uuid4()
+        self._end(run_id, command_id, lambda run: run.fail(reason, by=by, command_id=command_id))
+
+    def cancel_run(self, run_id: UUID, reason: str, *, by: User, command_id: UUID | None = None) -> None:
+        """Record that a run was given up and why."""
+        command_id = command_id or uuid4()
+        self._end(run_id, command_id, lambda run: run.cancel(reason, by=by, command_id=command_id))
+
+    def cancel_waiting_runs(self, internal_name: str, *, by: User) -> list[UUID]:
+        """Cancel the runs of a method that have not started; their ids."""
+        waiting = self.training_runs(method=internal_name, status=RunStatus.REQUESTED, limit=10_000)
+        for run in waiting:
+            self.cancel_run(
+                run.run_id, f"The training method {internal_name!r} was deleted before the run started.", by=by
+            )
+        return [run.run_id for run in waiting]
+
+    # Queries.
+
+    def selectable_methods(
+        self, *, backend: Backend | None = None, method_type: MethodType | None = None
+    ) -> list[SelectableMethod]:
+        """What can be chosen for a training, by internal name."""
+        self.catch_up()
+        return self._views.selectable_methods(backend=backend, method_type=method_type)
+
+    def selectable_method(self, internal_name: str) -> SelectableMethod:
+        """One method that can be chosen. Raises `MethodNotFound`, or `MethodNotSelectable` if it was deleted."""
+        self.catch_up()
+        method = self._views.selectable_method(internal_name)
+        if method is None:
+            _existing(self._method(internal_name), internal_name).must_be_selectable(to="choose")
+            raise MethodNotFound(internal_name)
+        return method
+
+    def training_runs(
+        self, *, method: str | None = None, status: RunStatus | None = None, limit: int = 100
+    ) -> list[Run]:
+        """Training runs, the newest first."""
+        self.catch_up()
+        return self._views.training_runs(method=method, status=status, limit=limit)
+
+    def training_run(self, run_id: UUID) -> Run:
+        """One training run. Raises `RunNotFound`."""
+        self.catch_up()
+        run = self._views.training_run(run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        return run
+
+    def audit(self, query: AuditQuery | None = None) -> list[AuditEntry]:
+        """Entries of the audit log, oldest first."""
+        self.catch_up()
+        return self._views.audit_log(query or AuditQuery())
+
+    # The views.
+
+    def catch_up(self) -> Head:
+        """Project what the views have not seen, in batches, each exactly once, whoever else does the same."""
+        while True:
+            since = head = self._views.head()
+            notifications = self.recorder.select_notifications(
+                start=head.notification_id, limit=_BATCH, inclusive_of_start=False
+            )
+            if not notifications:
+                return head
+            changes: list[RowChange] = []
+            for notification in notifications:
+                event = cast(DomainEvent, self.mapper.to_domain_event(notification))
+                more, head = project(event, notification, notification_id=notification.id, since=head)
+                changes += more
+            try:
+                self._views.project(changes, since=since, until=head)
+            except ViewsMoved:
+                continue
+
+    def rebuild_views(self) -> Head:
+        """Drop the views and replay the log: the outcome must be identical."""
+        self._views.clear()
+        return self.catch_up()
+
+    def _catch_up_after_append(self) -> None:
+        # The event is stored, and that is what counts: if this fails, the next reader catches the views up.
+        with suppress(PersistenceError):
+            self.catch_up()
+
+    # How commands are carried out.
+
+    def _carry_out(self, aggregate_id: UUID, command_id: UUID, decide: Callable[[Any], A]) -> A:
+        """Decide on the present state and append; decide again when somebody else came first.
+
+        An `IntegrityError` may also be the echo of our own append whose acknowledgement was lost: then the stream
+        holds an event with our command id, and the command is done.
+        """
+        for _ in range(_ATTEMPTS):
+            history = self._history(aggregate_id)
+            if any(event.command_id == command_id for event in history):
+                self._catch_up_after_append()
+                return cast(A, _fold(history))
+            aggregate = decide(_fold(history))
+            if not aggregate.pending_events:
+                return aggregate
+            try:
+                self.save(aggregate)
+            except IntegrityError:
+                continue
+            self._catch_up_after_append()
+            return aggregate
+        raise _busy(aggregate_id)
+
+    def _end(self, run_id: UUID, command_id: UUID, finish: Callable[[TrainingRun], None]) -> None:
+        def decide(run: TrainingRun | None) -> TrainingRun:
+            if run is None:
+                raise RunNotFound(run_id)
+            finish(run)
+            return run
+
+        self._carry_out(run_id, command_id, decide)
+
+    @contextmanager
+    def _refusals_recorded(
+        self, action: str, name: str, by: User, command_id: UUID, tried: Mapping[str, Any]
+    ) -> Iterator[None]:
+        try:
+            yield
+        except Refused as refusal:
+            self.save(
+                ActionRefused(
+                    originator_id=uuid4(),
+                    originator_version=1,
+                    timestamp=ActionRefused.create_timestamp(),
+                    by=by,
+                    command_id=command_id,
+                    action=action,
+                    subject_type="run" if action == "request" else "method",
+                    subject_name=name,
+                    reason=str(refusal),
+                    tried=dict(tried),
+                )
+            )
+            self._catch_up_after_append()
+            raise
+
+    def _options_for(self, request: RunRequest) -> tuple[TrainingMethod, dict[str, OptionValue]]:
+        """The method as it is now, and the options after its defaults. Raises what makes the request impossible."""
+        method = _existing(self._method(request.method), request.method)
+        method.must_be_selectable(to="train")
+        if request.backend not in method.spec.backends:
+            raise MethodNotSelectable(
+                f"The training method {request.method!r} does not run on {request.backend}; "
+                f"it runs on {', '.join(method.spec.backends)}."
+            )
+        offered = options_after_defaults(method.spec.configuration_options, request.options)
+        declared = {option.name: option.default for option in trainer_of(method.spec, self._trainers).options}
+        return method, declared | offered
+
+    def _history(self, aggregate_id: UUID) -> list[DomainEvent]:
+        return [cast(DomainEvent, event) for event in self.events.get(aggregate_id)]
+
+    def _did(self, aggregate_id: UUID, command_id: UUID) -> bool:
+        return any(event.command_id == command_id for event in self._history(aggregate_id))
+
+    def _method(self, internal_name: str) -> TrainingMethod | None:
+        return cast(TrainingMethod | None, _fold(self._history(TrainingMethod.create_id(internal_name))))
+
+    def _run(self, run_id: UUID) -> TrainingRun | None:
+        return cast(TrainingRun | None, _fold(self._history(run_id)))
+
+    def _existing_run(self, run_id: UUID) -> TrainingRun:
+        run = self._run(run_id)
+        if run is None:
+            raise RunNotFound(run_id)
+        return run
+
+
+def _fold(history: list[DomainEvent]) -> Aggregate | None:
+    aggregate: Aggregate | None = None
+    for event in history:
+        aggregate = cast(Aggregate.Event, event).mutate(aggregate)
+    return aggregate
+
+
+def _existing(method: TrainingMethod | None, internal_name: str) -> TrainingMethod:
+    if method is None:
+        raise MethodNotFound(internal_name)
+    return method
+
+
+def _busy(aggregate_id: UUID) -> DatabaseUnavailable:
+    return DatabaseUnavailable(
+        f"Others kept changing {aggregate_id} at the same moment, {_ATTEMPTS} times in a row. "
+        "Nothing was changed; try again."
+    )

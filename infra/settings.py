@@ -1,0 +1,115 @@
+"""Every setting, typed, in one class. `tmm doctor` lists them; the environment gives them, with the prefix TMM_."""
+
+import importlib.util
+import sys
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from domain.errors import InvalidSettings
+from domain.method_spec import Backend
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """How this installation is set up. Folders that are not named lie under `home`."""
+
+    model_config = SettingsConfigDict(env_prefix="TMM_", extra="ignore", frozen=True)
+
+    home: Path = Field(default=CHECKOUT / ".tmm", description="The data folder")
+    database_url: str = Field(
+        default="",
+        description="postgresql://user@host/database; empty for the embedded SQLite file in the data folder",
+        repr=False,
+    )
+    backends: Annotated[tuple[Backend, ...], NoDecode] = Field(
+        default=(), description="Backends of this machine, comma-separated: cuda, mlx; empty to detect them"
+    )
+    licences: Path = Field(default=Path(), description="Folder of the installed licences")
+    trust_store: Path = Field(default=Path(), description="Folder of the public keys that licences are checked with")
+    artifacts: str = Field(default="", description="Where trained models go")
+    poll_seconds: float = Field(default=1.0, gt=0, le=60, description="How often a worker asks Prefect for work")
+
+    @field_validator("backends", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql_or_nothing(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://, or be empty for the embedded SQLite file")
+        return value
+
+    def model_post_init(self, _: Any) -> None:
+        defaults = {
+            "home": self.home.expanduser().absolute(),
+            "licences": self.licences if self.licences != Path() else self.home / "licences",
+            "trust_store": self.trust_store if self.trust_store != Path() else self.home / "trust-store",
+            "artifacts": self.artifacts or str(self.home / "artifacts"),
+            "backends": self.backends or detected_backends(),
+        }
+        for name, value in defaults.items():
+            # The class is frozen for everybody else; here its own defaults are completed once.
+            object.__setattr__(self, name, value.absolute() if isinstance(value, Path) else value)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The settings of this process. Raises `InvalidSettings` naming each variable that cannot be used."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise InvalidSettings(
+                "; ".join(
+                    f"TMM_{str(fault['loc'][0]).upper()}: {_plain(fault['msg'])}, not {fault['input']!r}"
+                    if fault["loc"] != ("database_url",)
+                    else f"TMM_DATABASE_URL: {_plain(fault['msg'])}"
+                    for fault in error.errors()
+                )
+                + "."
+            ) from None
+
+    @cached_property
+    def sqlite_file(self) -> Path:
+        return self.home / "tmm.sqlite"
+
+    @property
+    def samples(self) -> Path:
+        return CHECKOUT / "infra" / "samples"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the runs' own folders on this machine: progress, checkpoints, what is under way."""
+        return self.home / "runs"
+
+    @property
+    def prefect_home(self) -> Path:
+        return self.home / "prefect"
+
+    def as_environment(self) -> dict[str, str]:
+        """The environment that gives a child process these same settings."""
+        return {
+            "TMM_HOME": str(self.home),
+            "TMM_DATABASE_URL": self.database_url,
+            "TMM_BACKENDS": ",".join(self.backends),
+            "TMM_LICENCES": str(self.licences),
+            "TMM_TRUST_STORE": str(self.trust_store),
+            "TMM_ARTIFACTS": self.artifacts,
+            "TMM_POLL_SECONDS": str(self.poll_seconds),
+        }
+
+
+def detected_backends() -> tuple[Backend, ...]:
+    """CUDA everywhere but on Apple machines (it falls back to the CPU), MLX wherever it is installed."""
+    cuda = () if sys.platform == "darwin" else (Backend.CUDA,)
+    mlx = (Backend.MLX,) if importlib.util.find_spec("mlx_lm") else ()
+    return (*cuda, *mlx)
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ").removesuffix(".").replace("Input should", "should")
