@@ -14,6 +14,7 @@ TrainingMethodError
 │   ├── InvalidMethod
 │   ├── MethodAlreadyExists
 │   ├── InvalidConfigurationOptions
+│   ├── InvalidRunRequest
 │   ├── InvalidDataset
 │   ├── InvalidBaseModel
 │   ├── InvalidLicence
@@ -97,6 +98,10 @@ class InvalidConfigurationOptions(InvalidInput):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(problems) + ".")
+
+
+class InvalidRunRequest(InvalidInput):
+    """A field of a request for a training breaks its rule."""
 
 
 class InvalidDataset(InvalidInput):

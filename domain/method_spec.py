@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from domain.errors import InvalidMethod
-from domain.events import Value
 from domain.options import ConfigurationOption
+from domain.values import Value, in_words
 
 InternalName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,62}$")]
 DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
@@ -70,7 +70,9 @@ class MethodSpec(Value):
         try:
             return cls.model_validate(dict(fields))
         except ValidationError as error:
-            raise InvalidMethod(_in_words(error)) from None
+            raise InvalidMethod(
+                in_words(error, what="a training method", fields=cls.model_fields, hints=_HINTS)
+            ) from None
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """This spec with some fields replaced. Raises `InvalidMethod`; the internal name cannot change."""
@@ -102,23 +104,3 @@ _HINTS = {
     "internal_name": "must be 2 to 63 lower-case letters, digits and hyphens, starting with a letter",
     "display_name": "must have 1 to 80 characters",
 }
-
-
-def _in_words(error: ValidationError) -> str:
-    sentences = []
-    for fault in error.errors(include_url=False):
-        place = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "missing":
-            words = "is missing"
-        elif fault["type"] == "extra_forbidden":
-            words = f"is not a field of a training method (these are: {', '.join(MethodSpec.model_fields)})"
-        elif place in _HINTS:
-            words = f"{_HINTS[place]}, not {fault['input']!r}"
-        elif fault["type"] == "value_error":
-            words = str(fault["ctx"]["error"])
-        elif fault["type"] == "enum":
-            words = f"must be one of {fault['ctx']['expected'].replace(chr(39), '')}, not {fault['input']!r}"
-        else:
-            words = fault["msg"][0].lower() + fault["msg"][1:] + f", not {fault['input']!r}"
-        sentences.append(f"{place}: {words}" if place else words)
-    return "; ".join(sentences) + "."

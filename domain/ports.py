@@ -106,11 +106,3 @@ class Evaluation:
 
     metrics: Mapping[str, float]
     answers: Sequence[Answer]
-
-
-class Catalogue(Protocol):
-    """Where people see the selectable methods: Prefect's deployments."""
-
-    def reconcile(self) -> None:
-        """Make it show exactly the selectable methods. Raises `PrefectUnavailable`."""
-        ...

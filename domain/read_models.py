@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from domain.events import Value
 from domain.method_spec import Backend, Change, MethodSpec, MethodType
 from domain.options import OptionValue
 from domain.training_run import Provenance, RunRequest, RunStatus
+from domain.values import Value
 
 
 class SelectableMethod(Value):

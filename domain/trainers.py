@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from domain.errors import InvalidConfigurationOptions, InvalidMethod
-from domain.events import Value
 from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.options import ConfigurationOption
+from domain.values import Value
 
 
 class TrainerDeclaration(Value):

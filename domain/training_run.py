@@ -1,17 +1,19 @@
 """The training run: its events, and what may follow what."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from eventsourcing.domain import event
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationError
 
-from domain.errors import RunAlreadyFinished, RunRequestChanged
-from domain.events import Aggregate, Created, Value
+from domain.errors import InvalidRunRequest, RunAlreadyFinished, RunRequestChanged
+from domain.events import Aggregate, Created
 from domain.method_spec import Backend
 from domain.options import OptionValue
 from domain.users import User
+from domain.values import Value, in_words
 
 
 class RunStatus(StrEnum):
@@ -38,6 +40,25 @@ class RunRequest(Value):
     options: dict[str, OptionValue] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, lt=2**31)
     output_name: Annotated[str, StringConstraints(max_length=80)] = ""
+
+    @classmethod
+    def parse(cls, fields: Mapping[str, Any]) -> Self:
+        """A request from untrusted fields. Raises `InvalidRunRequest` naming every field that breaks its rule."""
+        try:
+            return cls.model_validate(dict(fields))
+        except ValidationError as error:
+            raise InvalidRunRequest(
+                in_words(error, what="a training run", fields=cls.model_fields, hints=_HINTS)
+            ) from None
+
+
+_HINTS = {
+    "backend": "must be cuda or mlx",
+    "base_model": "must be a sample's name, a local folder or a hub id",
+    "dataset": "must be a sample's name, a local file or folder, or a hub id",
+    "seed": "must be a whole number from 0 to 2147483647",
+    "output_name": "must have at most 80 characters",
+}
 
 
 class Provenance(Value):

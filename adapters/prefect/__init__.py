@@ -1,0 +1,1 @@
+"""Prefect as the service uses it: pools, deployments, run forms and flow runs."""

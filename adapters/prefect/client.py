@@ -1,0 +1,35 @@
+"""A client of the Prefect server at one address, whatever Prefect profile the user may have."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from domain.errors import PrefectUnavailable
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+
+@contextmanager
+def prefect_client(api_url: str) -> "Iterator[SyncPrefectClient]":
+    """A client for as long as the `with` lasts. Raises `PrefectUnavailable` when the server does not answer."""
+    import httpx
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        with SyncPrefectClient(api_url) as client:
+            yield client
+    except (httpx.TransportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
+            raise
+        raise PrefectUnavailable(
+            f"The Prefect server at {api_url} does not answer. Start one with: tmm up, or set PREFECT_API_URL."
+        ) from error
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code < 500:
+            raise
+        raise PrefectUnavailable(
+            f"The Prefect server at {api_url} is overloaded or broken (it answered {error.response.status_code}). "
+            "Try again in a moment."
+        ) from error

@@ -1,0 +1,102 @@
+"""Flow runs of the `train` deployments: created waiting, released once the request is recorded, followed, cancelled."""
+
+from uuid import UUID
+
+from adapters.prefect.client import prefect_client
+from domain.errors import BackendUnavailable, RunNotFound
+from domain.training_run import RunRequest
+
+
+class PrefectRuns:
+    """Training runs as Prefect carries them; a flow run's id is the training run's id."""
+
+    def __init__(self, api_url: str) -> None:
+        self._api_url = api_url
+
+    def create(self, request: RunRequest, *, idempotency_key: str | None = None) -> UUID:
+        """A flow run that no worker takes before it is released.
+
+        Raises `BackendUnavailable` when the backend has no worker or the method no deployment there.
+        """
+        from prefect.exceptions import ObjectNotFound
+        from prefect.states import Pending
+
+        with prefect_client(self._api_url) as client:
+            self._must_have_a_worker(request)
+            name = f"train/{request.method}-{request.backend}"
+            try:
+                deployment = client.read_deployment_by_name(name)
+            except ObjectNotFound:
+                raise BackendUnavailable(
+                    f"Prefect has no deployment {name} yet. "
+                    f"Start a worker for it with: tmm worker --backend {request.backend}"
+                ) from None
+            parameters = request.model_dump(mode="json")
+            return client.create_flow_run_from_deployment(
+                deployment.id, parameters=parameters, state=Pending(), idempotency_key=idempotency_key
+            ).id
+
+    def release(self, run_id: UUID) -> None:
+        from prefect.states import Scheduled
+
+        with prefect_client(self._api_url) as client:
+            client.set_flow_run_state(run_id, Scheduled())
+
+    def cancel(self, run_id: UUID, reason: str) -> None:
+        """Cancel what waits at once; ask the worker to stop what runs."""
+        from prefect.exceptions import ObjectNotFound
+        from prefect.states import Cancelled, Cancelling
+
+        with prefect_client(self._api_url) as client:
+            try:
+                state = client.read_flow_run(run_id).state
+            except ObjectNotFound:
+                raise RunNotFound(run_id) from None
+            if state is not None and state.is_final():
+                return
+            under_way = state is not None and (state.is_running() or state.is_cancelling())
+            client.set_flow_run_state(run_id, Cancelling(message=reason) if under_way else Cancelled(message=reason))
+
+    def state(self, run_id: UUID) -> str:
+        """Prefect's word for where the flow run stands: Pending, Scheduled, Running, Completed, Failed, …"""
+        from prefect.exceptions import ObjectNotFound
+
+        with prefect_client(self._api_url) as client:
+            try:
+                state = client.read_flow_run(run_id).state
+            except ObjectNotFound:
+                raise RunNotFound(run_id) from None
+            return state.name or state.type.value.title() if state is not None else "Pending"
+
+    def told_progress(self, run_id: UUID) -> tuple[float, str] | None:
+        """The share done (0 to 1) and a line about it, as the worker last told."""
+        from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
+
+        with prefect_client(self._api_url) as client:
+            artifacts = client.read_artifacts(
+                artifact_filter=ArtifactFilter(
+                    flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]), type=ArtifactFilterType(any_=["progress"])
+                ),
+                limit=1,
+            )
+        if not artifacts or not isinstance(artifacts[0].data, int | float):
+            return None
+        return artifacts[0].data / 100, artifacts[0].description or ""
+
+    def address(self, run_id: UUID) -> str:
+        """Where a person sees the run in the Prefect UI."""
+        return f"{self._api_url.removesuffix('/api')}/runs/flow-run/{run_id}"
+
+    def _must_have_a_worker(self, request: RunRequest) -> None:
+        from prefect.client.schemas.objects import WorkerStatus
+        from prefect.exceptions import ObjectNotFound
+
+        with prefect_client(self._api_url) as client:
+            try:
+                workers = client.read_workers_for_work_pool(request.backend.value)
+            except ObjectNotFound:
+                workers = []
+        if not any(worker.status is WorkerStatus.ONLINE for worker in workers):
+            raise BackendUnavailable(
+                f"No worker serves the {request.backend} pool. Start one with: tmm worker --backend {request.backend}"
+            )
