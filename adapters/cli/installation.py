@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
+from domain.errors import TrainingMethodError
 from domain.method_spec import Backend
 from domain.ports import Licences
 from domain.service import TrainingMethods
@@ -84,6 +85,22 @@ class Installation(Protocol):
 
     def user(self) -> User:
         """The acting user: the operating-system user with the entitlement that the installed licences give."""
+        ...
+
+    def checked(self, request: RunRequest) -> RunRequest:
+        """The request as any worker can read it: local paths made absolute.
+
+        Raises `InvalidDataset` or `InvalidBaseModel` for what can already be seen to be wrong here, before anything
+        is created.
+        """
+        ...
+
+    def explain(self, error: Exception) -> TrainingMethodError | None:
+        """An outside thing's error (of a database, of Prefect) in our words, or None if it is none of theirs."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what was opened."""
         ...
 
     def migrate(self) -> Sequence[str]:

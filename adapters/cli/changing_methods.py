@@ -1,0 +1,213 @@
+"""`tmm add`, `tmm modify` and `tmm delete`: the catalogue's commands. Who may do what is the domain's to say."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import click
+
+from adapters.cli.installation import Installation
+from adapters.cli.methods import train_line
+from adapters.cli.option_syntax import OPTION_HELP, options_changed
+from adapters.cli.output import at_a_terminal, plain, remark, say, warn
+from adapters.cli.parameters import BACKEND, METHOD_TYPE
+from domain.errors import InvalidMethod, RunNotFound, TrainingMethodError, Unreachable
+from domain.method_spec import MethodSpec
+from domain.read_models import SelectableMethod
+from domain.training_run import RunStatus
+
+Fields = dict[str, Any]
+
+_FILE_HELP = "A YAML file with the method's fields; - reads standard input."
+
+
+def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that give single fields, for `add` and `modify` alike."""
+    options = (
+        click.option("--display-name", help="The name that people see, 1 to 80 characters."),
+        click.option("--type", "method_type", type=METHOD_TYPE, help="The family of algorithms."),
+        click.option("--description", help="What the method does, and when to choose it."),
+        click.option("--trainer", help="The training code, such as sft."),
+        click.option("--backend", "backends", type=BACKEND, multiple=True, help="Where it runs. Repeatable."),
+        click.option("--option", "declared", multiple=True, metavar="NAME:TYPE=DEFAULT,…", help=OPTION_HELP),
+        click.option(
+            "--remove-option", "removed", multiple=True, metavar="NAME", help="An option to offer no more. Repeatable."
+        ),
+        click.option("--default-base-model", help="The base model to train unless a run names another."),
+        click.option("--default-dataset", help="The dataset to train on unless a run names another."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.command(short_help="Add a training method. Commercial users only.")
+@click.argument("name", required=False, help="The new method's internal name; it cannot be changed later.")
+@click.option("--file", "file", metavar="FILE", help=_FILE_HELP)
+@click.option("--from", "like", metavar="METHOD", help="A method to copy; the fields you give replace its own.")
+@_field_options
+@click.pass_obj
+def add(installation: Installation, name: str | None, file: str | None, like: str | None, **given: Any) -> None:
+    """Add a training method, from a file, from another method, or from single fields. Commercial users only.
+
+    \b
+    tmm add --file sft-support.yaml
+    tmm add sft-support --from sft-demo --option learning_rate=2e-5
+    tmm add sft-support --type SFT --trainer sft --backend cuda \\
+        --description 'For our support team' \\
+        --option 'learning_rate:number=2e-5,minimum=1e-7,maximum=1e-2,description=AdamW step size'
+    """
+    if file is not None:
+        if like or _gives_fields(given):
+            raise click.UsageError("Give either --file or single fields, not both.")
+        spec = _spec_of_file(file, name)
+    elif name is None:
+        raise click.UsageError("Name the new method, or give --file.")
+    else:
+        spec = _spec_of_fields(installation, name, like, given)
+    method = installation.service.add_method(spec, by=installation.user())
+    say(f"Added {_title(method)}. Train with it: {train_line(method)}")
+    warn(installation.update_prefect())
+
+
+@click.command(short_help="Modify a training method.")
+@click.argument("name", help="The method's internal name.")
+@click.option("--file", "file", metavar="FILE", help=_FILE_HELP + " Fields that are not in it stay.")
+@_field_options
+@click.pass_obj
+def modify(installation: Installation, name: str, file: str | None, **given: Any) -> None:
+    """Modify a training method, by a file or by single fields.
+
+    Everyone may shape custom01 and custom02 (display name, description, options, what they train by default); other
+    fields and other methods are for commercial users.
+
+    \b
+    tmm modify custom01 --display-name 'Our tone' --option learning_rate=2e-5
+    tmm modify custom01 --file custom01.yaml
+    """
+    service = installation.service
+    before = service.selectable_method(name)
+    if file is not None:
+        if _gives_fields(given):
+            raise click.UsageError("Give either --file or single fields, not both.")
+        changes = _changes_of_file(file, before.spec)
+    else:
+        changes = _given_fields(given, before.spec)
+    if not changes:
+        raise click.UsageError("Say what to change: --file, or single fields such as --display-name.")
+    method = service.modify_method(name, changes, by=installation.user())
+    if method.version == before.version:
+        say(f"{_title(method)} is already like this; nothing was changed.")
+        return
+    fields = [change.field for change in before.spec.differences(method.spec)]
+    say(f"Modified {', '.join(fields)} of {_title(method)}.")
+    warn(installation.update_prefect())
+
+
+@click.command(short_help="Delete a training method. Commercial users only.")
+@click.argument("name", help="The method's internal name.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def delete(installation: Installation, name: str, yes: bool) -> None:
+    """Delete a training method, after showing what that affects. Commercial users only.
+
+    Runs of it that have not started are cancelled; a run that has started goes on. Its history stays in the audit log,
+    and it can be added again.
+    """
+    service, user = installation.service, installation.user()
+    method = service.selectable_method(name)
+    # Nobody is asked whether they want what they will be refused.
+    if user.is_commercial:
+        _show_what_is_affected(installation, method)
+        if not yes and not _confirmed(name):
+            say("Nothing was deleted.")
+            return
+    cancelled = service.delete_method(name, by=user)
+    for run_id in cancelled:
+        # The event store has the cancellation; Prefect shows it too, where it can be reached.
+        with suppress(Unreachable, RunNotFound):
+            installation.runs.cancel(run_id, f"The training method {name!r} was deleted before the run started.")
+    say(f"Deleted {_title(method)}. It can no longer be chosen.")
+    if cancelled:
+        say(f"Cancelled {_runs(len(cancelled))} of it that had not started.")
+    warn(installation.update_prefect())
+
+
+def _show_what_is_affected(installation: Installation, method: SelectableMethod) -> None:
+    name = method.spec.internal_name
+    waiting = len(installation.service.training_runs(method=name, status=RunStatus.REQUESTED, limit=10_000))
+    running = len(installation.service.training_runs(method=name, status=RunStatus.RUNNING, limit=10_000))
+    remark(
+        f"Deleting {_title(method)} takes it out of the list: it cannot be chosen any more. "
+        f"Waiting: {_runs(waiting)}, to be cancelled. Running: {_runs(running)}, to go on."
+    )
+
+
+def _confirmed(name: str) -> bool:
+    if not at_a_terminal():
+        raise click.UsageError(f"Nobody can be asked here. If you mean it: tmm delete {name} --yes")
+    return click.confirm(f"Delete {name}?", err=True)
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count or 'no'} runs"
+
+
+def _title(method: SelectableMethod) -> str:
+    return f"{plain(method.spec.display_name)} ({method.spec.internal_name})"
+
+
+# From files and fields to specs.
+
+
+def _spec_of_file(path: str, name: str | None) -> MethodSpec:
+    from adapters.cli.method_files import MethodFile
+
+    file = MethodFile.read(path)
+    fields = file.fields if name is None else {"internal_name": name} | file.fields
+    if name is not None and fields["internal_name"] != name:
+        raise InvalidMethod(f"{file.name}: internal_name is {fields['internal_name']!r}, but you named {name!r}.")
+    try:
+        return MethodSpec.parse(fields)
+    except InvalidMethod as error:
+        raise file.with_lines(error) from None
+
+
+def _spec_of_fields(installation: Installation, name: str, like: str | None, given: Fields) -> MethodSpec:
+    fields: Fields = {"internal_name": name, "display_name": name}
+    if like is not None:
+        copied = installation.service.selectable_method(like).spec
+        return MethodSpec.parse(copied.model_dump(mode="json") | fields | _given_fields(given, copied))
+    if missing := [flag for field, flag in _REQUIRED.items() if not given[field]]:
+        raise click.UsageError(f"Give {', '.join(missing)} too, or start from a method (--from) or a file (--file).")
+    return MethodSpec.parse(fields | _given_fields(given, None))
+
+
+_REQUIRED = {"method_type": "--type", "trainer": "--trainer", "backends": "--backend", "description": "--description"}
+
+
+def _changes_of_file(path: str, spec: MethodSpec) -> Fields:
+    from adapters.cli.method_files import MethodFile
+
+    file = MethodFile.read(path)
+    try:
+        spec.with_changes(file.fields)
+    except InvalidMethod as error:
+        raise file.with_lines(error) from None
+    return file.fields
+
+
+def _gives_fields(given: Fields) -> bool:
+    return any(value not in (None, ()) for value in given.values())
+
+
+def _given_fields(given: Fields, present: MethodSpec | None) -> Fields:
+    """The fields of a spec that were given; an empty default base model or dataset means none."""
+    fields = {name: value for name, value in given.items() if value not in (None, ()) and name in MethodSpec.model_fields}
+    for name in ("default_base_model", "default_dataset"):
+        if fields.get(name) == "":
+            fields[name] = None
+    if given["declared"] or given["removed"]:
+        offered = present.configuration_options if present is not None else ()
+        fields["configuration_options"] = options_changed(offered, given["declared"], given["removed"])
+    return fields

@@ -1,0 +1,94 @@
+"""Errors as people meet them: one or two sentences on standard error, and an exit code that scripts can trust."""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+
+import click
+
+from adapters.cli.output import plain
+from domain.errors import (
+    BadResult,
+    InvalidInput,
+    InvalidLicence,
+    NotFound,
+    Refused,
+    TrainingMethodError,
+    Unreachable,
+)
+
+UNEXPECTED = 1
+INVALID = 2
+REFUSED = 3
+NOT_FOUND = 4
+UNREACHABLE = 5
+FAILED = 6
+INTERRUPTED = 130
+
+# The first that fits: a licence that does not hold is a refusal to scripts, although it is also an input.
+EXIT_CODES: tuple[tuple[type[TrainingMethodError], int], ...] = (
+    (InvalidLicence, REFUSED),
+    (Refused, REFUSED),
+    (NotFound, NOT_FOUND),
+    (InvalidInput, INVALID),
+    (Unreachable, UNREACHABLE),
+    (BadResult, FAILED),
+)
+
+Explain = Callable[[Exception], TrainingMethodError | None]
+
+
+class TrainingFailed(click.ClickException):
+    """The training that was followed came to no good end."""
+
+    exit_code = FAILED
+
+
+def tell(error: BaseException, *, explain: Explain | None, debug: bool) -> int:
+    """Say what went wrong, on standard error; the exit code."""
+    if debug:
+        traceback.print_exception(error)
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            click.echo("Interrupted.", err=True)
+            return INTERRUPTED
+        case BrokenPipeError() if _reader_is_gone():
+            return 0
+        case click.ClickException():
+            click.echo(f"error: {plain(_usage(error))}", err=True)
+            return error.exit_code
+    ours = error if isinstance(error, TrainingMethodError) else _explained(error, explain)
+    if ours is not None:
+        click.echo(f"error: {plain(str(ours))}", err=True)
+        return next((code for kind, code in EXIT_CODES if isinstance(ours, kind)), UNEXPECTED)
+    words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    hint = "" if debug else " Append --debug to the command to see where, and please report it."
+    click.echo(f"error: Something unexpected went wrong ({plain(words)}).{hint}", err=True)
+    return UNEXPECTED
+
+
+def _usage(error: click.ClickException) -> str:
+    words = error.format_message()
+    if not words.endswith((".", "?", ")")):
+        words += "."
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        words += f" See: {error.ctx.command_path} --help"
+    return words
+
+
+def _explained(error: BaseException, explain: Explain | None) -> TrainingMethodError | None:
+    return explain(error) if explain is not None and isinstance(error, Exception) else None
+
+
+def _reader_is_gone() -> bool:
+    """Whether it is our own output that nobody reads any more, as in `tmm audit | head`."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still unwritten must go somewhere, or the interpreter complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False

@@ -1,0 +1,140 @@
+"""Following a run until it ends: a progress bar on a terminal, a line every few seconds anywhere else."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+from uuid import UUID
+
+import click
+
+from adapters.cli.errors import INTERRUPTED, TrainingFailed
+from adapters.cli.installation import Installation
+from adapters.cli.output import plain, remark
+from domain.errors import PrefectUnavailable
+from domain.read_models import Run
+from domain.training_run import RunStatus
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+LOOK_EVERY = 0.5
+ASK_PREFECT_EVERY = 1.0
+LINE_EVERY = 5.0
+PATIENCE = 30.0
+"""Seconds that Prefect may be unreachable, or know of an end that was not recorded, before following is given up."""
+
+_ENDED_IN_PREFECT = ("Completed", "Failed", "Crashed", "Cancelled")
+
+
+class Display(Protocol):
+    """Where the way of a run is shown."""
+
+    def show(self, share: float | None, line: str) -> None:
+        """`share` is what is done, from 0 to 1, or None while nothing is known of it."""
+        ...
+
+
+def follow(installation: Installation, run_id: UUID) -> Run:
+    """Show how the run goes on until it has ended; the run. Ctrl-C leaves the run alone.
+
+    Raises `PrefectUnavailable` when Prefect stays away, `TrainingFailed` when the run is gone without a recorded end.
+    """
+    try:
+        with _display() as display:
+            return _Follower(installation, run_id, display).to_the_end()
+    except KeyboardInterrupt:
+        remark(f"\nThe training goes on. See it with: tmm runs show {run_id}, or stop it with: tmm cancel {run_id}")
+        raise click.exceptions.Exit(INTERRUPTED) from None
+
+
+class _Follower:
+    def __init__(self, installation: Installation, run_id: UUID, display: Display) -> None:
+        self._installation = installation
+        self._run_id = run_id
+        self._display = display
+        self._asked = 0.0
+        self._fine_until: float | None = None
+
+    def to_the_end(self) -> Run:
+        while True:
+            run = self._installation.service.training_run(self._run_id)
+            if run.finished_at is not None:
+                return run
+            if time.monotonic() - self._asked >= ASK_PREFECT_EVERY:
+                self._ask_prefect(run)
+                self._asked = time.monotonic()
+            time.sleep(LOOK_EVERY)
+
+    def _ask_prefect(self, run: Run) -> None:
+        try:
+            state = self._installation.runs.state(self._run_id)
+            told = self._installation.runs.progress(self._run_id) if run.status is RunStatus.RUNNING else None
+        except PrefectUnavailable as error:
+            self._lose_patience(
+                PrefectUnavailable(f"{error} The training may still go on; see: tmm runs show {self._run_id}")
+            )
+            return
+        if state in _ENDED_IN_PREFECT:
+            # Its end is recorded by a hook in another process, a moment later.
+            self._lose_patience(
+                TrainingFailed(
+                    f"Prefect shows the flow run {self._run_id} as {state}, but no end of the training was recorded. "
+                    f"See {self._installation.runs.address(self._run_id)}"
+                )
+            )
+            return
+        self._fine_until = None
+        if told is not None:
+            self._display.show(told.share, told.line)
+        elif run.status is RunStatus.RUNNING:
+            self._display.show(None, "the training is about to begin")
+        else:
+            self._display.show(None, f"waiting for a {run.request.backend} worker ({state.lower()})")
+
+    def _lose_patience(self, error: Exception) -> None:
+        now = time.monotonic()
+        if self._fine_until is None:
+            self._fine_until = now
+        elif now - self._fine_until > PATIENCE:
+            raise error
+
+
+class _Lines:
+    """A line every few seconds, where nobody watches a bar."""
+
+    def __init__(self) -> None:
+        self._last = ""
+        self._shown = -LINE_EVERY
+
+    def show(self, share: float | None, line: str) -> None:
+        now = time.monotonic()
+        if line != self._last and now - self._shown >= LINE_EVERY:
+            self._last, self._shown = line, now
+            remark(plain(line))
+
+
+class _Bar:
+    """A progress bar and the worker's own words beside it."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None)
+
+    def show(self, share: float | None, line: str) -> None:
+        total = None if share is None else 1.0
+        self._progress.update(self._task, total=total, completed=share or 0.0, description=plain(line))
+
+
+@contextmanager
+def _display() -> Iterator[Display]:
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (BarColumn(bar_width=28), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield _Bar(progress)

@@ -1,0 +1,130 @@
+"""`tmm list` and `tmm show`: what can be chosen for a training."""
+
+import click
+
+from adapters.cli.documents import entry_document, method_document, run_document
+from adapters.cli.installation import Installation
+from adapters.cli.newest import newest_entries
+from adapters.cli.output import as_json, facts, heading, moment, option_value, remark, say, table
+from adapters.cli.parameters import BACKEND, METHOD_TYPE, json_option
+from domain.method_spec import Backend, MethodType
+from domain.read_models import AuditEntry, AuditQuery, Run, SelectableMethod
+
+HISTORY_SHOWN = 10
+RUNS_SHOWN = 5
+
+
+@click.command("list", short_help="List the methods that can be chosen for a training.")
+@click.option("--backend", type=BACKEND, help="Only methods that run on this backend.")
+@click.option("--type", "method_type", type=METHOD_TYPE, help="Only methods of this type.")
+@json_option
+@click.pass_obj
+def list_methods(
+    installation: Installation, backend: Backend | None, method_type: MethodType | None, json_wanted: bool
+) -> None:
+    """List the methods that can be chosen for a training, by internal name."""
+    methods = installation.service.selectable_methods(backend=backend, method_type=method_type)
+    if json_wanted:
+        as_json([method_document(method) for method in methods])
+    elif methods:
+        table(
+            ("NAME", "DISPLAY NAME", "TYPE", "BACKENDS", "DESCRIPTION"),
+            [
+                (m.spec.internal_name, m.spec.display_name, m.spec.method_type, _backends(m), m.spec.description)
+                for m in methods
+            ],
+            clip=True,
+        )
+    elif backend or method_type:
+        remark("No method is of this kind. List all of them with: tmm list")
+    else:
+        remark("No method can be chosen. Install the preinstalled ones with: tmm migrate")
+
+
+@click.command(short_help="Show one method with its options, limits, history and runs.")
+@click.argument("name", help="The method's internal name.")
+@json_option
+@click.pass_obj
+def show(installation: Installation, name: str, json_wanted: bool) -> None:
+    """Show one method: what it offers, within which limits, its newest changes and runs."""
+    service = installation.service
+    method = service.selectable_method(name)
+    history = [
+        entry
+        for entry in newest_entries(service, AuditQuery(method=name, limit=100))
+        if entry.subject_type == "method"
+    ][-HISTORY_SHOWN:]
+    runs = service.training_runs(method=name, limit=RUNS_SHOWN)
+    if json_wanted:
+        as_json(
+            method_document(method)
+            | {
+                "default_base_model": method.spec.default_base_model,
+                "default_dataset": method.spec.default_dataset,
+                "history": [entry_document(entry) for entry in history],
+                "runs": [run_document(run) for run in runs],
+            }
+        )
+    else:
+        _show_method(method)
+        _show_history(history)
+        _show_runs(runs)
+        say()
+        say(f"Train with it: {train_line(method)}")
+
+
+def train_line(method: SelectableMethod) -> str:
+    """A command that trains with this method, to copy and paste."""
+    spec = method.spec
+    base_model = "" if spec.default_base_model else " --base-model PATH_OR_ID"
+    dataset = "" if spec.default_dataset else " --dataset PATH_OR_ID"
+    return f"tmm train {spec.internal_name}{base_model}{dataset}"
+
+
+def _show_method(method: SelectableMethod) -> None:
+    spec = method.spec
+    say(click.style(spec.display_name if spec.display_name.isprintable() else spec.internal_name, bold=True))
+    facts(
+        [
+            ("internal name", spec.internal_name),
+            ("type", spec.method_type),
+            ("description", spec.description),
+            ("trainer", spec.trainer),
+            ("backends", _backends(method)),
+            ("base model", spec.default_base_model and f"{spec.default_base_model} (unless you name another)"),
+            ("dataset", spec.default_dataset and f"{spec.default_dataset} (unless you name another)"),
+            ("preinstalled", "yes" if method.preinstalled else "no"),
+            ("version", method.version),
+        ]
+    )
+    heading("Options")
+    if spec.configuration_options:
+        table(
+            ("OPTION", "TYPE", "DEFAULT", "LIMITS", "WHAT IT IS"),
+            [(o.name, o.type, option_value(o.default), o.limits, o.description) for o in spec.configuration_options],
+        )
+    else:
+        say("none")
+
+
+def _show_history(history: list[AuditEntry]) -> None:
+    heading("History")
+    for entry in history:
+        refusal = f": {entry.reason}" if entry.outcome == "refused" and entry.reason else ""
+        facts([(moment(entry.occurred_at), entry.sentence + refusal)])
+
+
+def _show_runs(runs: list[Run]) -> None:
+    heading("Newest runs")
+    if runs:
+        table(
+            ("RUN", "STATUS", "REQUESTED (UTC)", "BY"),
+            [(run.run_id, run.status, moment(run.requested_at), run.requested_by) for run in runs],
+            clip=True,
+        )
+    else:
+        say("none yet")
+
+
+def _backends(method: SelectableMethod) -> str:
+    return ", ".join(method.spec.backends)

@@ -1,0 +1,177 @@
+"""`tmm runs` and `tmm cancel`: what became of trainings, and giving one up."""
+
+import time
+from uuid import UUID
+
+import click
+
+from adapters.cli.documents import run_document
+from adapters.cli.installation import Installation
+from adapters.cli.output import (
+    as_json,
+    duration,
+    facts,
+    figure,
+    heading,
+    moment,
+    options_in_words,
+    remark,
+    say,
+    table,
+    warn,
+)
+from adapters.cli.parameters import RUN_STATUS, json_option
+from domain.errors import InvalidRunRequest, RunAlreadyFinished, RunNotFound, Unreachable
+from domain.read_models import Run
+from domain.service import TrainingMethods
+from domain.training_run import RunStatus
+
+SHORTEST_PREFIX = 4
+CANCELLED_WITHIN = 30.0
+_LOOK_EVERY = 0.5
+_ENDED_IN_PREFECT = ("Completed", "Failed", "Crashed", "Cancelled")
+_ALL = 10_000
+
+
+@click.group(invoke_without_command=True, short_help="List training runs, or show one.")
+@click.option("--method", metavar="NAME", help="Only runs of this method.")
+@click.option("--status", type=RUN_STATUS, help="Only runs that stand here.")
+@click.option("--limit", type=click.IntRange(1, _ALL), default=20, show_default=True, help="How many, at most.")
+@json_option
+@click.pass_context
+def runs(ctx: click.Context, method: str | None, status: RunStatus | None, limit: int, json_wanted: bool) -> None:
+    """List training runs, the newest first, or show one of them."""
+    if ctx.invoked_subcommand is not None:
+        return
+    installation: Installation = ctx.obj
+    found = installation.service.training_runs(method=method, status=status, limit=limit)
+    if json_wanted:
+        as_json([run_document(run) for run in found])
+    elif found:
+        table(
+            ("RUN", "STATUS", "METHOD", "REQUESTED (UTC)", "BY"),
+            [(r.run_id, r.status, r.request.method, moment(r.requested_at), r.requested_by) for r in found],
+            clip=True,
+        )
+    else:
+        remark("No run fits." if method or status else "No training was requested yet. Begin with: tmm train sft-demo")
+
+
+@runs.command(short_help="Show one run: what was asked, what came of it.")
+@click.argument("run", help="The run's id, or the beginning of it.")
+@json_option
+@click.pass_obj
+def show(installation: Installation, run: str, json_wanted: bool) -> None:
+    """Show one run: what was asked for, where it stands, and what came of it."""
+    found = run_named(installation.service, run)
+    if json_wanted:
+        as_json(run_document(found))
+    else:
+        show_run(found)
+
+
+@click.command(short_help="Cancel a training run.")
+@click.argument("run", help="The run's id, or the beginning of it.")
+@click.pass_obj
+def cancel(installation: Installation, run: str) -> None:
+    """Cancel a training run. One that waits never starts; one that runs is stopped by its worker."""
+    service, user = installation.service, installation.user()
+    found = run_named(service, run)
+    reason = f"{user.name} cancelled it with tmm cancel."
+    if found.status is RunStatus.REQUESTED:
+        # The event store decides: once the cancellation is there, no worker can start the run any more.
+        service.cancel_run(found.run_id, reason, by=user)
+        try:
+            installation.runs.cancel(found.run_id, reason)
+        except RunNotFound:
+            pass  # Prefect has forgotten it, and that is as good
+        except Unreachable as error:
+            warn(f"The run is cancelled, and Prefect still shows it as waiting. {error}")
+    elif found.finished_at is None:
+        _stop(installation, found, reason)
+    else:
+        raise RunAlreadyFinished(f"Training run {found.run_id} has {_ended(found.status)}; there is nothing to cancel.")
+    say(f"Cancelled {found.run_id}.")
+
+
+def _stop(installation: Installation, run: Run, reason: str) -> None:
+    """Ask the worker to stop a run, and wait until that is recorded."""
+    service, run_id = installation.service, run.run_id
+    try:
+        installation.runs.cancel(run_id, reason)
+        gone = installation.runs.state(run_id) in _ENDED_IN_PREFECT
+    except RunNotFound:
+        gone = True
+    if gone:
+        # No worker will tell of its end any more, so it is recorded here.
+        try:
+            service.cancel_run(run_id, reason, by=installation.user())
+        except RunAlreadyFinished:
+            if service.training_run(run_id).status is not RunStatus.CANCELLED:
+                raise
+        return
+    remark("Waiting for the worker to stop …")
+    patience = time.monotonic() + CANCELLED_WITHIN
+    while (now := service.training_run(run_id)).finished_at is None:
+        if time.monotonic() > patience:
+            raise Unreachable(
+                f"The worker was asked to stop {run_id}, and has not said that it did. See: tmm runs show {run_id}"
+            )
+        time.sleep(_LOOK_EVERY)
+    if now.status is not RunStatus.CANCELLED:
+        raise RunAlreadyFinished(f"Training run {run_id} {_ended(now.status)} before it could be cancelled.")
+
+
+def _ended(status: RunStatus) -> str:
+    return "been cancelled" if status is RunStatus.CANCELLED else status.value
+
+
+def run_named(service: TrainingMethods, text: str) -> Run:
+    """The run with this id, or the only one whose id begins so.
+
+    Raises `RunNotFound`, or `InvalidRunRequest` for too short a beginning or one that several runs share.
+    """
+    try:
+        return service.training_run(UUID(text))
+    except ValueError:
+        pass
+    beginning = text.lower()
+    if len(beginning) < SHORTEST_PREFIX:
+        raise InvalidRunRequest(f"{text!r} is too short for a run: give at least {SHORTEST_PREFIX} characters of its id.")
+    fitting = [run for run in service.training_runs(limit=_ALL) if str(run.run_id).startswith(beginning)]
+    if not fitting:
+        raise RunNotFound(text)
+    if len(fitting) > 1:
+        some = ", ".join(str(run.run_id) for run in fitting[:3])
+        raise InvalidRunRequest(f"{len(fitting)} runs begin with {text!r}, among them {some}: give more characters.")
+    return fitting[0]
+
+
+def show_run(run: Run) -> None:
+    """A run for people."""
+    say(click.style(f"{run.request.method}: {run.status}", bold=True))
+    facts(
+        [
+            ("run", run.run_id),
+            ("name", run.request.output_name),
+            ("reason", run.reason),
+            ("requested", f"{moment(run.requested_at)} UTC by {run.requested_by}"),
+            ("started", run.started_at and f"{moment(run.started_at)} UTC"),
+            ("took", run.duration_s is not None and duration(run.duration_s)),
+            ("backend", run.request.backend + (f" ({run.provenance.device})" if run.provenance else "")),
+            ("base model", run.request.base_model),
+            ("dataset", run.request.dataset),
+            ("options", options_in_words(run.options if run.options is not None else run.request.options)),
+            ("seed", run.request.seed),
+            ("version", run.method_version),
+            ("steps", run.steps),
+            ("artefact", run.artifact),
+        ]
+    )
+    if run.before and run.after:
+        heading("Held-out rows, before → after")
+        both = [name for name in run.after if name in run.before]
+        facts([(name, f"{figure(name, run.before[name])} → {figure(name, run.after[name])}") for name in both])
+    if run.metrics:
+        heading("Last step")
+        facts([(name, f"{value:.4g}") for name, value in run.metrics.items()])

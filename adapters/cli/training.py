@@ -1,0 +1,155 @@
+"""`tmm train` and `tmm rerun`: a run is requested, released, and followed to its end."""
+
+from contextlib import suppress
+from uuid import UUID, uuid4
+
+import click
+
+from adapters.cli.errors import TrainingFailed
+from adapters.cli.following import follow
+from adapters.cli.installation import Installation
+from adapters.cli.option_syntax import SET_HELP, values_given
+from adapters.cli.output import as_json, plain, remark, say
+from adapters.cli.documents import run_document
+from adapters.cli.parameters import BACKEND, json_option
+from adapters.cli.runs import run_named, show_run
+from domain.errors import MethodNotSelectable, TrainingMethodError
+from domain.method_spec import Backend, MethodSpec
+from domain.options import options_after_defaults
+from domain.read_models import Run
+from domain.training_run import RunRequest, RunStatus
+
+no_wait_option = click.option("--no-wait", is_flag=True, help="Print the run's id and return at once.")
+
+
+@click.command(short_help="Train with a method and follow the run.")
+@click.argument("name", help="The method's internal name.")
+@click.option("--base-model", metavar="PATH_OR_ID", help="A local folder, a hub id, or a sample's name.")
+@click.option("--dataset", metavar="PATH_OR_ID", help="A JSONL file, a folder, a hub id, or a sample's name.")
+@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help=SET_HELP)
+@click.option("--backend", type=BACKEND, help="Where to train; needed only if the method runs on both.")
+@click.option("--seed", type=int, default=0, show_default=True, help="What every random choice follows from.")
+@click.option("--output-name", default="", metavar="NAME", help="A name for the trained model, for people.")
+@no_wait_option
+@json_option
+@click.pass_obj
+def train(
+    installation: Installation,
+    name: str,
+    base_model: str | None,
+    dataset: str | None,
+    settings: tuple[str, ...],
+    backend: Backend | None,
+    seed: int,
+    output_name: str,
+    no_wait: bool,
+    json_wanted: bool,
+) -> None:
+    """Train with a method and follow the run. Ctrl-C stops the following, not the training.
+
+    Base model and dataset need not be given where the method names its own.
+
+    \b
+    tmm train sft-demo
+    tmm train sft-demo --dataset answers.jsonl --set max_steps=50 --set learning_rate=5e-4
+    """
+    spec = installation.service.selectable_method(name).spec
+    fields = {
+        "method": name,
+        "backend": backend or _backend_of(spec, installation),
+        "base_model": base_model if base_model is not None else _default(spec, "base model", spec.default_base_model),
+        "dataset": dataset if dataset is not None else _default(spec, "dataset", spec.default_dataset),
+        "options": values_given(settings, spec.configuration_options),
+        "seed": seed,
+        "output_name": output_name,
+    }
+    options_after_defaults(spec.configuration_options, fields["options"])
+    _train(installation, RunRequest.parse(fields), no_wait=no_wait, json_wanted=json_wanted)
+
+
+@click.command(short_help="Request the same training again, as a new run.")
+@click.argument("run", help="The run's id, or the beginning of it.")
+@no_wait_option
+@json_option
+@click.pass_obj
+def rerun(installation: Installation, run: str, no_wait: bool, json_wanted: bool) -> None:
+    """Request the same training again, as a new run: same method, base model, dataset, options and seed.
+
+    The method is taken as it is now; the options that were not set then have its present defaults.
+    """
+    request = run_named(installation.service, run).request
+    spec = installation.service.selectable_method(request.method).spec
+    options_after_defaults(spec.configuration_options, request.options)
+    _train(installation, request, no_wait=no_wait, json_wanted=json_wanted)
+
+
+def _train(installation: Installation, request: RunRequest, *, no_wait: bool, json_wanted: bool) -> None:
+    run_id = start(installation, request)
+    if no_wait:
+        if json_wanted:
+            as_json(run_document(installation.service.training_run(run_id)))
+        else:
+            say(str(run_id))
+            remark(f"Requested. See it with: tmm runs show {run_id}, or at {installation.runs.address(run_id)}")
+        return
+    remark(f"Run {run_id}: {installation.runs.address(run_id)}")
+    run = follow(installation, run_id)
+    if json_wanted:
+        as_json(run_document(run))
+    elif run.status is RunStatus.COMPLETED:
+        show_run(run)
+    must_have_completed(run)
+
+
+def start(installation: Installation, request: RunRequest) -> UUID:
+    """Request a run and let a worker take it; its id. Who asked is recorded before any worker can start it.
+
+    All that can be seen to be wrong is refused before anything is created, and nothing half-made is left behind.
+    """
+    service, user = installation.service, installation.user()
+    _must_run_on(request.backend, service.selectable_method(request.method).spec)
+    request = installation.checked(request)
+    runs = installation.runs
+    run_id = runs.create(request, idempotency_key=str(uuid4()))
+    requested = False
+    try:
+        service.request_run(run_id, request, by=user)
+        requested = True
+        runs.release(run_id)
+    except BaseException as error:
+        reason = f"The run was not released: {error or type(error).__name__}"
+        with suppress(TrainingMethodError):
+            runs.cancel(run_id, reason)
+        if requested:
+            service.cancel_run(run_id, reason, by=user)
+        raise
+    return run_id
+
+
+def must_have_completed(run: Run) -> None:
+    """Raise `TrainingFailed` unless this ended run has completed."""
+    if run.status is not RunStatus.COMPLETED:
+        how = "failed" if run.status is RunStatus.FAILED else "was cancelled"
+        reason = f": {plain(run.reason)}" if run.reason else ""
+        raise TrainingFailed(f"The training {run.run_id} {how}{reason}")
+
+
+def _backend_of(spec: MethodSpec, installation: Installation) -> Backend:
+    """The method's only backend; of several, the first that this installation has."""
+    return next((b for b in spec.backends if b in installation.settings.backends), spec.backends[0])
+
+
+def _must_run_on(backend: Backend, spec: MethodSpec) -> None:
+    # The service says so too, but only after a flow run was made.
+    if backend not in spec.backends:
+        raise MethodNotSelectable(
+            f"The training method {spec.internal_name!r} does not run on {backend}; "
+            f"it runs on {', '.join(spec.backends)}."
+        )
+
+
+def _default(spec: MethodSpec, what: str, value: str | None) -> str:
+    if value is None:
+        flag = "--" + what.replace(" ", "-")
+        raise click.UsageError(f"{spec.internal_name} names no {what} of its own: give {flag} PATH_OR_ID.")
+    return value
