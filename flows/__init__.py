@@ -1,0 +1,1 @@
+"""What runs where: Prefect flows that read like sentences. No rules live here."""

@@ -44,7 +44,7 @@ class PrefectCatalogue:
     def reconcile(self, selectable: Sequence[SelectableMethod]) -> None:
         """Make the deployments exactly the selectable methods. Raises `PrefectUnavailable`."""
         with prefect_client(self._api_url) as client:
-            pools = {pool.name for pool in client.read_work_pools()}
+            pools = {pool.name for pool in client.read_work_pools(limit=200)}
             wanted = [
                 (method, backend) for method in selectable for backend in method.spec.backends if backend in pools
             ]
@@ -79,18 +79,8 @@ class PrefectCatalogue:
         if not backends:
             return
         names = [method.spec.internal_name for method in selectable]
-        for name, words, form in (
-            (
-                "add-training-method",
-                "Add a training method. For commercial users only.",
-                forms.add_form(names, self._trainers),
-            ),
-            (
-                "delete-training-method",
-                "Delete a training method. For commercial users only.",
-                forms.delete_form(names),
-            ),
-        ):
+        for verb, form in (("add", forms.add_form(names, self._trainers)), ("delete", forms.delete_form(names))):
+            name = f"{verb}-training-method"
             client.create_deployment(
                 flow_id=client.create_flow_from_name(name),
                 name=name,
@@ -119,23 +109,24 @@ def _ensure_pool(client: "SyncPrefectClient", backend: Backend) -> None:
                 base_job_template=ProcessWorker.get_default_base_job_template(),
             )
         )
-    queues = {queue.name: queue for queue in client.read_work_queues(work_pool_name=backend.value)}
-    default = queues.get("default")
-    if default is not None and default.concurrency_limit is None:
+    default = client.read_work_queue_by_name("default", work_pool_name=backend.value)
+    if default.concurrency_limit is None:
         client.update_work_queue(default.id, concurrency_limit=1)
-    if CATALOGUE_QUEUE not in queues:
-        with suppress(ObjectAlreadyExists):
-            client.create_work_queue(name=CATALOGUE_QUEUE, work_pool_name=backend.value)
+    with suppress(ObjectAlreadyExists):
+        client.create_work_queue(name=CATALOGUE_QUEUE, work_pool_name=backend.value)
 
 
 def _ours(client: "SyncPrefectClient") -> "Iterable[DeploymentResponse]":
     from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+    from prefect.client.schemas.sorting import DeploymentSort
 
     page = 200
     found: list[DeploymentResponse] = []
     while True:
         ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[forms.TAG]))
-        more = client.read_deployments(deployment_filter=ours, limit=page, offset=len(found))
+        more = client.read_deployments(
+            deployment_filter=ours, limit=page, offset=len(found), sort=DeploymentSort.NAME_ASC
+        )
         found += more
         if len(more) < page:
             return found
@@ -151,6 +142,7 @@ def _withdraw(client: "SyncPrefectClient", deployment: "DeploymentResponse") -> 
         FlowRunFilterStateType,
     )
     from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.sorting import FlowRunSort
     from prefect.exceptions import ObjectNotFound
     from prefect.states import Cancelled
 
@@ -159,7 +151,9 @@ def _withdraw(client: "SyncPrefectClient", deployment: "DeploymentResponse") -> 
     )
     this = DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id]))
     reason = f"The training method of {deployment.name} was deleted before the run started."
-    while runs := client.read_flow_runs(deployment_filter=this, flow_run_filter=waiting, limit=200):
+    while runs := client.read_flow_runs(
+        deployment_filter=this, flow_run_filter=waiting, limit=200, sort=FlowRunSort.START_TIME_ASC
+    ):
         for run in runs:
             client.set_flow_run_state(run.id, Cancelled(message=reason), force=True)
     with suppress(ObjectNotFound):  # another reconciler may have been faster

@@ -71,6 +71,7 @@ class PrefectRuns:
     def told_progress(self, run_id: UUID) -> tuple[float, str] | None:
         """The share done (0 to 1) and a line about it, as the worker last told."""
         from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
+        from prefect.client.schemas.sorting import ArtifactSort
 
         with prefect_client(self._api_url) as client:
             artifacts = client.read_artifacts(
@@ -78,6 +79,7 @@ class PrefectRuns:
                     flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]), type=ArtifactFilterType(any_=["progress"])
                 ),
                 limit=1,
+                sort=ArtifactSort.UPDATED_DESC,
             )
         if not artifacts or not isinstance(artifacts[0].data, int | float):
             return None

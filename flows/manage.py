@@ -1,0 +1,57 @@
+"""`add-training-method` and `delete-training-method`: the catalogue's commands for people in the Prefect UI.
+
+The rules are the domain's: under a noncommercial licence these flows end Failed, with the sentence that says why.
+"""
+
+from typing import Any
+
+from prefect import flow, get_run_logger
+
+from domain.method_spec import MethodSpec
+from flows.acting import installation_of_this_run
+
+
+@flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)
+def add_training_method(
+    internal_name: str,
+    display_name: str,
+    method_type: str,
+    description: str,
+    trainer: str,
+    backends: list[str],
+    configuration_options: list[dict[str, Any]] | None = None,
+    default_base_model: str = "",
+    default_dataset: str = "",
+) -> None:
+    """Put a training method into the catalogue. For commercial users only."""
+    spec = MethodSpec.parse(
+        {
+            "internal_name": internal_name,
+            "display_name": display_name,
+            "method_type": method_type,
+            "description": description,
+            "trainer": trainer,
+            "backends": backends,
+            "configuration_options": configuration_options or [],
+            "default_base_model": default_base_model or None,
+            "default_dataset": default_dataset or None,
+        }
+    )
+    with installation_of_this_run() as installation:
+        installation.service.add_method(spec, by=installation.user())
+        get_run_logger().info("%s can be chosen now", spec.display_name)
+        _follow(installation.update_prefect())
+
+
+@flow(name="delete-training-method", flow_run_name="delete {internal_name}", validate_parameters=False)
+def delete_training_method(internal_name: str) -> None:
+    """Take a training method out of the catalogue. For commercial users only."""
+    with installation_of_this_run() as installation:
+        cancelled = installation.service.delete_method(internal_name, by=installation.user())
+        get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", internal_name, len(cancelled))
+        _follow(installation.update_prefect())
+
+
+def _follow(warning: str | None) -> None:
+    if warning:
+        get_run_logger().warning(warning)

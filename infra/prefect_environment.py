@@ -1,0 +1,63 @@
+"""The environment that keeps our Prefect processes apart from any Prefect of the user's own, and silent."""
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from domain.errors import PrefectUnavailable
+from infra.settings import Settings
+
+
+def prefect_environment(settings: Settings, api_url: str | None = None) -> dict[str, str]:
+    """Variables for server, workers and clients: a Prefect home and profile of our own, no telemetry.
+
+    `api_url` is the server's address; the server itself is started without one.
+    """
+    home = settings.prefect_home
+    environment = {
+        "PREFECT_HOME": str(home),
+        "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        "PREFECT_WORKER_QUERY_SECONDS": str(settings.poll_seconds),
+        "PREFECT_CLI_PROMPT": "false",
+    }
+    return environment | ({"PREFECT_API_URL": api_url} if api_url else {})
+
+
+def clean_environment() -> dict[str, str]:
+    """This process's environment without any Prefect setting of the user's own."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+
+
+def known_api_url(settings: Settings) -> str | None:
+    """The Prefect server to talk to: PREFECT_API_URL, else the one that `tmm up` started here; None without any."""
+    if url := os.environ.get("PREFECT_API_URL"):
+        return url
+    with suppress(OSError, ValueError, KeyError):
+        return str(json.loads(_server_file(settings).read_bytes())["api_url"])
+    return None
+
+
+def api_url_or_refuse(settings: Settings) -> str:
+    """Like `known_api_url`, but raises `PrefectUnavailable` without any."""
+    if (url := known_api_url(settings)) is None:
+        raise PrefectUnavailable("No Prefect server is known here. Start one with: tmm up, or set PREFECT_API_URL.")
+    return url
+
+
+def remember_server(settings: Settings, api_url: str) -> None:
+    """Let other commands of this installation find the server."""
+    _server_file(settings).parent.mkdir(parents=True, exist_ok=True)
+    _server_file(settings).write_text(json.dumps({"api_url": api_url, "pid": os.getpid()}))
+
+
+def forget_server(settings: Settings) -> None:
+    _server_file(settings).unlink(missing_ok=True)
+
+
+def _server_file(settings: Settings) -> Path:
+    return settings.prefect_home / "server.json"

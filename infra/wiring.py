@@ -1,0 +1,146 @@
+"""The one place that constructs adapters. Everything is made when it is first asked for."""
+
+import os
+import pwd
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Self
+from uuid import UUID
+
+from adapters import trainers
+from adapters.cli.installation import Check, Progressed
+from domain.errors import PrefectUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
+from domain.method_spec import Backend
+from domain.preinstalled import preinstalled_methods
+from domain.service import TrainingMethods
+from domain.users import Origin, User
+from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
+from infra.settings import Settings
+
+if TYPE_CHECKING:
+    from adapters.base_models import BaseModels
+    from adapters.datasets import Datasets
+    from adapters.licences import InstalledLicences
+    from adapters.prefect.catalogue import PrefectCatalogue
+    from adapters.prefect.runs import PrefectRuns
+    from domain.read_models import Views
+    from domain.training_run import RunRequest
+    from infra.training_session import TrainingSession
+
+
+class Installation:
+    """This installation of the service, as one acting user sees it. Use it in a `with`, or call `close`."""
+
+    def __init__(self, settings: Settings, *, flow_run_id: UUID | None = None) -> None:
+        self.settings = settings
+        self._flow_run_id = flow_run_id
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        return cls(Settings.from_environment())
+
+    @classmethod
+    def for_flow(cls, flow_run_id: UUID) -> Self:
+        """The installation as a flow run sees it: the acting user is `prefect`."""
+        return cls(Settings.from_environment(), flow_run_id=flow_run_id)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if "service" in self.__dict__:
+            self.service.close()
+
+    # Who acts.
+
+    def user(self) -> User:
+        """The operating-system user, or `prefect` in a flow run; never a name that somebody typed."""
+        name, origin = _operating_system_user(), Origin.COMMAND_LINE
+        if self._flow_run_id is not None:
+            name, origin = "prefect", Origin.FLOW
+        return User(
+            name=name,
+            entitlement=self.licences.entitlement_of(name),
+            origin=origin,
+            flow_run_id=self._flow_run_id,
+        )
+
+    @cached_property
+    def licences(self) -> "InstalledLicences":
+        from adapters.licences import InstalledLicences
+
+        return InstalledLicences(self.settings.licences, self.settings.trust_store)
+
+    # The catalogue and its store.
+
+    @cached_property
+    def service(self) -> TrainingMethods:
+        raise NotImplementedError
+
+    def migrate(self) -> list[str]:
+        """Create the tables once and install this environment's preinstalled methods; names of the new ones."""
+        raise NotImplementedError
+
+    # Prefect.
+
+    @cached_property
+    def runs(self) -> "PrefectRuns":
+        from adapters.prefect.runs import PrefectRuns
+
+        return PrefectRuns(self._prefect())
+
+    @cached_property
+    def catalogue(self) -> "PrefectCatalogue":
+        from adapters.prefect.catalogue import PrefectCatalogue
+
+        return PrefectCatalogue(
+            self._prefect(),
+            datasets=self.datasets.names(),
+            base_models=self.base_models.names(),
+            trainers=sorted(trainers.declarations()),
+        )
+
+    def update_prefect(self) -> str | None:
+        """Let the Prefect catalogue follow the selectable list; a warning when it cannot follow now."""
+        if known_api_url(self.settings) is None:
+            return None  # nobody looks yet: `tmm up` brings the catalogue with it
+        try:
+            shown = None
+            while (selectable := self.service.selectable_methods()) != shown:
+                # Somebody may change the list while it is being shown; then it is shown once more.
+                self.catalogue.reconcile(selectable)
+                shown = selectable
+        except PrefectUnavailable as error:
+            return f"The change is done, and Prefect will show it when it is reached again. {error}"
+        return None
+
+    def _prefect(self) -> str:
+        """The server's address; from here on this process's Prefect client is our own, whatever profile there is."""
+        api_url = api_url_or_refuse(self.settings)
+        os.environ.update(prefect_environment(self.settings, api_url))
+        return api_url
+
+    # Training.
+
+    @cached_property
+    def datasets(self) -> "Datasets":
+        from adapters.datasets import Datasets
+
+        return Datasets(self.settings.samples)
+
+    @cached_property
+    def base_models(self) -> "BaseModels":
+        from adapters.base_models import BaseModels
+
+        return BaseModels(self.settings.samples)
+
+
+def _operating_system_user() -> str:
+    # The variables that name a user can be set by anyone; the process's user id cannot.
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid-{os.getuid()}"
