@@ -2,15 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Protocol
 
-from domain.method_spec import Backend
-from domain.options import OptionValue
+from domain.training import Row
 from domain.users import Entitlement
-
-Row = Mapping[str, Any]
 
 
 class Licences(Protocol):
@@ -25,8 +20,7 @@ class Licences(Protocol):
 class Dataset:
     """Rows that a trainer can take, already checked, and the rows that are held out from training.
 
-    Rows have one of these shapes: `messages`; `prompt` and `completion`; `text`; `prompt` and `answer`;
-    `prompt`, `chosen` and `rejected`. Hashes are sha256 of the rows' canonical JSON.
+    Rows have one of the shapes that `TrainingJob` names. Hashes are sha256 of the rows' canonical JSON.
     """
 
     name: str
@@ -46,48 +40,11 @@ class BaseModel:
 
 
 @dataclass(frozen=True)
-class TrainingJob:
-    """All that a trainer needs to know. `folder` is the run's own; what it writes elsewhere is a fault."""
+class Device:
+    """What a machine trains on. `name` is torch's name for it, or `mlx`; `description` is for people."""
 
-    run_id: UUID
-    method: str
-    trainer: str
-    backend: Backend
-    base_model: BaseModel
-    dataset: Dataset
-    options: Mapping[str, OptionValue]
-    seed: int
-    folder: Path
-    device: str
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a trainer made: `folder` holds a model, or an adapter that goes on top of the base model.
-
-    `metrics` are the last ones reported, `steps` the optimiser steps taken.
-    """
-
-    folder: Path
-    is_adapter: bool
-    steps: int
-    metrics: Mapping[str, float]
-
-
-class Progress(Protocol):
-    """Where a trainer reports each optimiser step."""
-
-    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
-        """`step` of `total` is done; metrics are finite numbers such as loss, reward, learning_rate."""
-        ...
-
-
-class Trainer(Protocol):
-    """A piece of training code."""
-
-    def train(self, job: TrainingJob, progress: Progress) -> TrainingResult:
-        """Train. Raises `BadResult` when the outcome cannot be believed, `InvalidInput` for what it cannot take."""
-        ...
+    name: str
+    description: str
 
 
 @dataclass(frozen=True)

@@ -168,7 +168,7 @@ class TrainingMethods(Application[UUID]):
     ) -> None:
         """Record a run's good end: its artefact's address and sha256, and the same evaluation before and after."""
         command_id = command_id or uuid4()
-        self._end(
+        self._change_run(
             run_id,
             command_id,
             lambda run: run.complete(
@@ -183,15 +183,24 @@ class TrainingMethods(Application[UUID]):
             ),
         )
 
-    def fail_run(self, run_id: UUID, reason: str, *, by: User, command_id: UUID | None = None) -> None:
-        """Record a run's bad end and why."""
+    def fail_run(
+        self, run_id: UUID, reason: str, *, interrupted: bool = False, by: User, command_id: UUID | None = None
+    ) -> None:
+        """Record a run's bad end and why; one that was `interrupted` may be resumed."""
         command_id = command_id or uuid4()
-        self._end(run_id, command_id, lambda run: run.fail(reason, by=by, command_id=command_id))
+        self._change_run(
+            run_id, command_id, lambda run: run.fail(reason, interrupted=interrupted, by=by, command_id=command_id)
+        )
+
+    def resume_run(self, run_id: UUID, step: int, *, by: User, command_id: UUID | None = None) -> None:
+        """Record that an interrupted run goes on from the checkpoint of this step."""
+        command_id = command_id or uuid4()
+        self._change_run(run_id, command_id, lambda run: run.resume(step=step, by=by, command_id=command_id))
 
     def cancel_run(self, run_id: UUID, reason: str, *, by: User, command_id: UUID | None = None) -> None:
         """Record that a run was given up and why."""
         command_id = command_id or uuid4()
-        self._end(run_id, command_id, lambda run: run.cancel(reason, by=by, command_id=command_id))
+        self._change_run(run_id, command_id, lambda run: run.cancel(reason, by=by, command_id=command_id))
 
     def cancel_waiting_runs(self, internal_name: str, *, by: User) -> list[UUID]:
         """Cancel the runs of a method that have not started; their ids."""
@@ -295,11 +304,11 @@ class TrainingMethods(Application[UUID]):
             return aggregate
         raise _busy(aggregate_id)
 
-    def _end(self, run_id: UUID, command_id: UUID, finish: Callable[[TrainingRun], None]) -> None:
+    def _change_run(self, run_id: UUID, command_id: UUID, change: Callable[[TrainingRun], None]) -> None:
         def decide(run: TrainingRun | None) -> TrainingRun:
             if run is None:
                 raise RunNotFound(run_id)
-            finish(run)
+            change(run)
             return run
 
         self._carry_out(run_id, command_id, decide)

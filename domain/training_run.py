@@ -111,8 +111,11 @@ class TrainingRun(Aggregate):
         after: dict[str, float]
 
     class Failed(Event):
+        """`interrupted` when nothing was wrong with the training: its process, machine or network went away."""
+
         TOPIC: ClassVar[str] = "training-run.failed"
         reason: str
+        interrupted: bool = False
 
     class Cancelled(Event):
         TOPIC: ClassVar[str] = "training-run.cancelled"
@@ -122,6 +125,7 @@ class TrainingRun(Aggregate):
     def __init__(self, request: RunRequest) -> None:
         self.request = request
         self.status = RunStatus.REQUESTED
+        self.interrupted = False
         self.reason = ""
 
     # Decisions.
@@ -165,8 +169,9 @@ class TrainingRun(Aggregate):
         )
 
     def resume(self, *, step: int, by: User, command_id: UUID) -> None:
-        """An interrupted run goes on from the checkpoint of this step."""
-        self._must_not_be_finished(to="resumed")
+        """An interrupted run goes on from the checkpoint of this step. Any other failure stays one."""
+        if not self.interrupted:
+            self._must_not_be_finished(to="resumed")
         self._happen(self.Resumed, by, command_id, step=step)
 
     def complete(
@@ -194,9 +199,9 @@ class TrainingRun(Aggregate):
             after=after,
         )
 
-    def fail(self, reason: str, *, by: User, command_id: UUID) -> None:
+    def fail(self, reason: str, *, interrupted: bool = False, by: User, command_id: UUID) -> None:
         self._must_not_be_finished(to="failed")
-        self._happen(self.Failed, by, command_id, reason=reason)
+        self._happen(self.Failed, by, command_id, reason=reason, interrupted=interrupted)
 
     def cancel(self, reason: str, *, by: User, command_id: UUID) -> None:
         self._must_not_be_finished(to="cancelled")
@@ -224,14 +229,16 @@ class TrainingRun(Aggregate):
     @event(Resumed)
     def _resumed(self) -> None:
         self.status = RunStatus.RUNNING
+        self.interrupted = False
 
     @event(Completed)
     def _completed(self) -> None:
         self.status = RunStatus.COMPLETED
 
     @event(Failed)
-    def _failed(self, reason: str) -> None:
+    def _failed(self, reason: str, interrupted: bool) -> None:
         self.status = RunStatus.FAILED
+        self.interrupted = interrupted
         self.reason = reason
 
     @event(Cancelled)

@@ -15,16 +15,18 @@ from infra.training_session import TrainingSession
 from infra.wiring import Installation
 
 
-def record_cancellation(_: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+def record_cancellation(_: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """A cancelled flow run is a cancelled training run."""
     with Installation.for_flow(flow_run.id) as installation:
-        installation.end_of_flow_run("cancelled", flow_run.id, state.message)
+        installation.service.cancel_run(flow_run.id, state.message or "Cancelled in Prefect.", by=installation.user())
 
 
-def record_crash(_: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+def record_crash(_: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """A flow run whose process is gone is a failed training run."""
     with Installation.for_flow(flow_run.id) as installation:
-        installation.end_of_flow_run("crashed", flow_run.id, state.message)
+        installation.service.fail_run(
+            flow_run.id, state.message or "Its process ended.", interrupted=True, by=installation.user()
+        )
 
 
 @flow(
@@ -42,8 +44,8 @@ def train(
     options: dict[str, Any] | None = None,
     seed: int = 0,
     output_name: str = "",
-) -> dict[str, float]:
-    """Train with a method on a base model and a dataset; the held-out measures of the result."""
+) -> None:
+    """Train with a method on a base model and a dataset."""
     asked = {
         "method": method,
         "backend": backend,
@@ -60,14 +62,14 @@ def train(
             measure_before(session)
             fit(session)
             measure_after(session)
-            return publish(session)
+            publish(session)
 
 
 @task(cache_policy=NO_CACHE)
 def prepare(session: TrainingSession) -> None:
     """Open the base model and the dataset, and record the start."""
     job = session.start()
-    get_run_logger().info("Training %s with %s on %s", job.base_model.name, job.method, job.device)
+    get_run_logger().info("Training %s with %s on %s", job.base_model, job.method, job.device)
 
 
 @task(cache_policy=NO_CACHE)
@@ -89,10 +91,9 @@ def measure_after(session: TrainingSession) -> None:
 
 
 @task(cache_policy=NO_CACHE)
-def publish(session: TrainingSession) -> dict[str, float]:
+def publish(session: TrainingSession) -> None:
     """Store the artefact and record the completion."""
     get_run_logger().info("Stored as %s", session.complete())
-    return session.measured_after
 
 
 def _figures(metrics: Mapping[str, float]) -> str:

@@ -1,6 +1,10 @@
 """The console script `tmm`."""
 
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from infra.wiring import Installation
 
 
 def main() -> None:
@@ -10,7 +14,11 @@ def main() -> None:
     sys.exit(run(_installation))
 
 
-def _installation() -> object:
+def _installation() -> "Installation":
     from infra.wiring import Installation
 
     return Installation.from_environment()
+
+
+if __name__ == "__main__":
+    main()

@@ -2,29 +2,29 @@
 
 import os
 import pwd
-from collections.abc import Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from adapters import trainers
-from adapters.cli.installation import Check, Progressed
-from domain.errors import PrefectUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
+from domain.errors import PrefectUnavailable
 from domain.method_spec import Backend
-from domain.preinstalled import preinstalled_methods
+from domain.ports import Device
 from domain.service import TrainingMethods
+from domain.training import Checkpoints, Trainer
+from domain.training_run import RunRequest
 from domain.users import Origin, User
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
 
 if TYPE_CHECKING:
+    from adapters.artifacts import Artifacts
     from adapters.base_models import BaseModels
     from adapters.datasets import Datasets
     from adapters.licences import InstalledLicences
     from adapters.prefect.catalogue import PrefectCatalogue
     from adapters.prefect.runs import PrefectRuns
-    from domain.read_models import Views
-    from domain.training_run import RunRequest
     from infra.training_session import TrainingSession
 
 
@@ -124,6 +124,42 @@ class Installation:
         return api_url
 
     # Training.
+
+    def training_session(self, request: RunRequest) -> "TrainingSession":
+        """The training of the flow run that this installation acts for."""
+        from infra.training_session import TrainingSession
+
+        assert self._flow_run_id is not None
+        return TrainingSession(self, self._flow_run_id, request)
+
+    def trainer(self, method: str) -> Trainer:
+        """The training code of a method."""
+        return trainers.load(self.service.selectable_method(method).spec.trainer)
+
+    def trainers_code_hash(self) -> str:
+        return trainers.code_hash()
+
+    def device(self, backend: Backend) -> Device:
+        from adapters.devices import device_for
+
+        return device_for(backend)
+
+    def run_folder(self, run_id: UUID) -> Path:
+        """The run's own folder on this machine; made when there is none."""
+        folder = self.settings.runs / str(run_id)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def checkpoints(self, run_id: UUID) -> Checkpoints:
+        from adapters.checkpoints import FolderCheckpoints
+
+        return FolderCheckpoints(self.run_folder(run_id) / "checkpoints")
+
+    @cached_property
+    def artifacts(self) -> "Artifacts":
+        from adapters.artifacts import Artifacts
+
+        return Artifacts(self.settings.artifacts)
 
     @cached_property
     def datasets(self) -> "Datasets":

@@ -11,7 +11,7 @@ from adapters.cli.methods import train_line
 from adapters.cli.option_syntax import OPTION_HELP, options_changed
 from adapters.cli.output import at_a_terminal, plain, remark, say, warn
 from adapters.cli.parameters import BACKEND, METHOD_TYPE
-from domain.errors import InvalidMethod, RunNotFound, TrainingMethodError, Unreachable
+from domain.errors import InvalidMethod, RunNotFound, Unreachable
 from domain.method_spec import MethodSpec
 from domain.read_models import SelectableMethod
 from domain.training_run import RunStatus
@@ -47,7 +47,7 @@ def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--from", "like", metavar="METHOD", help="A method to copy; the fields you give replace its own.")
 @_field_options
 @click.pass_obj
-def add(installation: Installation, name: str | None, file: str | None, like: str | None, **given: Any) -> None:
+def add(installation: Installation, /, name: str | None, file: str | None, like: str | None, **given: Any) -> None:
     """Add a training method, from a file, from another method, or from single fields. Commercial users only.
 
     \b
@@ -75,7 +75,7 @@ def add(installation: Installation, name: str | None, file: str | None, like: st
 @click.option("--file", "file", metavar="FILE", help=_FILE_HELP + " Fields that are not in it stay.")
 @_field_options
 @click.pass_obj
-def modify(installation: Installation, name: str, file: str | None, **given: Any) -> None:
+def modify(installation: Installation, /, name: str, file: str | None, **given: Any) -> None:
     """Modify a training method, by a file or by single fields.
 
     Everyone may shape custom01 and custom02 (display name, description, options, what they train by default); other
@@ -203,7 +203,9 @@ def _gives_fields(given: Fields) -> bool:
 
 def _given_fields(given: Fields, present: MethodSpec | None) -> Fields:
     """The fields of a spec that were given; an empty default base model or dataset means none."""
-    fields = {name: value for name, value in given.items() if value not in (None, ()) and name in MethodSpec.model_fields}
+    fields = {
+        name: value for name, value in given.items() if value not in (None, ()) and name in MethodSpec.model_fields
+    }
     for name in ("default_base_model", "default_dataset"):
         if fields.get(name) == "":
             fields[name] = None

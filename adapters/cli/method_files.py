@@ -51,7 +51,9 @@ class MethodFile:
         except yaml.YAMLError as error:
             raise InvalidMethod(f"{name}: {_first_line(error)}.") from None
         except (RecursionError, ValueError):
-            raise InvalidMethod(f"{name} is nested too deeply, or holds a number too long, for a method file.") from None
+            raise InvalidMethod(
+                f"{name} is nested too deeply, or holds a number too long, for a method file."
+            ) from None
 
     def with_lines(self, error: InvalidMethod) -> InvalidMethod:
         """The same error with this file's name, and the line of every field that it names."""
@@ -98,10 +100,8 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise ComposerError(
-                None, None, "aliases (* and &) are not used in method files", event.start_mark
-            )
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML has no types here
+            raise ComposerError(None, None, "aliases (* and &) are not used in method files", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:

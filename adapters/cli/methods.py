@@ -50,9 +50,7 @@ def show(installation: Installation, name: str, json_wanted: bool) -> None:
     service = installation.service
     method = service.selectable_method(name)
     history = [
-        entry
-        for entry in newest_entries(service, AuditQuery(method=name, limit=100))
-        if entry.subject_type == "method"
+        entry for entry in newest_entries(service, AuditQuery(method=name, limit=100)) if entry.subject_type == "method"
     ][-HISTORY_SHOWN:]
     runs = service.training_runs(method=name, limit=RUNS_SHOWN)
     if json_wanted:

@@ -51,7 +51,9 @@ def plain(text: object) -> str:
 
 def _steers(character: str) -> bool:
     # Control characters, and the marks that turn the direction of writing.
-    return unicodedata.category(character) == "Cc" or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    return (
+        unicodedata.category(character) == "Cc" or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )
 
 
 def moment(when: datetime | None) -> str:

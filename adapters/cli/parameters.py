@@ -10,7 +10,7 @@ from domain.method_spec import Backend, MethodType
 from domain.training_run import RunStatus
 
 
-class MemberOf(click.ParamType):
+class MemberOf(click.ParamType[StrEnum]):
     """A word of an enumeration, in whatever case it is typed."""
 
     name = "word"
@@ -28,7 +28,7 @@ class MemberOf(click.ParamType):
         self.fail(f"{value!r} is not one of {', '.join(self._words)}.", param, ctx)
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[datetime]):
     """A date or a time in ISO 8601, taken as UTC unless it says otherwise; a date means its start, or its end."""
 
     name = "TIME"

@@ -137,7 +137,9 @@ def run_named(service: TrainingMethods, text: str) -> Run:
         pass
     beginning = text.lower()
     if len(beginning) < SHORTEST_PREFIX:
-        raise InvalidRunRequest(f"{text!r} is too short for a run: give at least {SHORTEST_PREFIX} characters of its id.")
+        raise InvalidRunRequest(
+            f"{text!r} is too short for a run: give at least {SHORTEST_PREFIX} characters of its id."
+        )
     fitting = [run for run in service.training_runs(limit=_ALL) if str(run.run_id).startswith(beginning)]
     if not fitting:
         raise RunNotFound(text)

@@ -5,12 +5,12 @@ from uuid import UUID, uuid4
 
 import click
 
+from adapters.cli.documents import run_document
 from adapters.cli.errors import TrainingFailed
 from adapters.cli.following import follow
 from adapters.cli.installation import Installation
 from adapters.cli.option_syntax import SET_HELP, values_given
 from adapters.cli.output import as_json, plain, remark, say
-from adapters.cli.documents import run_document
 from adapters.cli.parameters import BACKEND, json_option
 from adapters.cli.runs import run_named, show_run
 from domain.errors import MethodNotSelectable, TrainingMethodError
@@ -54,16 +54,17 @@ def train(
     tmm train sft-demo --dataset answers.jsonl --set max_steps=50 --set learning_rate=5e-4
     """
     spec = installation.service.selectable_method(name).spec
+    options = values_given(settings, spec.configuration_options)
     fields = {
         "method": name,
         "backend": backend or _backend_of(spec, installation),
         "base_model": base_model if base_model is not None else _default(spec, "base model", spec.default_base_model),
         "dataset": dataset if dataset is not None else _default(spec, "dataset", spec.default_dataset),
-        "options": values_given(settings, spec.configuration_options),
+        "options": options,
         "seed": seed,
         "output_name": output_name,
     }
-    options_after_defaults(spec.configuration_options, fields["options"])
+    options_after_defaults(spec.configuration_options, options)
     _train(installation, RunRequest.parse(fields), no_wait=no_wait, json_wanted=json_wanted)
 
 

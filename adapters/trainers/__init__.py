@@ -1,0 +1,78 @@
+"""The trainers that come with the service: one readable file each, loaded when it is used."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import cast
+
+from domain.errors import InvalidMethod
+from domain.method_spec import Backend, MethodType
+from domain.options import declared_options
+from domain.trainers import TrainerDeclaration
+from domain.training import Trainer
+
+_CUDA, _MLX = (Backend.CUDA,), (Backend.MLX,)
+
+
+@dataclass(frozen=True)
+class _BuiltIn:
+    module: str
+    summary: str
+    backends: tuple[Backend, ...]
+    method_types: tuple[MethodType, ...]
+
+
+_BUILT_IN: dict[str, _BuiltIn] = {
+    "sft": _BuiltIn(
+        "adapters.trainers.sft", "Supervised fine-tuning of all weights or a LoRA adapter", _CUDA, (MethodType.SFT,)
+    ),
+}
+
+
+class _Declarations(Mapping[str, TrainerDeclaration]):
+    """A trainer's options are read from its module when somebody first asks for them."""
+
+    def __getitem__(self, name: str) -> TrainerDeclaration:
+        return _declaration(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_BUILT_IN)
+
+    def __len__(self) -> int:
+        return len(_BUILT_IN)
+
+
+def declarations() -> Mapping[str, TrainerDeclaration]:
+    """What each trainer declares, by its name."""
+    return _Declarations()
+
+
+def load(name: str) -> Trainer:
+    """The trainer of this name. Raises `InvalidMethod` when there is none."""
+    if name not in _BUILT_IN:
+        raise InvalidMethod(f"trainer: there is no trainer {name!r} (there are: {', '.join(sorted(_BUILT_IN))}).")
+    return cast(Trainer, import_module(_BUILT_IN[name].module))
+
+
+@cache
+def code_hash() -> str:
+    """sha256 over the source of all trainers, in hexadecimal: they share helpers, so one hash stands for all."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def _declaration(name: str) -> TrainerDeclaration:
+    built_in = _BUILT_IN[name]
+    return TrainerDeclaration(
+        name=name,
+        summary=built_in.summary,
+        backends=built_in.backends,
+        method_types=built_in.method_types,
+        options=declared_options(load(name).Options),
+    )
