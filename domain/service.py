@@ -270,6 +270,11 @@ class TrainingMethods(Application[UUID]):
             except ViewsMoved:
                 continue
 
+    def views_behind(self) -> int:
+        """How many numbers of the event log the views have not seen yet."""
+        newest = self.recorder.max_notification_id() or 0
+        return max(newest - self._views.head().notification_id, 0)
+
     def rebuild_views(self) -> Head:
         """Drop the views and replay the log: the outcome must be identical."""
         self._views.clear()

@@ -21,6 +21,7 @@ from infra.settings import Settings
 if TYPE_CHECKING:
     from adapters.artifacts import Artifacts
     from adapters.base_models import BaseModels
+    from adapters.cli.installation import Check
     from adapters.datasets import Datasets
     from adapters.licences import InstalledLicences
     from adapters.prefect.catalogue import PrefectCatalogue
@@ -123,7 +124,32 @@ class Installation:
         os.environ.update(prefect_environment(self.settings, api_url))
         return api_url
 
+    # What operators ask.
+
+    def describe_settings(self) -> list[tuple[str, str, str]]:
+        """Every setting: variable, present value (passwords hidden), what it is."""
+        from infra.doctor import describe_settings
+
+        return describe_settings(self.settings)
+
+    def checks(self) -> "list[Check]":
+        """What `tmm doctor` looks at."""
+        from infra.doctor import checks
+
+        return checks(self)
+
     # Training.
+
+    def checked(self, request: RunRequest) -> RunRequest:
+        """The request as any worker of this machine can read it: local paths made absolute.
+
+        Raises `InvalidDataset` or `InvalidBaseModel` for what can already be seen to be wrong.
+        """
+        located = {
+            "dataset": self.datasets.located(request.dataset),
+            "base_model": self.base_models.located(request.base_model),
+        }
+        return RunRequest.parse(request.model_dump() | located)
 
     def training_session(self, request: RunRequest) -> "TrainingSession":
         """The training of the flow run that this installation acts for."""

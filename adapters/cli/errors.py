@@ -45,7 +45,7 @@ class TrainingFailed(click.ClickException):
     exit_code = FAILED
 
 
-def tell(error: BaseException, *, explain: Explain | None, debug: bool) -> int:
+def tell(error: BaseException, *, explain: Explain | None, debug: bool) -> int:  # noqa: PLR0911 -- one a kind of error
     """Say what went wrong, on standard error; the exit code."""
     if debug:
         traceback.print_exception(error)
@@ -57,6 +57,9 @@ def tell(error: BaseException, *, explain: Explain | None, debug: bool) -> int:
             return INTERRUPTED
         case BrokenPipeError() if _reader_is_gone():
             return 0
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+            return error.exit_code
         case click.ClickException():
             click.echo(f"error: {plain(_usage(error))}", err=True)
             return error.exit_code

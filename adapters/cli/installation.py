@@ -7,6 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.errors import TrainingMethodError
+from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend
 from domain.ports import Licences
 from domain.service import TrainingMethods
@@ -59,9 +60,37 @@ class Runs(Protocol):
         ...
 
 
+class LicenceDesk(Licences, Protocol):
+    """Where licences come, go and are looked at. Every method raises `InvalidLicence`, and then nothing was changed."""
+
+    def standings(self, user_name: str) -> Sequence[LicenceStanding]:
+        """Every installed file, by name, and how it stands for a user at this moment."""
+        ...
+
+    def install(self, path: Path) -> Licence:
+        """Take a licence in whose signature holds and whose time is not over."""
+        ...
+
+    def remove(self, name: str) -> LicenceStanding:
+        """Take an installed licence out, by its id or its file's name; what was removed."""
+        ...
+
+    def trust(self, public_key: Path) -> str:
+        """Take a public key into the trust store; its key id."""
+        ...
+
+    def generate_pair(self, folder: Path) -> str:
+        """An issuer's key pair as `private.pem` and `public.pem`; its key id."""
+        ...
+
+    def issue(self, key: Path, *, customer: str, users: Sequence[str], days: int, out: Path) -> Licence:
+        """Write a licence that holds from now on for some days."""
+        ...
+
+
 @dataclass(frozen=True)
 class Check:
-    """One line of `tmm doctor`."""
+    """One line of `tmm doctor`. `words` say what was found and, where something is wrong, what to do."""
 
     name: str
     ok: bool
@@ -78,7 +107,7 @@ class Installation(Protocol):
     def service(self) -> TrainingMethods: ...
 
     @property
-    def licences(self) -> Licences: ...
+    def licences(self) -> LicenceDesk: ...
 
     @property
     def runs(self) -> Runs: ...

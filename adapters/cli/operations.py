@@ -1,0 +1,107 @@
+"""`tmm demo`, `up`, `worker`, `migrate`, `rebuild` and `doctor`: the service as its operators meet it."""
+
+import click
+
+from adapters.cli.errors import UNREACHABLE
+from adapters.cli.installation import Installation
+from adapters.cli.output import as_json, heading, plain, remark, say, table, warn
+from adapters.cli.parameters import BACKEND, json_option
+from domain.errors import BackendUnavailable
+from domain.method_spec import Backend
+
+
+@click.command(short_help="Go from nothing to a trained model, in one terminal.")
+@click.option("--method", default=None, metavar="NAME", help="The demo to run; else the first one of this machine.")
+@click.option("--keep", is_flag=True, help="Leave the Prefect server and the worker running until Ctrl-C.")
+@click.pass_obj
+def demo(installation: Installation, method: str | None, keep: bool) -> None:
+    """Go from nothing to a trained model, in one terminal.
+
+    Makes the data folder, starts a Prefect server and a worker, trains a demo method on its sample data as a Prefect
+    flow run, shows what came of it, and stops everything that it started.
+    """
+    installation.demo(method or _demo_of_this_machine(installation), keep=keep)
+
+
+def _demo_of_this_machine(installation: Installation) -> str:
+    return "sft-demo" if Backend.CUDA in installation.settings.backends else "mlx-demo"
+
+
+@click.command(short_help="Run the Prefect server and workers until interrupted.")
+@click.option(
+    "--backend", "backends", type=BACKEND, multiple=True, help="Which workers; else all of this machine. Repeatable."
+)
+@click.pass_obj
+def up(installation: Installation, backends: tuple[Backend, ...]) -> None:
+    """Run the Prefect server (unless PREFECT_API_URL names one) and a worker for each backend, until interrupted."""
+    wanted = tuple(dict.fromkeys(backends)) or installation.settings.backends
+    for backend in wanted:
+        _must_be_here(installation, backend)
+    installation.up(wanted)
+
+
+@click.command(short_help="Run one worker until interrupted.")
+@click.option("--backend", type=BACKEND, required=True, help="The work pool to serve.")
+@click.pass_obj
+def worker(installation: Installation, backend: Backend) -> None:
+    """Run one worker until interrupted. PREFECT_API_URL, or a `tmm up` on this machine, says for which server."""
+    _must_be_here(installation, backend)
+    installation.worker(backend)
+
+
+def _must_be_here(installation: Installation, backend: Backend) -> None:
+    here = installation.settings.backends
+    if backend not in here:
+        raise BackendUnavailable(
+            f"This machine has no backend {backend} (it has {', '.join(here) or 'none'}). "
+            "Install what it needs, or name it in TMM_BACKENDS."
+        )
+
+
+@click.command(short_help="Create the tables and install the preinstalled methods.")
+@click.pass_obj
+def migrate(installation: Installation) -> None:
+    """Create the tables and install the preinstalled methods of this machine's backends. Safe to repeat.
+
+    A preinstalled method that somebody deleted stays deleted.
+    """
+    installed = installation.migrate()
+    if installed:
+        say(f"The database is ready. Installed: {', '.join(installed)}")
+        warn(installation.update_prefect())
+    else:
+        say("The database is ready, and nothing had to be installed.")
+
+
+@click.command(short_help="Drop the views and replay the log into them.")
+@click.pass_obj
+def rebuild(installation: Installation) -> None:
+    """Drop the views and replay the log into them. The outcome is what was there, unless that was damaged."""
+    head = installation.service.rebuild_views()
+    say(f"Rebuilt the views from {head.position} {'entry' if head.position == 1 else 'entries'} of the log.")
+
+
+@click.command(short_help="Show every setting and check what is needed.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, json_wanted: bool) -> None:
+    """Show every setting, and check what the service needs. Exit code 5 when something is not as it should be."""
+    installation: Installation = ctx.obj
+    settings, checks = installation.describe_settings(), installation.checks()
+    if json_wanted:
+        as_json(
+            {
+                "settings": [{"name": name, "value": value, "meaning": meaning} for name, value, meaning in settings],
+                "checks": [{"name": check.name, "ok": check.ok, "words": check.words} for check in checks],
+            }
+        )
+    else:
+        say(click.style("Settings", bold=True))
+        table(("VARIABLE", "VALUE", "WHAT IT IS"), settings)
+        heading("Checks")
+        for check in checks:
+            mark = click.style("ok", fg="green") if check.ok else click.style("--", fg="red")
+            say(f"{mark}  {check.name}: {plain(check.words)}")
+    if wrong := [check.name for check in checks if not check.ok]:
+        remark(f"Not as it should be: {', '.join(wrong)}.")
+        ctx.exit(UNREACHABLE)

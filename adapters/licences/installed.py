@@ -1,0 +1,150 @@
+"""The licences of this installation: what they make of a user, and how they come, go and are shown."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from adapters.licences.files import Unusable, read_small, write_new, write_whole
+from adapters.licences.keys import TrustStore, generate_pair, key_id_of, private_key
+from domain.errors import InvalidLicence
+from domain.licence import Licence, LicenceStanding
+from domain.users import Edition, Entitlement
+
+SUFFIX = ".licence"
+MOST_FILES = 100
+"""A folder with more licences than this is not searched to its end."""
+
+_REASONS_TOLD = 3
+
+
+class InstalledLicences:
+    """The licences of this installation, checked against the public keys of its trust store."""
+
+    def __init__(self, folder: Path, trust_store: Path) -> None:
+        self._folder = folder
+        self._trusted = TrustStore(trust_store)
+
+    def entitlement_of(self, user_name: str) -> Entitlement:
+        """What a user may do now. Whatever does not hold makes a noncommercial user, with the reason."""
+        try:
+            standings = self.standings(user_name)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            return Entitlement.noncommercial(f"the folder of the licences cannot be read: {reason}")
+        holding = [s.licence for s in standings if s.problem is None and s.licence is not None]
+        if holding:
+            best = max(holding, key=lambda licence: (licence.expires, licence.licence_id))
+            return Entitlement(
+                edition=Edition.COMMERCIAL,
+                licence_id=best.licence_id,
+                key_id=best.key_id,
+                because=f"the licence {best.licence_id} of {best.customer} holds until {best.expires:%Y-%m-%d}",
+            )
+        if not standings:
+            return Entitlement.noncommercial("no licence is installed")
+        told = [f"the licence {s.file} {s.problem}" for s in standings[:_REASONS_TOLD]]
+        more = len(standings) - len(told)
+        return Entitlement.noncommercial("; ".join(told) + (f"; and {more} more do not hold" if more else ""))
+
+    def standings(self, user_name: str) -> Sequence[LicenceStanding]:
+        """Every installed file, by name, and how it stands for a user at this moment. Raises `OSError`."""
+        now = datetime.now(UTC)
+        return [self._standing(self._folder / name, user_name, now) for name in self._names()]
+
+    def install(self, path: Path) -> Licence:
+        """Take a licence in, also one whose time is still to come.
+
+        Raises `InvalidLicence` when its signature does not hold or its time is over; nothing is installed then.
+        """
+        from adapters.licences.tokens import verify
+
+        try:
+            content = read_small(path, follow=True)
+            licence = verify(content, self._trusted)
+        except Unusable as error:
+            advice = " Trust its issuer's key with: tmm licence trust PUBLIC_KEY" if "trust store" in str(error) else ""
+            raise InvalidLicence(f"The licence {path} {error}.{advice}") from None
+        if licence.expires <= datetime.now(UTC):
+            raise InvalidLicence(f"The licence {path} expired on {licence.expires:%Y-%m-%d}. Ask for a new one.")
+        try:
+            write_whole(self._folder / f"{licence.licence_id}{SUFFIX}", content)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise InvalidLicence(f"The licence cannot be put into {self._folder}: {reason}.") from None
+        return licence
+
+    def remove(self, name: str) -> LicenceStanding:
+        """Take an installed licence out, by its id or its file's name; what was removed. Raises `InvalidLicence`."""
+        wanted = name.removesuffix(SUFFIX) + SUFFIX
+        with suppress(OSError):
+            if wanted in self._names():
+                file = self._folder / wanted
+                removed = self._standing(file, "", datetime.now(UTC))
+                try:
+                    file.unlink()
+                except OSError as error:
+                    reason = (error.strerror or str(error)).lower()
+                    raise InvalidLicence(f"The licence {file} cannot be removed: {reason}.") from None
+                return removed
+        raise InvalidLicence(f"No licence {name!r} is installed. See the ones that are with: tmm licence show")
+
+    # For those who issue licences.
+
+    def generate_pair(self, folder: Path) -> str:
+        """An issuer's key pair as `private.pem` and `public.pem`; its key id. Raises `InvalidLicence`."""
+        return generate_pair(folder)
+
+    def trust(self, public_key: Path) -> str:
+        """Take a public key into the trust store; its key id. Raises `InvalidLicence`."""
+        return self._trusted.trust(public_key)
+
+    def issue(self, key: Path, *, customer: str, users: Sequence[str], days: int, out: Path) -> Licence:
+        """Write a licence that holds from now on for some days, signed with a private key. Raises `InvalidLicence`."""
+        from pydantic import ValidationError
+
+        from adapters.licences.tokens import sign
+
+        signing, now = private_key(key), datetime.now(UTC).replace(microsecond=0)
+        try:
+            licence = Licence(
+                licence_id=f"L-{secrets.token_hex(4)}",
+                customer=customer,
+                users=tuple(dict.fromkeys(users)),
+                edition=Edition.COMMERCIAL,
+                not_before=now,
+                expires=now + timedelta(days=days),
+                key_id=key_id_of(signing.public_key()),
+            )
+        except OverflowError:
+            raise InvalidLicence(f"{days} days are too many to count.") from None
+        except ValidationError:
+            raise InvalidLicence("A licence needs a customer and users, each of 1 to 200 characters.") from None
+        try:
+            write_new(out, sign(licence, signing, issued_at=now), mode=0o644)
+        except FileExistsError:
+            raise InvalidLicence(
+                f"{out} exists already, and licences are never overwritten. Name another file."
+            ) from None
+        except OSError as error:
+            raise InvalidLicence(f"{out} cannot be written: {(error.strerror or str(error)).lower()}.") from None
+        return licence
+
+    def _names(self) -> list[str]:
+        try:
+            found = sorted(name for name in os.listdir(self._folder) if name.endswith(SUFFIX))
+        except FileNotFoundError:
+            return []
+        return found[:MOST_FILES]
+
+    def _standing(self, file: Path, user_name: str, now: datetime) -> LicenceStanding:
+        from adapters.licences.tokens import verify
+
+        shown = os.fsencode(file.name).decode(errors="replace")
+        try:
+            licence = verify(read_small(file, follow=False), self._trusted)
+        except Unusable as error:
+            return LicenceStanding(file=shown, licence=None, problem=str(error))
+        return LicenceStanding(file=shown, licence=licence, problem=licence.problem_for(user_name, now=now))
