@@ -4,11 +4,13 @@ Every event says who did it, when, and which command it answers, and has an expl
 stored for ever: never a Python path.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
+from eventsourcing.persistence import Notification
 
 from domain.users import User
 from domain.values import Value
@@ -45,3 +47,10 @@ class Created(Aggregate.Event, CanInitAggregate[UUID]):
     """The first event of a stream."""
 
     originator_topic: str
+
+
+@dataclass(frozen=True)
+class RecordedEvent(Notification):
+    """A stored event as the log holds it: its number there, and the moment (UTC) at which the store took it in."""
+
+    recorded_at: datetime

@@ -1,34 +1,33 @@
 """From events to rows: one `match` for each read model. Everything here is pure, so that a rebuild is identical."""
 
 import hashlib
+import json
 from typing import Any
 
-from eventsourcing.persistence import StoredEvent
-
-from domain.events import DomainEvent
+from domain.events import DomainEvent, RecordedEvent
 from domain.method_spec import Change, MethodSpec
+from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, LogExported, Operation, ViewsRebuilt
 from domain.read_models import Head, Insert, Remove, RowChange, Table, Update
 from domain.refusals import ActionRefused
 from domain.training_method import TrainingMethod
 from domain.training_run import RunStatus, TrainingRun
 
 
-def project(
-    event: DomainEvent, stored: StoredEvent, *, notification_id: int, since: Head
-) -> tuple[list[RowChange], Head]:
+def project(event: DomainEvent, recorded: RecordedEvent, *, since: Head) -> tuple[list[RowChange], Head]:
     """The changes that one event makes to all read models, and the head after it."""
-    until = Head(notification_id=notification_id, position=since.position + 1, hash=link(since.hash, stored))
-    return [*selectable_methods(event), *training_runs(event), audit_log(event, until)], until
+    until = Head(notification_id=recorded.id, position=since.position + 1, hash=link(since.hash, recorded))
+    return [*selectable_methods(event), *training_runs(event), audit_log(event, recorded, until)], until
 
 
-def link(previous_hash: str, stored: StoredEvent) -> str:
-    """The next hash of the chain: sha256 over the one before and every stored byte of the event, with lengths."""
+def link(previous_hash: str, recorded: RecordedEvent) -> str:
+    """The next hash of the chain: sha256 over the one before and all that is stored of the event, with lengths."""
     digest = hashlib.sha256(bytes.fromhex(previous_hash))
     for part in (
-        str(stored.originator_id).encode(),
-        str(stored.originator_version).encode(),
-        stored.topic.encode(),
-        bytes(stored.state),
+        str(recorded.originator_id).encode(),
+        str(recorded.originator_version).encode(),
+        recorded.topic.encode(),
+        recorded.state,
+        recorded.recorded_at.isoformat(timespec="microseconds").encode(),
     ):
         digest.update(len(part).to_bytes(8, "big"))
         digest.update(part)
@@ -57,7 +56,7 @@ def _method(event: DomainEvent, spec: MethodSpec) -> dict[str, Any]:
     return {"internal_name": spec.internal_name, "spec": spec, "version": event.originator_version}
 
 
-def training_runs(event: DomainEvent) -> list[RowChange]:
+def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- one return a kind of event
     table: Table = "training_runs"
     key, when = event.originator_id, event.timestamp
     match event:
@@ -80,6 +79,8 @@ def training_runs(event: DomainEvent) -> list[RowChange]:
                 "provenance": provenance,
             }
             return [Update(table, key, row)]
+        case TrainingRun.Resumed():
+            return [Update(table, key, {"status": RunStatus.RUNNING, "finished_at": None, "reason": None})]
         case TrainingRun.Completed():
             row = {
                 "status": RunStatus.COMPLETED,
@@ -99,38 +100,49 @@ def training_runs(event: DomainEvent) -> list[RowChange]:
     return []
 
 
-def audit_log(event: DomainEvent, head: Head) -> RowChange:
+def audit_log(event: DomainEvent, recorded: RecordedEvent, head: Head) -> RowChange:
     action, subject_type, subject_name, changes, reason = _what_happened(event)
-    refused = isinstance(event, ActionRefused)
     by = event.by
+    run_id = event.originator_id if isinstance(event, TrainingRun.Requested | TrainingRun.Event) else None
     return Insert(
         "audit_log",
         {
             "position": head.position,
             "occurred_at": event.timestamp,
+            "recorded_at": recorded.recorded_at,
             "actor": by.name,
             "edition": by.entitlement.edition,
             "licence_id": by.entitlement.licence_id,
+            "key_id": by.entitlement.key_id,
             "origin": by.origin,
             "flow_run_id": by.flow_run_id,
             "action": action,
             "subject_type": subject_type,
             "subject_id": event.originator_id,
             "subject_name": subject_name,
-            "outcome": "refused" if refused else "done",
+            "method": subject_name if subject_type in ("method", "run") else None,
+            "run_id": run_id,
+            "outcome": "refused" if isinstance(event, ActionRefused) else "done",
             "reason": reason,
             "command_id": event.command_id,
+            "correlation_id": run_id or by.flow_run_id or event.command_id,
             "changes": changes,
+            "schema_version": _schema_version(recorded.state),
             "sentence": sentence(event),
             "hash": head.hash,
         },
     )
 
 
+def _schema_version(state: bytes) -> int:
+    # Only events of a class that changed its fields say so, at their end.
+    return int(json.loads(state)["class_version"]) if b'"class_version":' in state[-24:] else 1
+
+
 _What = tuple[str, str, str, tuple[Change, ...], str | None]
 
 
-def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911 -- one return a kind of event
+def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911, PLR0912 -- one return a kind of event
     """Action, subject type, subject name, changes and reason. A refusal carries the action that was tried."""
     match event:
         case TrainingMethod.Preinstalled(spec=spec):
@@ -158,7 +170,22 @@ def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911 -- one return 
         case ActionRefused(tried=tried):
             changes = tuple(Change(field=field, before=None, after=value) for field, value in tried.items())
             return event.action, event.subject_type, event.subject_name, changes, event.reason
+        case LicenceInstalled():
+            return "install-licence", "licence", event.licence_id, _facts(event), None
+        case LicenceRemoved(reason=reason):
+            return "remove-licence", "licence", event.licence_id, (), reason
+        case ViewsRebuilt():
+            return "rebuild", "views", "views", _facts(event), None
+        case LogExported():
+            return "export", "log", "audit log", _facts(event), None
+        case CheckpointMade():
+            return "checkpoint", "log", "audit log", _facts(event), None
     raise TypeError(f"no projection knows the event {type(event).__qualname__}")
+
+
+def _facts(event: Operation) -> tuple[Change, ...]:
+    facts = event.model_dump(mode="json", exclude_none=True, exclude=set(DomainEvent.model_fields))
+    return tuple(Change(field=field, before=None, after=after) for field, after in facts.items())
 
 
 def _all_new(value: MethodSpec | Any) -> tuple[Change, ...]:
@@ -176,7 +203,7 @@ def sentence(event: DomainEvent) -> str:
     return f"{by.name} {_deed(event)}{licence}{origin}"
 
 
-def _deed(event: DomainEvent) -> str:  # noqa: PLR0911 -- one return a kind of event
+def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a kind of event
     match event:
         case TrainingMethod.Preinstalled(spec=spec):
             return f"preinstalled {spec.display_name} ({spec.trainer})"
@@ -202,4 +229,17 @@ def _deed(event: DomainEvent) -> str:  # noqa: PLR0911 -- one return a kind of e
             return f"cancelled a training with {method}"
         case ActionRefused(action=action, subject_name=name):
             return f"was refused to {action} {name}"
+        case LicenceInstalled(licence_id=licence, customer=customer, replaces=None):
+            return f"installed licence {licence} of {customer}"
+        case LicenceInstalled(licence_id=licence, customer=customer, replaces=replaced):
+            return f"installed licence {licence} of {customer} in the place of {replaced}"
+        case LicenceRemoved(licence_id=licence):
+            return f"removed licence {licence}"
+        case ViewsRebuilt(position=position, agreed=agreed):
+            outcome = "as they were" if agreed else "and they do not agree with what they were"
+            return f"rebuilt the views up to entry {position}, {outcome}"
+        case LogExported(format=name, first=first, last=last):
+            return f"exported entries {first} to {last} as {name}"
+        case CheckpointMade(position=position):
+            return f"signed a checkpoint at entry {position}"
     raise TypeError(f"no sentence tells of the event {type(event).__qualname__}")

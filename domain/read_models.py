@@ -55,40 +55,56 @@ Outcome = Literal["done", "refused"]
 class AuditEntry(Value):
     """One entry of the audit log.
 
-    `position` is the log's own gap-free sequence from 1; `hash` links the stored bytes of this entry's event to the
-    hash before it, so that two logs with one last hash are the same log.
+    `position` is the log's own gap-free sequence from 1; `hash` links all that is stored of this entry's event to the
+    hash before it, so that two logs with one last hash are the same log. `occurred_at` is when it was decided, by the
+    clock of the machine that acted; `recorded_at` when the store took it in. `method` is the internal name of the
+    method that the entry is about, `run_id` the training run; `correlation_id` is that run, or the flow run or the
+    command that the entry belongs to. `schema_version` is that of the stored event.
     """
 
     position: int
     occurred_at: datetime
+    recorded_at: datetime
     actor: str
     edition: str
     licence_id: str | None
+    key_id: str | None
     origin: str
     flow_run_id: UUID | None
     action: str
     subject_type: str
     subject_id: UUID
     subject_name: str
+    method: str | None
+    run_id: UUID | None
     outcome: Outcome
     reason: str | None
     command_id: UUID
+    correlation_id: UUID
     changes: tuple[Change, ...]
+    schema_version: int
     sentence: str
     hash: str
 
 
 class AuditQuery(Value):
-    """Which entries of the audit log to read, oldest first: all conditions hold, a page begins after a position."""
+    """Which entries of the audit log to read: all conditions hold.
+
+    A page begins beyond the position `after`, in the order asked for: the oldest first, or the newest. `since` and
+    `until` are about `occurred_at`, both inclusive.
+    """
 
     actor: str | None = None
     action: str | None = None
     method: str | None = None
     run: UUID | None = None
     outcome: Outcome | None = None
+    origin: str | None = None
+    licence: str | None = None
     since: datetime | None = None
     until: datetime | None = None
-    after: int = 0
+    newest_first: bool = False
+    after: int | None = None
     limit: int = 100
 
 
@@ -171,5 +187,5 @@ class Views(Protocol):
     def training_run(self, run_id: UUID) -> Run | None: ...
 
     def audit_log(self, query: AuditQuery) -> list[AuditEntry]:
-        """Oldest first, at most `query.limit`."""
+        """In the order asked for, at most `query.limit`."""
         ...

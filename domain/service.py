@@ -1,16 +1,19 @@
 """The one door to the catalogue and its runs: a public method for each command and each query."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.application import Application
-from eventsourcing.persistence import IntegrityError, PersistenceError
+from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, PersistenceError
+from eventsourcing.utils import Environment
 
 from domain.errors import DatabaseUnavailable, MethodNotFound, MethodNotSelectable, Refused, RunNotFound
-from domain.events import Aggregate, DomainEvent
+from domain.events import Aggregate, DomainEvent, RecordedEvent
 from domain.method_spec import Backend, MethodSpec, MethodType
+from domain.operations import LicenceInstalled, LicenceRemoved
 from domain.options import OptionValue, options_after_defaults
 from domain.projections import project
 from domain.read_models import AuditEntry, AuditQuery, Head, RowChange, Run, SelectableMethod, Views, ViewsMoved
@@ -18,7 +21,7 @@ from domain.refusals import ActionRefused
 from domain.trainers import Trainers, trainer_of
 from domain.training_method import TrainingMethod
 from domain.training_run import Provenance, RunRequest, RunStatus, TrainingRun
-from domain.users import User
+from domain.users import Edition, User
 
 A = TypeVar("A", TrainingMethod, TrainingRun)
 
@@ -34,10 +37,21 @@ class TrainingMethods(Application[UUID]):
     up, so they are never stale. Raises errors of `domain.errors` only.
     """
 
-    def __init__(self, env: Mapping[str, str], *, views: Views, trainers: Trainers) -> None:
-        super().__init__(env)
+    def __init__(self, store: InfrastructureFactory[Any], *, views: Views, trainers: Trainers) -> None:
+        self._store = store
+        super().__init__()
         self._views = views
         self._trainers = trainers
+
+    def construct_env(self, name: str, env: Mapping[str, str] | None = None) -> Environment:
+        # The library would add the process's environment, where a stray variable could move the store.
+        return self._store.env
+
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
+        return self._store
+
+    def construct_mapper(self) -> Mapper[UUID]:
+        return self._store.mapper()
 
     # Commands on methods.
 
@@ -211,6 +225,44 @@ class TrainingMethods(Application[UUID]):
             )
         return [run.run_id for run in waiting]
 
+    # What happens to the installation.
+
+    def record_licence_installed(
+        self,
+        licence_id: str,
+        *,
+        key_id: str,
+        customer: str,
+        users: Sequence[str],
+        edition: Edition,
+        not_before: datetime,
+        expires: datetime,
+        replaces: str | None = None,
+        by: User,
+        command_id: UUID | None = None,
+    ) -> None:
+        """Record that a licence, already verified, was put in place, possibly of another."""
+        self._record_event(
+            LicenceInstalled.happened(
+                licence_id=licence_id,
+                key_id=key_id,
+                customer=customer,
+                users=tuple(users),
+                edition=edition,
+                not_before=not_before,
+                expires=expires,
+                replaces=replaces,
+                by=by,
+                command_id=command_id or uuid4(),
+            )
+        )
+
+    def record_licence_removed(self, licence_id: str, *, reason: str, by: User, command_id: UUID | None = None) -> None:
+        """Record that a licence was taken away, and why."""
+        self._record_event(
+            LicenceRemoved.happened(licence_id=licence_id, reason=reason, by=by, command_id=command_id or uuid4())
+        )
+
     # Queries.
 
     def selectable_methods(
@@ -245,7 +297,7 @@ class TrainingMethods(Application[UUID]):
         return run
 
     def audit(self, query: AuditQuery | None = None) -> list[AuditEntry]:
-        """Entries of the audit log, oldest first."""
+        """Entries of the audit log, the oldest first unless the query says otherwise."""
         self.catch_up()
         return self._views.audit_log(query or AuditQuery())
 
@@ -261,9 +313,9 @@ class TrainingMethods(Application[UUID]):
             if not notifications:
                 return head
             changes: list[RowChange] = []
-            for notification in notifications:
-                event = cast(DomainEvent, self.mapper.to_domain_event(notification))
-                more, head = project(event, notification, notification_id=notification.id, since=head)
+            for recorded in cast(Sequence[RecordedEvent], notifications):
+                event = cast(DomainEvent, self.mapper.to_domain_event(recorded))
+                more, head = project(event, recorded, since=head)
                 changes += more
             try:
                 self._views.project(changes, since=since, until=head)
@@ -325,7 +377,7 @@ class TrainingMethods(Application[UUID]):
         try:
             yield
         except Refused as refusal:
-            self.save(
+            self._record_event(
                 ActionRefused(
                     originator_id=uuid4(),
                     originator_version=1,
@@ -339,8 +391,11 @@ class TrainingMethods(Application[UUID]):
                     tried=dict(tried),
                 )
             )
-            self._catch_up_after_append()
             raise
+
+    def _record_event(self, event: DomainEvent) -> None:
+        self.save(event)
+        self._catch_up_after_append()
 
     def _options_for(self, request: RunRequest) -> tuple[TrainingMethod, dict[str, OptionValue]]:
         """The method as it is now, and the options after its defaults. Raises what makes the request impossible."""

