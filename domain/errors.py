@@ -19,6 +19,7 @@ TrainingMethodError
 │   ├── InvalidBaseModel
 │   ├── InvalidLicence
 │   ├── InvalidSettings
+│   ├── AlreadyRunning
 │   └── RunAlreadyFinished
 ├── Unreachable                      something that is needed cannot be reached
 │   ├── BackendUnavailable
@@ -118,6 +119,10 @@ class InvalidLicence(InvalidInput):
 
 class InvalidSettings(InvalidInput):
     """A setting of the environment cannot be used; its name is given."""
+
+
+class AlreadyRunning(InvalidInput):
+    """Only one Prefect server at a time keeps its data in one folder."""
 
 
 class RunAlreadyFinished(InvalidInput):

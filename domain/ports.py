@@ -63,3 +63,14 @@ class Evaluation:
 
     metrics: Mapping[str, float]
     answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """How far a run under way has come, as its worker last told: `line` reads «step 12 of 100 · loss 1.23 · …».
+
+    `share` is what is done of the training itself, from 0 to 1.
+    """
+
+    share: float
+    line: str

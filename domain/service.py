@@ -296,6 +296,12 @@ class TrainingMethods(Application[UUID]):
             raise RunNotFound(run_id)
         return run
 
+    def method_of_run(self, run_id: UUID) -> MethodSpec:
+        """The method of a run that has started, as it was at that moment, whatever became of it since."""
+        run = self.training_run(run_id)
+        history = self._history(TrainingMethod.create_id(run.request.method))
+        return _existing(cast(TrainingMethod | None, _fold(history[: run.method_version])), run.request.method).spec
+
     def audit(self, query: AuditQuery | None = None) -> list[AuditEntry]:
         """Entries of the audit log, the oldest first unless the query says otherwise."""
         self.catch_up()

@@ -1,12 +1,40 @@
-"""How a flow acts: as the user `prefect`, with the flow run's id, on this machine's installation."""
+"""How a flow acts: as the user `prefect`, with the flow run's id, on this machine's installation; and how it ends."""
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec
 from uuid import UUID
 
+from prefect import get_run_logger
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Failed
 
+from domain.errors import TrainingMethodError
 from infra.wiring import Installation
+
+P = ParamSpec("P")
+
+
+def this_run() -> UUID:
+    """The id of the flow run under way."""
+    return UUID(flow_run.id)
 
 
 def installation_of_this_run() -> Installation:
     """The installation of this worker, acting for the flow run under way."""
-    return Installation.for_flow(UUID(flow_run.id))
+    return Installation.for_flow(this_run())
+
+
+def ending_in_words(body: Callable[P, State[Any] | None]) -> Callable[P, State[Any] | None]:
+    """What our rules refuse ends the flow run as Failed with the sentence that says why, without a traceback."""
+
+    @wraps(body)
+    def told(*args: P.args, **kwargs: P.kwargs) -> State[Any] | None:
+        try:
+            return body(*args, **kwargs)
+        except TrainingMethodError as error:
+            get_run_logger().error(str(error))
+            return Failed(message=str(error))
+
+    return told

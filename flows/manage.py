@@ -6,12 +6,14 @@ The rules are the domain's: under a noncommercial licence these flows end Failed
 from typing import Any
 
 from prefect import flow, get_run_logger
+from prefect.client.schemas.objects import State
 
 from domain.method_spec import MethodSpec
-from flows.acting import installation_of_this_run
+from flows.acting import ending_in_words, installation_of_this_run
 
 
 @flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)
+@ending_in_words
 def add_training_method(
     internal_name: str,
     display_name: str,
@@ -22,7 +24,7 @@ def add_training_method(
     configuration_options: list[dict[str, Any]] | None = None,
     default_base_model: str = "",
     default_dataset: str = "",
-) -> None:
+) -> State[Any] | None:
     """Put a training method into the catalogue. For commercial users only."""
     spec = MethodSpec.parse(
         {
@@ -41,15 +43,18 @@ def add_training_method(
         installation.service.add_method(spec, by=installation.user())
         get_run_logger().info("%s can be chosen now", spec.display_name)
         _follow(installation.update_prefect())
+    return None
 
 
 @flow(name="delete-training-method", flow_run_name="delete {internal_name}", validate_parameters=False)
-def delete_training_method(internal_name: str) -> None:
+@ending_in_words
+def delete_training_method(internal_name: str) -> State[Any] | None:
     """Take a training method out of the catalogue. For commercial users only."""
     with installation_of_this_run() as installation:
         cancelled = installation.service.delete_method(internal_name, by=installation.user())
         get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", internal_name, len(cancelled))
         _follow(installation.update_prefect())
+    return None
 
 
 def _follow(warning: str | None) -> None:

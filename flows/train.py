@@ -1,32 +1,36 @@
 """`train`: carries one training run from its request to its artefact, on whichever pool picked it up."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
+from prefect.states import Cancelled
 
-from adapters.prefect.progress import ProgressArtifact
-from domain.training_run import RunRequest
-from flows.acting import installation_of_this_run
-from infra.training_session import TrainingSession
+from adapters.prefect.progress import ToldToPrefect
+from domain.errors import MethodNotSelectable, RunAlreadyFinished, RunNotFound
+from domain.training_run import RunStatus
+from flows.acting import ending_in_words, installation_of_this_run, this_run
+from infra.training_session import TrainingSession, recorded_session
 from infra.wiring import Installation
 
 
-def record_cancellation(_: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def record_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """A cancelled flow run is a cancelled training run."""
-    with Installation.for_flow(flow_run.id) as installation:
-        installation.service.cancel_run(flow_run.id, state.message or "Cancelled in Prefect.", by=installation.user())
+    # The state that hooks are given is made up by the worker; the flow run's own says who cancelled, and why.
+    reason = (flow_run.state and flow_run.state.message) or "It was cancelled in Prefect."
+    with Installation.for_flow(flow_run.id) as installation, suppress(RunNotFound, RunAlreadyFinished):
+        installation.service.cancel_run(flow_run.id, reason, by=installation.user())
 
 
-def record_crash(_: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
-    """A flow run whose process is gone is a failed training run."""
-    with Installation.for_flow(flow_run.id) as installation:
-        installation.service.fail_run(
-            flow_run.id, state.message or "Its process ended.", interrupted=True, by=installation.user()
-        )
+def record_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+    """A flow run whose process is gone is a failed training run, which may be resumed."""
+    reason = state.message or "Its process ended."
+    with Installation.for_flow(flow_run.id) as installation, suppress(RunNotFound, RunAlreadyFinished):
+        installation.service.fail_run(flow_run.id, reason, interrupted=True, by=installation.user())
 
 
 @flow(
@@ -36,6 +40,7 @@ def record_crash(_: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> Non
     on_crashed=[record_crash],
     validate_parameters=False,  # the request validates its own fields, and says what is wrong in its own words
 )
+@ending_in_words
 def train(
     method: str,
     backend: str,
@@ -44,7 +49,7 @@ def train(
     options: dict[str, Any] | None = None,
     seed: int = 0,
     output_name: str = "",
-) -> None:
+) -> State[Any] | None:
     """Train with a method on a base model and a dataset."""
     asked = {
         "method": method,
@@ -55,14 +60,17 @@ def train(
         "seed": seed,
         "output_name": output_name,
     }
-    with installation_of_this_run() as installation:
-        session = installation.training_session(RunRequest.parse(asked))
-        with session.failure_recorded():
-            prepare(session)
-            measure_before(session)
-            fit(session)
-            measure_after(session)
-            publish(session)
+    with installation_of_this_run() as installation, ToldToPrefect(this_run()) as told:
+        try:
+            with recorded_session(installation, this_run(), asked, told) as session:
+                prepare(session)
+                measure_before(session)
+                fit(session)
+                measure_after(session)
+                publish(session)
+        except MethodNotSelectable as gone:
+            return _cancelled(installation, gone)
+    return None
 
 
 @task(cache_policy=NO_CACHE)
@@ -81,7 +89,7 @@ def measure_before(session: TrainingSession) -> None:
 @task(cache_policy=NO_CACHE)
 def fit(session: TrainingSession) -> None:
     """Let the trainer train."""
-    session.fit(ProgressArtifact(session.run_id))
+    session.fit()
 
 
 @task(cache_policy=NO_CACHE)
@@ -94,6 +102,14 @@ def measure_after(session: TrainingSession) -> None:
 def publish(session: TrainingSession) -> None:
     """Store the artefact and record the completion."""
     get_run_logger().info("Stored as %s", session.complete())
+
+
+def _cancelled(installation: Installation, gone: MethodNotSelectable) -> State[Any]:
+    """Prefect shows what the event store says of a run whose method was deleted before it started: cancelled."""
+    with suppress(RunNotFound):
+        if installation.service.training_run(this_run()).status is RunStatus.CANCELLED:
+            return Cancelled(message=str(gone))
+    raise gone
 
 
 def _figures(metrics: Mapping[str, float]) -> str:

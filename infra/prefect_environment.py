@@ -38,7 +38,9 @@ def known_api_url(settings: Settings) -> str | None:
     if url := os.environ.get("PREFECT_API_URL"):
         return url
     with suppress(OSError, ValueError, KeyError):
-        return str(json.loads(_server_file(settings).read_bytes())["api_url"])
+        server = json.loads(_server_file(settings).read_bytes())
+        os.kill(server["pid"], 0)  # a supervisor that was killed could not forget its server
+        return str(server["api_url"])
     return None
 
 

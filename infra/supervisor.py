@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,13 +17,30 @@ from typing import IO
 
 import psutil
 
-from domain.errors import PrefectUnavailable, TrainingMethodError
+from domain.errors import PrefectUnavailable
 from domain.method_spec import Backend
 from infra.prefect_environment import clean_environment, prefect_environment
-from infra.settings import Settings
+from infra.settings import CHECKOUT, Settings
 
 _START_DEADLINE_S = 90
 _STOP_GRACE_S = 8
+_LOOK_EVERY_S = 0.5
+_NOT_AGAIN_WITHIN_S = 5
+
+SERVER = "prefect-server"
+
+
+def worker_process(backend: Backend) -> str:
+    """What a backend's worker is called, and its log."""
+    return f"worker-{backend}"
+
+
+@dataclass(frozen=True)
+class _Started:
+    popen: subprocess.Popen[bytes]
+    arguments: Sequence[str]
+    environment: dict[str, str]
+    not_before: float
 
 
 @dataclass
@@ -35,8 +52,9 @@ class Supervisor:
     """
 
     settings: Settings
-    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    _logs: list[IO[bytes]] = field(default_factory=list)
+    say: Callable[[str], None] = print
+    _processes: dict[str, "_Started"] = field(default_factory=dict)
+    _logs: dict[str, IO[bytes]] = field(default_factory=dict)
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -44,21 +62,17 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def start_server(self) -> str:
+    def start_server(self, *, preferred_port: int = 0) -> str:
         """Start a Prefect server on a free local port; its API address. Returns before it answers."""
-        port = _free_port()
-        self._start(
-            "prefect-server",
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            prefect_environment(self.settings),
-        )
+        port = _free_port(preferred_port)
+        self._start(SERVER, ["server", "127.0.0.1", str(port)], prefect_environment(self.settings))
         return f"http://127.0.0.1:{port}/api"
 
     def await_server(self, api_url: str) -> None:
-        """Return when the server answers. Raises `PrefectUnavailable` if it ends or stays silent."""
+        """Return when the server answers. Raises `PrefectUnavailable` if it stays silent."""
         deadline = time.monotonic() + _START_DEADLINE_S
         while time.monotonic() < deadline:
-            self._must_run("prefect-server")
+            self.must_all_run()
             with (
                 contextlib.suppress(OSError, urllib.error.URLError),
                 urllib.request.urlopen(f"{api_url}/health", timeout=2),
@@ -66,68 +80,77 @@ class Supervisor:
                 return
             time.sleep(0.1)
         raise PrefectUnavailable(
-            f"The Prefect server did not answer within {_START_DEADLINE_S} seconds; "
-            f"its log: {self.log('prefect-server')}"
+            f"The Prefect server did not answer within {_START_DEADLINE_S} seconds; its log: {self.log(SERVER)}"
         )
 
-    def start_worker(self, backend: Backend, api_url: str, *, offline: bool = False) -> None:
-        """Start a worker for a backend's pool. `offline` keeps the Hugging Face libraries off the network."""
+    def start_worker(self, backend: Backend, api_url: str, *, offline: bool = False) -> str:
+        """Start a worker for a backend's pool, which takes runs as soon as server and pool are there; its name.
+
+        `offline` keeps the Hugging Face libraries off the network.
+        """
         environment = {
             **prefect_environment(self.settings, api_url),
             **self.settings.as_environment(),
+            # The pool's command names no interpreter, because pools are shared by machines: this one's comes first.
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "TOKENIZERS_PARALLELISM": "false",
             **({"HF_HUB_OFFLINE": "1"} if offline else {}),
         }
         name = f"{backend}-{socket.gethostname()}-{os.getpid()}"
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", backend, "--type", "process"]
-        self._start(f"worker-{backend}", [*command, "--name", name], environment)
+        self._start(worker_process(backend), ["worker", backend, name], environment)
+        return name
 
-    def watch(self) -> None:
-        """Return when interrupted (SIGINT or SIGTERM). Raises when a process ends by itself."""
+    def has_worker(self, backend: Backend) -> bool:
+        """Whether a worker of ours serves the backend."""
+        return worker_process(backend) in self._processes
+
+    def watch(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Call `meanwhile` every now and then until interrupted; start again whatever ends by itself."""
         while True:
-            for name in self._processes:
-                self._must_run(name)
-            time.sleep(0.5)
+            for name, process in list(self._processes.items()):
+                if (code := process.popen.poll()) is not None and time.monotonic() > process.not_before:
+                    self.say(f"The process {name} ended by itself (exit {code}) and is started again.")
+                    self._start(name, process.arguments, process.environment)
+            meanwhile()
+            time.sleep(_LOOK_EVERY_S)
+
+    def must_all_run(self) -> None:
+        """Raise `PrefectUnavailable` if a process has ended by itself."""
+        for name, process in self._processes.items():
+            if (code := process.popen.poll()) is not None:
+                raise PrefectUnavailable(f"The process {name} ended by itself (exit {code}); its log: {self.log(name)}")
 
     def log(self, name: str) -> Path:
         return self.settings.home / "logs" / f"{name}.log"
 
     def stop(self) -> None:
-        """Stop everything. A second interrupt while stopping does not leave anything behind either."""
+        """Stop everything, the workers first: their last words still reach the server.
+
+        A second interrupt while stopping does not leave anything behind either.
+        """
         with _interrupts_ignored():
-            tree = [process for started in self._processes.values() for process in _with_children(started.pid)]
-            for started in self._processes.values():
-                _signal(started.pid, signal.SIGTERM)
-            # A flow run's process has a session of its own: it is asked as well, and whatever stays is made to go.
-            for process in tree:
-                _signal(process.pid, signal.SIGTERM)
-            _, alive = psutil.wait_procs(tree, timeout=_STOP_GRACE_S)
-            for process in alive:
-                _signal(process.pid, signal.SIGKILL)
-            psutil.wait_procs(alive, timeout=_STOP_GRACE_S)
-            for started in self._processes.values():
-                started.wait()
+            _end([started.popen for name, started in self._processes.items() if name != SERVER])
+            _end([started.popen for started in self._processes.values()])
             self._processes.clear()
-            for log in self._logs:
+            for log in self._logs.values():
                 log.close()
             self._logs.clear()
 
-    def _start(self, name: str, command: Sequence[str], environment: dict[str, str]) -> None:
+    def _start(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
         self.log(name).parent.mkdir(parents=True, exist_ok=True)
-        log = self.log(name).open("wb")
-        self._logs.append(log)
-        self._processes[name] = subprocess.Popen(
-            command,
-            env=clean_environment() | environment,
+        self.settings.prefect_home.mkdir(parents=True, exist_ok=True)
+        if name not in self._logs:
+            self._logs[name] = self.log(name).open("wb")
+        popen = subprocess.Popen(
+            [sys.executable, "-m", "infra.prefect_process", *arguments],
+            env=clean_environment() | {"PYTHONPATH": _python_path()} | environment,
+            cwd=self.settings.prefect_home,  # Prefect reads settings from files of the folder it is started in
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=self._logs[name],
             stderr=subprocess.STDOUT,
             start_new_session=True,  # a Ctrl-C in the terminal reaches us alone; we stop the others in order
         )
-
-    def _must_run(self, name: str) -> None:
-        if (code := self._processes[name].poll()) is not None:
-            raise TrainingMethodError(f"The process {name} ended by itself (exit {code}); its log: {self.log(name)}")
+        self._processes[name] = _Started(popen, arguments, environment, time.monotonic() + _NOT_AGAIN_WITHIN_S)
 
 
 @contextmanager
@@ -154,6 +177,20 @@ def _interrupts_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _end(started: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End processes with all their children: first asked, then made to."""
+    # A flow run's process may have a session of its own, so it is looked for while its parent still lives.
+    tree = [process for popen in started for process in _with_children(popen.pid)]
+    for process in tree:
+        _signal(process, signal.SIGTERM)
+    _, alive = psutil.wait_procs(tree, timeout=_STOP_GRACE_S)
+    for process in alive:
+        _signal(process, signal.SIGKILL)
+    psutil.wait_procs(alive, timeout=_STOP_GRACE_S)
+    for popen in started:
+        popen.wait()
+
+
 def _with_children(pid: int) -> list[psutil.Process]:
     try:
         process = psutil.Process(pid)
@@ -162,12 +199,21 @@ def _with_children(pid: int) -> list[psutil.Process]:
         return []
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
-def _free_port() -> int:
+def _python_path() -> str:
+    """This checkout first, for processes that are started in another folder."""
+    return os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _free_port(preferred: int = 0) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", preferred))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,23 +1,44 @@
 """One training from its start to its stored artefact: what the `train` flow's tasks ask for, step by step."""
 
+import json
 import platform
 import socket
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
-from uuid import UUID
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from uuid import UUID, uuid4
 
-from domain.errors import RunAlreadyFinished, RunNotFound, TrainingMethodError
+from eventsourcing.persistence import InterfaceError, OperationalError
+
+from domain.errors import DatabaseUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.options import OptionValue
 from domain.ports import BaseModel, Dataset, Device, Evaluation
-from domain.training import Progress, TrainingJob, TrainingResult
-from domain.training_run import Provenance, RunRequest
+from domain.training import TrainingJob, TrainingResult
+from domain.training_run import Provenance, RunRequest, RunStatus
+from infra.run_process import this_process_runs
+from infra.training_progress import RunProgress, Told
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
 
+T = TypeVar("T")
+
+EVALUATIONS_FILE = "evaluations.json"
+
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "mlx", "mlx-lm", "numpy", "prefect")
+_DATABASE_PATIENCE_S = 300.0
+
+
+class Watcher(Told, Protocol):
+    """Who is told how a run goes."""
+
+    def phase(self, words: str) -> None:
+        """What the run does beside optimiser steps."""
+        ...
 
 
 class TrainingSession:
@@ -27,11 +48,12 @@ class TrainingSession:
     through a dataset's rows.
     """
 
-    def __init__(self, installation: "Installation", run_id: UUID, request: RunRequest) -> None:
+    def __init__(self, installation: "Installation", run_id: UUID, request: RunRequest, watcher: Watcher) -> None:
         self._installation = installation
         self._service = installation.service
         self._by = installation.user()
         self._request = request
+        self._watcher = watcher
         self.run_id = run_id
         self._device: Device
         self._dataset: Dataset
@@ -42,22 +64,15 @@ class TrainingSession:
         self._before: Evaluation
         self._after: Evaluation
 
-    @contextmanager
-    def failure_recorded(self) -> Iterator[None]:
-        """Whatever goes wrong inside is the run's recorded end. A cancellation is recorded by its own hook."""
-        try:
-            yield
-        except Exception as error:
-            ours = isinstance(error, TrainingMethodError)
-            reason = str(error) if ours else f"{type(error).__name__}: {error}"
-            with suppress(RunNotFound, RunAlreadyFinished):
-                self._service.fail_run(self.run_id, reason, by=self._by)
-            raise
-
     def start(self) -> TrainingJob:
         """Request the run if nobody did, open what it needs, and record the start with its provenance."""
         service, tmm, request = self._service, self._installation, self._request
-        service.request_run(self.run_id, request, by=self._by)
+        self._watcher.phase("opening the base model and the dataset")
+        asked = uuid4()
+        run = patiently(lambda: service.request_run(self.run_id, request, by=self._by, command_id=asked))
+        if run.status is not RunStatus.REQUESTED:
+            # A final end stays one, and a process that is gone did not record its end yet.
+            raise RunAlreadyFinished(_not_again(self.run_id, run.status))
         self._device = tmm.device(request.backend)
         self._dataset = tmm.datasets.load(request.dataset, seed=request.seed)
         self._base_model = tmm.base_models.open(request.base_model)
@@ -71,7 +86,8 @@ class TrainingSession:
             device=self._device.description,
             machine=socket.gethostname(),
         )
-        self._options = service.start_run(self.run_id, provenance, by=self._by)
+        started = uuid4()
+        self._options = patiently(lambda: service.start_run(self.run_id, provenance, by=self._by, command_id=started))
         self._job = TrainingJob(
             run_id=self.run_id,
             method=request.method,
@@ -88,31 +104,44 @@ class TrainingSession:
 
     def measure_before(self) -> Mapping[str, float]:
         """The base model on the held-out rows."""
+        self._watcher.phase("measuring the base model on the held-out rows")
         self._before = self._evaluate(None)
         return self._before.metrics
 
-    def fit(self, progress: Progress) -> None:
+    def fit(self) -> None:
         """Let the trainer train."""
-        trainer = self._installation.trainer(self._request.method)
+        self._watcher.phase("loading the trainer")
+        trainer = self._installation.trainer(self.run_id)
+        progress = RunProgress(self._job.folder, self._watcher)
         self._result = trainer.train(self._job, trainer.Options.model_validate(self._options), progress)
 
     def measure_after(self) -> Mapping[str, float]:
         """The result on the held-out rows, the same way."""
+        self._watcher.phase("measuring the result on the held-out rows")
         self._after = self._evaluate(self._result)
+        (self._job.folder / EVALUATIONS_FILE).write_text(
+            json.dumps({"before": _plain(self._before), "after": _plain(self._after)}, ensure_ascii=False, indent=1),
+            encoding="utf-8",
+        )
         return self._after.metrics
 
     def complete(self) -> str:
         """Store the artefact and record the completion; the artefact's address."""
+        self._watcher.phase("storing the artefact")
         address, artifact_hash = self._installation.artifacts.store(self.run_id, self._result.folder)
-        self._service.complete_run(
-            self.run_id,
-            artifact=address,
-            artifact_hash=artifact_hash,
-            steps=self._result.steps,
-            metrics=self._result.metrics,
-            before=self._before.metrics,
-            after=self._after.metrics,
-            by=self._by,
+        command_id = uuid4()
+        patiently(
+            lambda: self._service.complete_run(
+                self.run_id,
+                artifact=address,
+                artifact_hash=artifact_hash,
+                steps=self._result.steps,
+                metrics=self._result.metrics,
+                before=self._before.metrics,
+                after=self._after.metrics,
+                by=self._by,
+                command_id=command_id,
+            )
         )
         return address
 
@@ -127,6 +156,65 @@ class TrainingSession:
             is_adapter=result.is_adapter if result else False,
             seed=self._request.seed,
         )
+
+
+@contextmanager
+def recorded_session(
+    installation: "Installation", run_id: UUID, asked: Mapping[str, Any], watcher: Watcher
+) -> Iterator[TrainingSession]:
+    """The training of a run in this process. Whatever goes wrong inside is the run's recorded end.
+
+    A run that had ended before, or that another process carries, is left as it is.
+    """
+    try:
+        with this_process_runs(installation.run_folder(run_id)):
+            yield TrainingSession(installation, run_id, RunRequest.parse(asked), watcher)
+    except RunAlreadyFinished:
+        raise
+    except Exception as error:
+        ours = isinstance(error, TrainingMethodError)
+        reason = str(error) if ours else f"{type(error).__name__}: {error}"
+        command_id = uuid4()
+        with suppress(RunNotFound, RunAlreadyFinished):
+            patiently(
+                lambda: installation.service.fail_run(run_id, reason, by=installation.user(), command_id=command_id)
+            )
+        raise
+
+
+def evaluations_of(folder: Path) -> dict[str, Any] | None:
+    """What was measured before and after, with the answers: `{before: {metrics, answers}, after: …}`, or None."""
+    try:
+        found: dict[str, Any] = json.loads((folder / EVALUATIONS_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return found
+
+
+def patiently(do: Callable[[], T], *, patience_s: float = _DATABASE_PATIENCE_S) -> T:
+    """Do it, and again while the database is away: hours of training are not lost to its restart."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            return do()
+        except (DatabaseUnavailable, OperationalError, InterfaceError):
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.5)
+
+
+def _not_again(run_id: UUID, status: RunStatus) -> str:
+    if status is RunStatus.RUNNING:
+        return (
+            f"Training run {run_id} was started before and did not come to its end; "
+            f"start a new one with: tmm rerun {run_id}"
+        )
+    ended = "been cancelled" if status is RunStatus.CANCELLED else status.value
+    return f"Training run {run_id} has {ended}, and stays so. Repeat it as a new run with: tmm rerun {run_id}"
+
+
+def _plain(evaluation: Evaluation) -> dict[str, Any]:
+    return {"metrics": dict(evaluation.metrics), "answers": [asdict(answer) for answer in evaluation.answers]}
 
 
 def _installed(packages: tuple[str, ...]) -> dict[str, str]:

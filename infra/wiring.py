@@ -2,6 +2,7 @@
 
 import os
 import pwd
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from adapters.licences import InstalledLicences
     from adapters.prefect.catalogue import PrefectCatalogue
     from adapters.prefect.runs import PrefectRuns
-    from infra.training_session import TrainingSession
 
 
 class Installation:
@@ -182,6 +182,24 @@ class Installation:
         os.environ.update(prefect_environment(self.settings, api_url))
         return api_url
 
+    def up(self, backends: Sequence[Backend]) -> None:
+        """Prefect server and workers until interrupted."""
+        from infra.serving import serve
+
+        serve(self, backends)
+
+    def worker(self, backend: Backend) -> None:
+        """One worker until interrupted."""
+        from infra.serving import work
+
+        work(self, backend)
+
+    def demo(self, method: str, *, keep: bool) -> None:
+        """Everything from nothing to a trained model."""
+        from infra.demonstration import demonstrate
+
+        demonstrate(self, method, keep=keep)
+
     # What operators ask.
 
     def describe_settings(self) -> list[tuple[str, str, str]]:
@@ -209,16 +227,9 @@ class Installation:
         }
         return RunRequest.parse(request.model_dump() | located)
 
-    def training_session(self, request: RunRequest) -> "TrainingSession":
-        """The training of the flow run that this installation acts for."""
-        from infra.training_session import TrainingSession
-
-        assert self._flow_run_id is not None
-        return TrainingSession(self, self._flow_run_id, request)
-
-    def trainer(self, method: str) -> Trainer:
-        """The training code of a method."""
-        return trainers.load(self.service.selectable_method(method).spec.trainer)
+    def trainer(self, run_id: UUID) -> Trainer:
+        """The training code of a run: that of its method as it was when the run started."""
+        return trainers.load(self.service.method_of_run(run_id).trainer)
 
     def trainers_code_hash(self) -> str:
         return trainers.code_hash()

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
@@ -42,18 +42,26 @@ def follow(installation: Installation, run_id: UUID) -> Run:
     Raises `PrefectUnavailable` when Prefect stays away, `TrainingFailed` when the run is gone without a recorded end.
     """
     try:
-        with _display() as display:
-            return _Follower(installation, run_id, display).to_the_end()
+        return follow_to_the_end(installation, run_id)
     except KeyboardInterrupt:
         remark(f"\nThe training goes on. See it with: tmm runs show {run_id}, or stop it with: tmm cancel {run_id}")
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
+def follow_to_the_end(installation: Installation, run_id: UUID, *, meanwhile: Callable[[], None] = lambda: None) -> Run:
+    """Show how the run goes on until it has ended; the run. `meanwhile` is called at every look, and may raise."""
+    with _display() as display:
+        return _Follower(installation, run_id, display, meanwhile).to_the_end()
+
+
 class _Follower:
-    def __init__(self, installation: Installation, run_id: UUID, display: Display) -> None:
+    def __init__(
+        self, installation: Installation, run_id: UUID, display: Display, meanwhile: Callable[[], None]
+    ) -> None:
         self._installation = installation
         self._run_id = run_id
         self._display = display
+        self._meanwhile = meanwhile
         self._asked = 0.0
         self._fine_until: float | None = None
 
@@ -65,6 +73,7 @@ class _Follower:
             if time.monotonic() - self._asked >= ASK_PREFECT_EVERY:
                 self._ask_prefect(run)
                 self._asked = time.monotonic()
+            self._meanwhile()
             time.sleep(LOOK_EVERY)
 
     def _ask_prefect(self, run: Run) -> None:

@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.errors import TrainingMethodError
 from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend
-from domain.ports import Licences
+from domain.ports import Licences, Progressed
 from domain.service import TrainingMethods
 from domain.training_run import RunRequest
 from domain.users import User
@@ -26,14 +26,6 @@ class Settings(Protocol):
     def licences(self) -> Path: ...
     @property
     def trust_store(self) -> Path: ...
-
-
-@dataclass(frozen=True)
-class Progressed:
-    """How far a run under way has come, as its worker last told: `line` reads «step 12 of 100 · loss 1.23 · …»."""
-
-    share: float
-    line: str
 
 
 class Runs(Protocol):

@@ -23,6 +23,8 @@ CATALOGUE_QUEUE = "catalogue"
 
 MANAGEMENT_TAG = "catalogue"
 
+ENGINE = "python -m prefect.engine"
+
 
 class PrefectCatalogue:
     """Keeps Prefect's pools and deployments in step with the selectable list."""
@@ -99,14 +101,17 @@ def _ensure_pool(client: "SyncPrefectClient", backend: Backend) -> None:
     from prefect.exceptions import ObjectAlreadyExists
     from prefect.workers.process import ProcessWorker
 
-    # It may have been made before, or by another worker at this same moment.
+    template = ProcessWorker.get_default_base_job_template()
+    # The worker then starts the engine at once, instead of an interpreter that starts it: a second for each run.
+    template["variables"]["properties"]["command"]["default"] = ENGINE
+    # It may have been made before, or by another worker at this same moment; what people changed in it is theirs.
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(
             WorkPoolCreate(
                 name=backend.value,
                 type="process",
                 description=f"Runs trainings on {backend}",
-                base_job_template=ProcessWorker.get_default_base_job_template(),
+                base_job_template=template,
             )
         )
     default = client.read_work_queue_by_name("default", work_pool_name=backend.value)

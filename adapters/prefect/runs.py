@@ -4,6 +4,8 @@ from uuid import UUID
 
 from adapters.prefect.client import prefect_client
 from domain.errors import BackendUnavailable, RunNotFound
+from domain.method_spec import Backend
+from domain.ports import Progressed
 from domain.training_run import RunRequest
 
 
@@ -68,8 +70,8 @@ class PrefectRuns:
                 raise RunNotFound(run_id) from None
             return state.name or state.type.value.title() if state is not None else "Pending"
 
-    def told_progress(self, run_id: UUID) -> tuple[float, str] | None:
-        """The share done (0 to 1) and a line about it, as the worker last told."""
+    def progress(self, run_id: UUID) -> Progressed | None:
+        """How far the run has come, as its worker last told."""
         from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterType
         from prefect.client.schemas.sorting import ArtifactSort
 
@@ -83,22 +85,26 @@ class PrefectRuns:
             )
         if not artifacts or not isinstance(artifacts[0].data, int | float):
             return None
-        return artifacts[0].data / 100, artifacts[0].description or ""
+        return Progressed(share=artifacts[0].data / 100, line=artifacts[0].description or "")
 
     def address(self, run_id: UUID) -> str:
         """Where a person sees the run in the Prefect UI."""
         return f"{self._api_url.removesuffix('/api')}/runs/flow-run/{run_id}"
 
-    def _must_have_a_worker(self, request: RunRequest) -> None:
+    def has_worker(self, backend: Backend, name: str | None = None) -> bool:
+        """Whether a worker serves the backend: any, or the one with this name."""
         from prefect.client.schemas.objects import WorkerStatus
         from prefect.exceptions import ObjectNotFound
 
         with prefect_client(self._api_url) as client:
             try:
-                workers = client.read_workers_for_work_pool(request.backend.value)
+                workers = client.read_workers_for_work_pool(backend.value)
             except ObjectNotFound:
-                workers = []
-        if not any(worker.status is WorkerStatus.ONLINE for worker in workers):
+                return False
+        return any(worker.status is WorkerStatus.ONLINE and name in (None, worker.name) for worker in workers)
+
+    def _must_have_a_worker(self, request: RunRequest) -> None:
+        if not self.has_worker(request.backend):
             raise BackendUnavailable(
                 f"No worker serves the {request.backend} pool. Start one with: tmm worker --backend {request.backend}"
             )

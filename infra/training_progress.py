@@ -1,0 +1,57 @@
+"""What a run under way reports: kept in its own folder, and told to whoever watches."""
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from domain.errors import BadResult
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Told(Protocol):
+    """Who is told about each step."""
+
+    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None: ...
+
+
+class RunProgress:
+    """The `Progress` that trainers report to: every step becomes a line of `metrics.jsonl` in the run's folder.
+
+    A line holds `step`, `total`, `at` (UTC) and the metrics. Raises `BadResult` when a metric is not finite.
+    """
+
+    def __init__(self, folder: Path, told: Told) -> None:
+        self._file = folder / METRICS_FILE
+        self._told = told
+
+    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        numbers = {name: float(value) for name, value in metrics.items()}
+        if wrong := [f"{name} is {value}" for name, value in numbers.items() if not math.isfinite(value)]:
+            raise BadResult(
+                f"The training went wrong at step {step} of {total}: {', '.join(wrong)}. "
+                "A smaller learning rate often helps."
+            )
+        line = {"step": step, "total": total, "at": datetime.now(UTC).isoformat(), **numbers}
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self._told.step(step, total, numbers)
+
+
+def steps_told(folder: Path) -> list[dict[str, float]]:
+    """The metrics of every step so far, by step; a step that was taken again after an interruption counts once."""
+    try:
+        lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    steps = {}
+    for line in lines:
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue  # the process was killed while it wrote this line
+        steps[told["step"]] = {name: value for name, value in told.items() if isinstance(value, int | float)}
+    return [steps[step] for step in sorted(steps)]
