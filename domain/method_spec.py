@@ -36,10 +36,26 @@ class Backend(StrEnum):
     MLX = "mlx"
 
 
+CUSTOM = "custom"
+"""The trainer of the methods that have code of their own."""
+
+
+class MethodCode(Value):
+    """A method's own training code, as it was when it was saved: what the catalogue needs to know without running it.
+
+    `hash` (sha256, hexadecimal) is the address of the code in the artifact store; `options` are what it declares.
+    """
+
+    hash: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    backends: tuple[Backend, ...] = Field(min_length=1)
+    options: tuple[ConfigurationOption, ...] = ()
+
+
 class MethodSpec(Value):
     """Everything that people say about a method when they add it.
 
-    `default_base_model` and `default_dataset` are what the run form suggests; a demo names its samples there.
+    `default_base_model` and `default_dataset` are what the run form suggests; a demo names its samples there. `code` is
+    given for the trainer `custom`, and for no other.
     """
 
     internal_name: InternalName
@@ -51,6 +67,7 @@ class MethodSpec(Value):
     configuration_options: tuple[ConfigurationOption, ...] = ()
     default_base_model: str | None = Field(default=None, min_length=1, max_length=400)
     default_dataset: str | None = Field(default=None, min_length=1, max_length=400)
+    code: MethodCode | None = None
 
     @field_validator("backends")
     @classmethod
@@ -62,6 +79,15 @@ class MethodSpec(Value):
         names = [option.name for option in self.configuration_options]
         if repeated := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"option {repeated[0]!r} is declared twice")
+        return self
+
+    @model_validator(mode="after")
+    def _code_and_the_custom_trainer_together(self) -> Self:
+        if (self.code is not None) != (self.trainer == CUSTOM):
+            raise ValueError(
+                f"trainer: {CUSTOM!r} is the trainer of methods with code of their own, and of no others; "
+                "code comes by tmm custom save, or tmm add NAME --code FOLDER"
+            )
         return self
 
     @classmethod

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from domain.errors import InvalidConfigurationOptions, InvalidMethod
-from domain.method_spec import Backend, MethodSpec, MethodType
+from domain.method_spec import CUSTOM, Backend, MethodSpec, MethodType
 from domain.options import ConfigurationOption
 from domain.values import Value
 
@@ -46,7 +46,18 @@ Trainers = Mapping[str, TrainerDeclaration]
 
 
 def trainer_of(spec: MethodSpec, trainers: Trainers) -> TrainerDeclaration:
-    """The declaration that a spec's trainer names. Raises `InvalidMethod` when there is no such trainer."""
+    """The declaration that a spec's trainer names, or that its own code made when it was saved.
+
+    Raises `InvalidMethod` when there is no such trainer.
+    """
+    if spec.code is not None:
+        return TrainerDeclaration(
+            name=CUSTOM,
+            summary="The method's own code",
+            backends=spec.code.backends,
+            method_types=tuple(MethodType),
+            options=spec.code.options,
+        )
     if spec.trainer not in trainers:
         raise InvalidMethod(
             f"trainer: there is no trainer {spec.trainer!r} (there are: {', '.join(sorted(trainers))})."

@@ -7,15 +7,42 @@ A trainer is a module with a pydantic model `Options`, whose fields are the opti
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import UUID
 
 from domain.errors import BadResult, InvalidInput
 from domain.method_spec import Backend
 
-__all__ = ["BadResult", "Checkpoints", "InvalidInput", "Progress", "Row", "Trainer", "TrainingJob", "TrainingResult"]
+__all__ = [
+    "BadResult",
+    "Changed",
+    "Checkpoints",
+    "InvalidInput",
+    "Progress",
+    "Row",
+    "Trainer",
+    "TrainingJob",
+    "TrainingResult",
+    "changes",
+]
 
 Row = Mapping[str, Any]
+
+Changed = Literal["weights", "steps", "metrics", "checkpoints", "artifact", "memory"]
+"""What an option can visibly change: the final weights, how many steps are reported, what is reported at a step, which
+checkpoints are kept, the files of the artefact, or only the cost (`memory`, which `tmm check` takes at its word)."""
+
+
+def changes(
+    what: Changed, *, tried: float | bool | str | None = None, beside: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What an option visibly changes, so that `tmm check` can see that it is honoured.
+
+    For `Field(8, ge=1, le=64, description="…", json_schema_extra=changes("weights"))`. `tried` is the value to compare
+    with the default where the nearest other one would not show anything; `beside` are the values that other options
+    need for this one to matter.
+    """
+    return {"changes": what, "tried": tried, "beside": dict(beside or {})}
 
 
 class Checkpoints(Protocol):

@@ -15,8 +15,10 @@ _NAMES = UUID("6f0a4a1e-52f3-5b7f-9d7e-0f2e6f1c8a11")
 
 TEMPLATES = frozenset({"custom01", "custom02"})
 SHAPEABLE_IN_TEMPLATES = frozenset(
-    {"display_name", "description", "configuration_options", "default_base_model", "default_dataset"}
+    {"display_name", "description", "configuration_options", "default_base_model", "default_dataset", "code"}
 )
+FOLLOWS_FROM_CODE = frozenset({"trainer", "backends"})
+"""Where a template gets code of its own, or loses it again, these fields are that code's or its first ones again."""
 
 
 class TrainingMethod(Aggregate):
@@ -90,7 +92,7 @@ class TrainingMethod(Aggregate):
         """Put `spec` in the place of the present one. A spec that changes nothing is no event."""
         changes = self.spec.differences(spec)
         if not by.is_commercial:
-            self._must_be_shapeable(changes, by)
+            self._must_be_shapeable(spec, changes, by)
         self.must_be_selectable(to="modify")
         if changes:
             self.trigger_event(self.Modified, spec=spec, changes=changes, by=by, command_id=command_id)
@@ -114,10 +116,13 @@ class TrainingMethod(Aggregate):
                 "List the ones that can be chosen with: tmm list"
             )
 
-    def _must_be_shapeable(self, changes: tuple[Change, ...], by: User) -> None:
+    def _must_be_shapeable(self, spec: MethodSpec, changes: tuple[Change, ...], by: User) -> None:
         if self.spec.internal_name not in TEMPLATES:
             by.must_be_commercial(to=f"modify {self.spec.display_name}")
-        if fixed := [change.field for change in changes if change.field not in SHAPEABLE_IN_TEMPLATES]:
+        shapeable = SHAPEABLE_IN_TEMPLATES
+        if spec.code is not None or _as_preinstalled(spec):
+            shapeable |= FOLLOWS_FROM_CODE
+        if fixed := [change.field for change in changes if change.field not in shapeable]:
             by.must_be_commercial(to=f"change {' or '.join(fixed)} of {self.spec.display_name}")
 
     # What is remembered.
@@ -134,3 +139,9 @@ class TrainingMethod(Aggregate):
     def _added_again(self, spec: MethodSpec) -> None:
         self.spec = spec
         self.selectable = True
+
+
+def _as_preinstalled(spec: MethodSpec) -> bool:
+    """Whether trainer and backends are those that a template of this name came with."""
+    came_with = {(p.internal_name, p.trainer, p.backends) for p in PREINSTALLED}
+    return (spec.internal_name, spec.trainer, spec.backends) in came_with
