@@ -11,6 +11,7 @@ from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
 from eventsourcing.persistence import Notification
+from eventsourcing.utils import register_topic
 
 from domain.users import User
 from domain.values import Value
@@ -26,6 +27,13 @@ class DomainEvent(Value):
     timestamp: datetime
     by: User
     command_id: UUID
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        # Of an aggregate's events the library knows the topics; the others it would only learn when it writes one, and
+        # a process that reads before it writes could not.
+        if "TOPIC" in vars(cls) and not issubclass(cls, CanMutateAggregate):
+            register_topic(cls.TOPIC, cls)
 
     def _as_dict(self) -> dict[str, Any]:
         # The library would use vars(self), which for pydantic also holds private state.

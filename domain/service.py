@@ -156,6 +156,8 @@ class TrainingMethods(Application[UUID]):
                 raise
             if run.status is RunStatus.RUNNING and self._did(run_id, command_id):
                 return options
+            if method.spec.code is not None:
+                provenance = provenance.model_copy(update={"code_hash": method.spec.code.hash})
             run.start(
                 method_version=method.version, options=options, provenance=provenance, by=by, command_id=command_id
             )

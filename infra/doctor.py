@@ -58,16 +58,16 @@ def checks(installation: "Installation") -> list[Check]:
         ("disk space", lambda: _disk_space(settings)),
         ("artifacts", lambda: _artifacts(settings)),
     ]
-    return list(_each(looked_at))
+    return list(_each(installation, looked_at))
 
 
-def _each(looked_at: list[tuple[str, Callable[[], Check]]]) -> Iterator[Check]:
+def _each(installation: "Installation", looked_at: list[tuple[str, Callable[[], Check]]]) -> Iterator[Check]:
     for name, look in looked_at:
         try:
             yield look()
         except Exception as error:  # a doctor who faints helps nobody
-            ours = isinstance(error, TrainingMethodError)
-            yield Check(name, ok=False, words=str(error) if ours else f"{type(error).__name__}: {error}")
+            ours = error if isinstance(error, TrainingMethodError) else installation.explain(error)
+            yield Check(name, ok=False, words=str(ours or f"{type(error).__name__}: {error}"))
 
 
 def _database(installation: "Installation") -> Check:

@@ -9,6 +9,7 @@ import click
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, facts, heading, plain, remark, say, warn
 from adapters.cli.parameters import json_option
+from domain.errors import Unreachable
 from domain.licence import EVERYONE, Licence, LicenceStanding
 from domain.users import User
 
@@ -97,6 +98,19 @@ def install(installation: Installation, file: Path) -> None:
     user = installation.user()
     say(f"Installed {_in_words(installed)}.")
     _say_what_it_makes_of(user)
+    try:
+        installation.service.record_licence_installed(
+            installed.licence_id,
+            key_id=installed.key_id,
+            customer=installed.customer,
+            users=installed.users,
+            edition=installed.edition,
+            not_before=installed.not_before,
+            expires=installed.expires,
+            by=user,
+        )
+    except Unreachable as error:
+        warn(f"The licence is installed, and the audit log was not told. {error}")
 
 
 @licence.command(short_help="Remove an installed licence.")
@@ -108,6 +122,11 @@ def remove(installation: Installation, name: str) -> None:
     user = installation.user()
     say(f"Removed {_in_words(removed.licence) if removed.licence else plain(removed.file)}.")
     _say_what_it_makes_of(user)
+    try:
+        licence_id = removed.licence.licence_id if removed.licence else removed.file
+        installation.service.record_licence_removed(licence_id, reason="Removed with tmm licence remove.", by=user)
+    except Unreachable as error:
+        warn(f"The licence is removed, and the audit log was not told. {error}")
 
 
 @licence.command(short_help="Show the installed licences, and what you may do.")
