@@ -1,7 +1,12 @@
 """Where trained models are kept: a folder, or anything that fsspec reaches."""
 
+import hashlib
+import shutil
+import tempfile
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
+
+from domain.errors import NotFound
 
 
 class Artifacts:
@@ -11,9 +16,68 @@ class Artifacts:
         self._root = root
 
     def store(self, run_id: UUID, folder: Path) -> tuple[str, str]:
-        """Keep a copy of the folder, whole or not at all; its address and the sha256 of its files."""
-        raise NotImplementedError
+        """Keep a copy of the folder, whole or not at all; its address and the sha256 of its files.
+
+        Storing the same run again replaces what is there.
+        """
+        files_hash = hash_of(folder)
+        if "://" in self._root:
+            return self._uploaded(run_id, folder), files_hash
+        root = Path(self._root)
+        root.mkdir(parents=True, exist_ok=True)
+        target, fresh = root / str(run_id), root / f".{run_id}-{uuid4().hex[:8]}"
+        try:
+            shutil.copytree(folder, fresh)
+            shutil.rmtree(target, ignore_errors=True)
+            fresh.rename(target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return str(target), files_hash
 
     def fetch(self, address: str) -> Path:
-        """The artefact as a local folder."""
-        raise NotImplementedError
+        """The artefact as a local folder; one that lies elsewhere is copied to a temporary folder first."""
+        if "://" not in address:
+            if not Path(address).is_dir():
+                raise NotFound(f"The artefact {address} is not there any more. Make it again with: tmm rerun RUN")
+            return Path(address)
+        import fsspec
+
+        files, path = fsspec.core.url_to_fs(address)
+        if not files.exists(f"{path}/{_LAST}"):
+            raise NotFound(f"The artefact {address} is not there any more. Make it again with: tmm rerun RUN")
+        folder = Path(tempfile.mkdtemp(prefix="artefact-"))
+        files.get(f"{path}/", str(folder), recursive=True)
+        return folder
+
+    def _uploaded(self, run_id: UUID, folder: Path) -> str:
+        import fsspec
+
+        files, root = fsspec.core.url_to_fs(self._root)
+        address, target = f"{self._root.rstrip('/')}/{run_id}", f"{root.rstrip('/')}/{run_id}"
+        if files.exists(target):
+            files.rm(target, recursive=True)
+        files.makedirs(target, exist_ok=True)
+        for file in _files_of(folder):
+            destination = f"{target}/{file.relative_to(folder).as_posix()}"
+            files.makedirs(destination.rpartition("/")[0], exist_ok=True)
+            files.put_file(str(file), destination)
+        # Object stores know no renaming of folders: an artefact without this file is not whole, and counts as absent.
+        files.pipe_file(f"{target}/{_LAST}", hash_of(folder).encode())
+        return address
+
+
+_LAST = "sha256"
+
+
+def hash_of(folder: Path) -> str:
+    """sha256 over the names and contents of all files below a folder, in hexadecimal."""
+    digest = hashlib.sha256()
+    for file in _files_of(folder):
+        with file.open("rb") as opened:
+            contents = hashlib.file_digest(opened, "sha256").digest()
+        digest.update(file.relative_to(folder).as_posix().encode() + b"\0" + contents)
+    return digest.hexdigest()
+
+
+def _files_of(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.rglob("*") if file.is_file())

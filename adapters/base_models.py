@@ -1,8 +1,15 @@
 """Base models: a sample's name, a local folder, or a hub id."""
 
+import hashlib
+import json
+import re
 from pathlib import Path
 
+from domain.errors import InvalidBaseModel
 from domain.ports import BaseModel
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_OF_A_MODEL = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken")
 
 
 class BaseModels:
@@ -13,12 +20,81 @@ class BaseModels:
 
     def names(self) -> list[str]:
         """The samples there are."""
-        raise NotImplementedError
+        return sorted(file.parent.name for file in self._samples.glob("*/config.json"))
 
     def located(self, name: str) -> str:
         """The name as any process of this machine can open it: local paths absolute. Raises `InvalidBaseModel`."""
-        raise NotImplementedError
+        if name in self.names():
+            return name
+        path = Path(name).expanduser()
+        if path.exists():
+            _must_be_a_model(path)
+            return str(path.absolute())
+        if _HUB_ID.fullmatch(name):
+            return name
+        raise InvalidBaseModel(
+            f"There is no base model {name!r}: it is no sample ({', '.join(self.names())}), no folder on this machine "
+            "and no hub id such as organisation/name."
+        )
 
     def open(self, name: str) -> BaseModel:
         """The model's source and the hash of its files. Raises `InvalidBaseModel`."""
-        raise NotImplementedError
+        located = self.located(name)
+        if located in self.names():
+            folder = self._samples / located
+        elif Path(located).exists():
+            folder = Path(located)
+        else:
+            folder = _downloaded(located)
+        _must_be_a_model(folder)
+        return BaseModel(name=name, source=str(folder), files_hash=_hash_of(folder))
+
+
+def _downloaded(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=list(_OF_A_MODEL)))
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled, ConnectionError):
+        raise InvalidBaseModel(
+            f"The base model {hub_id!r} is no folder here, was not downloaded before, and the hub cannot be reached. "
+            "Check the name, go online, or give a local folder."
+        ) from None
+    except (HfHubHTTPError, HFValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidBaseModel(f"The base model {hub_id!r} cannot be had from the hub: {reason}") from None
+
+
+def _must_be_a_model(folder: Path) -> None:
+    if not folder.is_dir():
+        raise InvalidBaseModel(f"The base model {folder} is a file. Give the folder that holds config.json.")
+    config = folder / "config.json"
+    if not config.is_file():
+        hint = ""
+        if (folder / "adapter_config.json").is_file():
+            hint = " It holds an adapter: merge it into its base model first, with: tmm export RUN"
+        raise InvalidBaseModel(f"The folder {folder} is no base model: it has no config.json.{hint}")
+    try:
+        if not isinstance(json.loads(config.read_bytes()), dict):
+            raise ValueError("it holds no JSON object")
+    except ValueError as error:
+        raise InvalidBaseModel(f"{config} cannot be read: {error}.") from None
+    if not any(folder.glob("*.safetensors")):
+        raise InvalidBaseModel(
+            f"The folder {folder} has no weights (*.safetensors). Save the model there with save_pretrained."
+        )
+    if not any((folder / file).is_file() for file in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise InvalidBaseModel(
+            f"The folder {folder} has no tokenizer (tokenizer.json). Save the tokenizer there with save_pretrained."
+        )
+
+
+def _hash_of(folder: Path) -> str:
+    """sha256 over the names and contents of the files that make the model what it is."""
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in _OF_A_MODEL for file in folder.glob(pattern)}):
+        with file.open("rb") as opened:
+            contents = hashlib.file_digest(opened, "sha256").digest()
+        digest.update(file.name.encode() + b"\0" + contents)
+    return digest.hexdigest()
