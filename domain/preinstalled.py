@@ -51,9 +51,21 @@ def _learning_rate(default: float) -> ConfigurationOption:
     return _number("learning_rate", default, 1e-7, 1e-1, "AdamW step size at its highest")
 
 
-_SCHEDULE = _choice(
-    "lr_scheduler_type", "cosine", ("cosine", "linear", "constant"), "Shape of the learning-rate schedule"
-)
+def _schedule(default: str) -> ConfigurationOption:
+    return _choice(
+        "lr_scheduler_type",
+        default,
+        ("cosine", "linear", "constant"),
+        "Shape of the learning-rate schedule after its warm-up",
+    )
+
+
+def _warmup(default: int) -> ConfigurationOption:
+    return _integer(
+        "warmup_steps", default, 0, 100_000, "Steps in which the learning rate rises from zero to its highest"
+    )
+
+
 _LORA_RANK = _integer("lora_rank", 8, 1, 512, "Rank of the LoRA matrices")
 
 SFT_DEMO = MethodSpec(
@@ -69,8 +81,9 @@ SFT_DEMO = MethodSpec(
     configuration_options=(
         _steps(100),
         _batch(32),
-        _learning_rate(1e-3),
-        _SCHEDULE,
+        _learning_rate(3e-4),
+        _schedule("constant"),
+        _warmup(5),
         _choice("adapter", "none", ("none", "lora"), "Train all weights (none) or a LoRA adapter"),
         _LORA_RANK,
     ),

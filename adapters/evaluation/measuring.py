@@ -1,0 +1,112 @@
+"""What is measured on held-out rows, and how figures come from what a model says or thinks likely."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from adapters.conversations import prompt_of
+from domain.answers import expected_answer, is_right, reasons_before_it_answers, text_of
+from domain.ports import Answer, Device, Evaluation
+from domain.training import Row
+
+MOST_ROWS = 200
+ANSWERS_SHOWN = 3
+
+
+class Model(Protocol):
+    """A model that is measured. It is asked in one process, and gives the same for the same seed."""
+
+    def say(self, prompts: Sequence[str | list[Mapping[str, Any]]], *, longest: int, seed: int) -> list[str]:
+        """An answer to each prompt, sampled at temperature 1, of `longest` tokens at most."""
+        ...
+
+    def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:
+        """Of each row the summed log-likelihood of its learned tokens, in nats, and how many these are."""
+        ...
+
+    def tokens_in(self, text: str) -> int: ...
+
+
+def evaluate(
+    base_model: str, trained: Path | None, held_out: Sequence[Row], *, device: Device, is_adapter: bool, seed: int
+) -> Evaluation:
+    """Measure the base model, or with `trained` what a training made of it.
+
+    Rows whose end can be checked (an answer, or a demonstration that marks one) give `accuracy`, and `format` if they
+    ask for reasoning; demonstrations and texts give `loss`; pairs give `preference_accuracy` and `margin`.
+    """
+    rows = held_out[:MOST_ROWS]
+    with opened(base_model, trained, device=device, is_adapter=is_adapter) as model:
+        if "chosen" in rows[0]:
+            return _preferences(model, rows)
+        metrics: dict[str, float] = {}
+        answers: list[Answer] = []
+        if all(expected_answer(row) is not None for row in rows):
+            metrics, answers = _answers(model, rows, seed)
+        if any(kind in rows[0] for kind in ("messages", "completion", "text")):
+            metrics["loss"] = _loss(model, rows)
+        return Evaluation(metrics, answers)
+
+
+@contextmanager
+def opened(base_model: str, trained: Path | None, *, device: Device, is_adapter: bool) -> Iterator[Model]:
+    """The base model, or with `trained` what a training made of it, ready to be asked."""
+    from adapters.evaluation import torch_model
+
+    with torch_model.opened(base_model, trained, device.name, is_adapter=is_adapter) as model:
+        yield model
+
+
+def _answers(model: Model, rows: Sequence[Row], seed: int) -> tuple[dict[str, float], list[Answer]]:
+    expected = [str(expected_answer(row)) for row in rows]
+    said = model.say([prompt_of(row) for row in rows], longest=_longest(model, rows), seed=seed)
+    right = [is_right(text, answer) for text, answer in zip(said, expected, strict=True)]
+    metrics = {
+        "accuracy": sum(right) / len(rows),
+        "format": sum(reasons_before_it_answers(text) for text in said) / len(rows),
+    }
+    shown = [
+        Answer(prompt=_asked(row), expected=answer, said=text, right=is_so)
+        for row, answer, text, is_so in zip(rows[:ANSWERS_SHOWN], expected, said, right, strict=False)
+    ]
+    return metrics, shown
+
+
+def _longest(model: Model, rows: Sequence[Row]) -> int:
+    """Room for an answer half again as long as the longest demonstration; 256 tokens where there is none."""
+    if "answer" in rows[0] and "completion" not in rows[0]:
+        return 256
+    return max(16, max(model.tokens_in(_demonstration(row)) for row in rows) * 3 // 2)
+
+
+def _demonstration(row: Row) -> str:
+    return text_of(row["completion"] if "completion" in row else row["messages"][-1:])
+
+
+def _asked(row: Row) -> str:
+    prompt = prompt_of(row)
+    return prompt if isinstance(prompt, str) else text_of(prompt[-1:])
+
+
+def _loss(model: Model, rows: Sequence[Row]) -> float:
+    wanted = [row for row in rows if row.get("label", True)]
+    measured = model.log_likelihoods(wanted)
+    return -sum(total for total, _ in measured) / max(1, sum(tokens for _, tokens in measured))
+
+
+def _preferences(model: Model, rows: Sequence[Row]) -> Evaluation:
+    """How often the chosen answer is the likelier one, by the mean over its tokens, and by how many nats a token."""
+    chosen = model.log_likelihoods([{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows])
+    rejected = model.log_likelihoods([{"prompt": row["prompt"], "completion": row["rejected"]} for row in rows])
+    margins = [
+        good / max(1, good_tokens) - bad / max(1, bad_tokens)
+        for (good, good_tokens), (bad, bad_tokens) in zip(chosen, rejected, strict=True)
+    ]
+    return Evaluation(
+        {
+            "preference_accuracy": sum(margin > 0 for margin in margins) / len(margins),
+            "margin": sum(margins) / len(margins),
+        },
+        [],
+    )

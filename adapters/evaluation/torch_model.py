@@ -1,0 +1,106 @@
+"""A model of transformers, with or without an adapter, as something that can be measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adapters.conversations import Encoded, completed, encode, prompt_ids
+from adapters.quiet import quiet
+from domain.training import Row
+
+_TOKENS_AT_ONCE = 16_384
+
+
+@contextmanager
+def opened(base_model: str, trained: Path | None, device: str, *, is_adapter: bool) -> "Iterator[TorchModel]":
+    """The base model, what a training made of it, or the base model with the adapter that was trained."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # What is measured leaves no trace in the random numbers that a training draws later.
+    with quiet(), torch.random.fork_rng(), torch.inference_mode():
+        source = str(trained) if trained and not is_adapter else base_model
+        dtype = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        if trained and is_adapter:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(trained))
+        tokenizer = completed(AutoTokenizer.from_pretrained(str(trained) if trained else base_model))
+        yield TorchModel(model.to(device).eval(), tokenizer, device)
+
+
+class TorchModel:
+    """Measures in batches of rows of like length, so that little is spent on padding."""
+
+    def __init__(self, model: Any, tokenizer: Any, device: str) -> None:
+        self._model, self._tokenizer, self._device = model, tokenizer, device
+
+    def tokens_in(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def say(self, prompts: Sequence[str | list[Mapping[str, Any]]], *, longest: int, seed: int) -> list[str]:
+        import torch
+
+        torch.manual_seed(seed)
+        asked = [prompt_ids(self._tokenizer, prompt) for prompt in prompts]
+        said: dict[int, str] = {}
+        for batch in _batches([len(ids) + longest for ids in asked]):
+            width = max(len(asked[i]) for i in batch)
+            pad = self._tokenizer.pad_token_id
+            ids = torch.tensor([[pad] * (width - len(asked[i])) + asked[i] for i in batch], device=self._device)
+            mask = torch.tensor(
+                [[0] * (width - len(asked[i])) + [1] * len(asked[i]) for i in batch], device=self._device
+            )
+            generated = self._model.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=longest,
+                do_sample=True,
+                temperature=1.0,
+                top_k=0,
+                top_p=1.0,
+                pad_token_id=pad,
+                eos_token_id=self._tokenizer.eos_token_id,
+            )
+            texts = self._tokenizer.batch_decode(generated[:, width:], skip_special_tokens=True)
+            said.update(zip(batch, texts, strict=True))
+        return [said[i] for i in range(len(prompts))]
+
+    def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:
+        encoded = [encode(self._tokenizer, row).cut_to(self._room) for row in rows]
+        measured: dict[int, tuple[float, int]] = {}
+        for batch in _batches([len(row.ids) for row in encoded]):
+            measured.update(zip(batch, self._measure([encoded[i] for i in batch]), strict=True))
+        return [measured[i] for i in range(len(rows))]
+
+    @property
+    def _room(self) -> int:
+        return int(getattr(self._model.config, "max_position_embeddings", None) or 4096)
+
+    def _measure(self, batch: Sequence[Encoded]) -> list[tuple[float, int]]:
+        import torch
+
+        width = max(len(row.ids) for row in batch)
+        pad = self._tokenizer.pad_token_id
+        # Padded on the right, the causal mask alone keeps padding out of every real position.
+        ids = torch.tensor([row.ids + [pad] * (width - len(row.ids)) for row in batch], device=self._device)
+        learned = torch.tensor([row.learned + [False] * (width - len(row.ids)) for row in batch], device=self._device)
+        logits = self._model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+        likely = torch.log_softmax(logits, -1).gather(-1, ids[:, 1:, None])[..., 0]
+        counted = learned[:, 1:]
+        totals, counts = (likely * counted).sum(-1).tolist(), counted.sum(-1).tolist()
+        return list(zip(totals, counts, strict=True))
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of rows, the longest first, in batches of so many tokens as a machine takes at once."""
+    batch: list[int] = []
+    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
+        if batch and lengths[batch[0]] * (len(batch) + 1) > _TOKENS_AT_ONCE:
+            yield batch
+            batch = []
+        batch.append(i)
+    if batch:
+        yield batch

@@ -1,0 +1,72 @@
+"""The options that trainers have in common, under one name and with one meaning each, on both backends.
+
+A trainer's `Options` inherits from the groups that it honours, in the order in which a form shows them.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainerOptions(BaseModel):
+    """The root of every trainer's options: unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimiserOptions(TrainerOptions):
+    """AdamW, its schedule, and how much of the data one step sees."""
+
+    max_steps: int = Field(default=100, ge=1, le=1_000_000, description="Optimiser steps to take")
+    batch_size: int = Field(default=16, ge=1, le=4096, description="Rows in one optimiser step")
+    learning_rate: float = Field(default=2e-5, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    lr_scheduler_type: Literal["cosine", "linear", "constant"] = Field(
+        default="cosine", description="Shape of the learning-rate schedule after its warm-up"
+    )
+    warmup_steps: int = Field(
+        default=0, ge=0, le=100_000, description="Steps in which the learning rate rises from zero to its highest"
+    )
+    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0, description="Decoupled weight decay of AdamW")
+    max_grad_norm: float = Field(
+        default=1.0, ge=0.0, le=1e6, description="Gradients are scaled down to this norm; 0 leaves them as they are"
+    )
+
+
+class MemoryOptions(TrainerOptions):
+    """What fits larger models and batches into memory; the result stays the same but for rounding."""
+
+    gradient_accumulation_steps: int = Field(
+        default=1, ge=1, le=4096, description="Parts in which the rows of one step are computed, one after the other"
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="Compute activations again in the backward pass instead of keeping them"
+    )
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Precision of the computation; auto is bfloat16 on GPUs that have it"
+    )
+
+
+class CheckpointOptions(TrainerOptions):
+    """How often a run's state is kept, so that an interrupted run goes on from there."""
+
+    save_steps: int = Field(
+        default=50, ge=0, le=100_000, description="Optimiser steps between checkpoints; 0 keeps none"
+    )
+
+
+class LengthOptions(TrainerOptions):
+    """How long rows may be."""
+
+    max_length: int = Field(
+        default=1024, ge=8, le=1_048_576, description="Tokens that are kept of each row; longer ones lose their end"
+    )
+
+
+class LoraOptions(TrainerOptions):
+    """Low-rank adapters (Hu et al. 2021): how large they are and how strongly they act."""
+
+    lora_rank: int = Field(default=8, ge=1, le=1024, description="Rank of the LoRA matrices")
+    lora_alpha: float = Field(
+        default=16.0, ge=0.1, le=4096.0, description="Scale of the LoRA update, divided by the rank"
+    )
+    lora_dropout: float = Field(default=0.0, ge=0.0, le=0.9, description="Dropout before the LoRA matrices")

@@ -1,0 +1,164 @@
+"""What all trainers on transformers' `Trainer` have in common: opening, reporting, checkpoints and the end.
+
+TRL's and transformers' own defaults are overridden here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from adapters.conversations import completed
+from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
+from domain.errors import InvalidConfigurationOptions, InvalidInput
+from domain.training import Progress, TrainingJob, TrainingResult
+
+# What transformers and trl log at a step and people follow; the rest is bookkeeping of theirs.
+_REPORTED = {
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+    "mean_token_accuracy": "token_accuracy",
+}
+
+
+def open_model(job: TrainingJob) -> tuple[Any, Any]:
+    """The base model with 32-bit weights, and its tokenizer with all that trainings need."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model = AutoModelForCausalLM.from_pretrained(job.base_model, dtype=torch.float32)
+    tokenizer = completed(AutoTokenizer.from_pretrained(job.base_model))
+    return model, tokenizer
+
+
+def longest(model: Any, max_length: int) -> int:
+    """How many tokens of a row are kept: no model learns from what lies beyond the positions that it knows."""
+    return min(max_length, getattr(model.config, "max_position_embeddings", None) or max_length)
+
+
+def arguments(job: TrainingJob, options: Any) -> dict[str, Any]:
+    """The arguments that every Trainer of transformers and trl takes, from the options that every trainer has."""
+    if options.batch_size % options.gradient_accumulation_steps:
+        raise InvalidConfigurationOptions(
+            [
+                f"option 'batch_size' ({options.batch_size}) must be a multiple of option "
+                f"'gradient_accumulation_steps' ({options.gradient_accumulation_steps})"
+            ]
+        )
+    schedule = options.lr_scheduler_type
+    return {
+        "output_dir": str(job.folder / "trainer"),
+        "max_steps": options.max_steps,
+        "per_device_train_batch_size": options.batch_size // options.gradient_accumulation_steps,
+        "gradient_accumulation_steps": options.gradient_accumulation_steps,
+        "learning_rate": options.learning_rate,
+        # Their `constant` ignores the warm-up.
+        "lr_scheduler_type": "constant_with_warmup" if schedule == "constant" else schedule,
+        "warmup_steps": options.warmup_steps,
+        "weight_decay": options.weight_decay,
+        "max_grad_norm": options.max_grad_norm,
+        # Its old name, gradient_checkpointing, warns; trl's default for it is on.
+        "activation_checkpointing": options.gradient_checkpointing,
+        "bf16": _in_bfloat16(job, options),
+        "use_cpu": job.device == "cpu",
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "save_strategy": "steps" if options.save_steps else "no",
+        "save_steps": options.save_steps or 1,
+        "logging_steps": 1,
+        # The filter would log a step whose loss is not finite as one with the loss of the step before.
+        "logging_nan_inf_filter": False,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": job.device != "cpu",
+    }
+
+
+def run(
+    trainer_class: type[Any], job: TrainingJob, progress: Progress, *, is_adapter: bool, **parts: Any
+) -> TrainingResult:
+    """Train from the newest checkpoint, or from the beginning, and save what came of it with its tokenizer."""
+    from transformers import set_seed
+    from transformers.trainer_callback import PrinterCallback
+
+    set_seed(job.seed)
+    trainer = _with_our_checkpoints(trainer_class, job)(**parts, callbacks=[_reporting(WatchedProgress(progress))])
+    trainer.remove_callback(PrinterCallback)
+    before = _fingerprint(trainer.model)
+    newest = job.checkpoints.newest()
+    trainer.train(resume_from_checkpoint=str(newest[1] / f"checkpoint-{newest[0]}") if newest else None)
+    steps = trainer.state.global_step
+    must_have_taken_steps(steps)
+    must_have_changed(before, _fingerprint(trainer.model))
+    folder = job.folder / "trained"
+    trainer.model.save_pretrained(folder)
+    trainer.processing_class.save_pretrained(folder)
+    with suppress(FileNotFoundError):
+        (folder / "README.md").unlink()  # peft's empty model card
+    logged: Mapping[str, Any] = next((entry for entry in reversed(trainer.state.log_history) if "loss" in entry), {})
+    return TrainingResult(folder=folder, is_adapter=is_adapter, steps=steps, metrics=_metrics(logged))
+
+
+def must_have_columns(job: TrainingJob, *shapes: tuple[str, ...], trainer: str) -> None:
+    """Raise `InvalidInput` unless the rows have all columns of one of the shapes."""
+    if not any(all(column in job.rows[0] for column in shape) for shape in shapes):
+        wanted = "; or ".join(" and ".join(shape) for shape in shapes)
+        raise InvalidInput(
+            f"The trainer {trainer} takes rows with {wanted}. This dataset has {', '.join(job.rows[0])}."
+        )
+
+
+def _in_bfloat16(job: TrainingJob, options: Any) -> bool:
+    if options.dtype == "auto":
+        import torch
+
+        return job.device == "cuda" and torch.cuda.is_bf16_supported()
+    return bool(options.dtype == "bfloat16")
+
+
+def _with_our_checkpoints(trainer_class: type[Any], job: TrainingJob) -> type[Any]:
+    """The same trainer, except that its checkpoints are whole or not there, and only the newest few are kept."""
+
+    class Checkpointed(trainer_class):  # type: ignore[misc]
+        _target: str | None = None
+
+        def _save_checkpoint(self, model: Any, trial: Any) -> None:
+            def write(folder: Path) -> None:
+                self._target = str(folder)
+                super(Checkpointed, self)._save_checkpoint(model, trial)
+
+            job.checkpoints.save(self.state.global_step, write)
+            self._target = None
+
+        def _get_output_dir(self, trial: Any) -> str:
+            return self._target or str(super()._get_output_dir(trial))
+
+        def create_model_card(self, *_: Any, **__: Any) -> None:
+            """The artefact gets a model card of ours."""
+
+    return Checkpointed
+
+
+def _reporting(progress: Progress) -> Any:
+    from transformers import TrainerCallback
+
+    class Reporting(TrainerCallback):  # type: ignore[misc]
+        def on_log(self, _: Any, state: Any, __: Any, logs: dict[str, float] | None = None, **___: Any) -> None:
+            if logs and "loss" in logs:
+                progress.step(state.global_step, state.max_steps, _metrics(logs))
+
+    return Reporting()
+
+
+def _metrics(logs: Mapping[str, Any]) -> dict[str, float]:
+    return {ours: float(logs[theirs]) for theirs, ours in _REPORTED.items() if theirs in logs}
+
+
+def _fingerprint(model: Any) -> list[tuple[float, float]]:
+    """Two sums over each tensor that is trained: cheap, and different as soon as a step was taken."""
+    return [
+        (weights.detach().double().sum().item(), weights.detach().double().abs().sum().item())
+        for weights in model.parameters()
+        if weights.requires_grad
+    ]
