@@ -1,0 +1,64 @@
+"""The start-up check: may runs start warm here? The warm worker leans on private parts of one version of Prefect."""
+
+import inspect
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from importlib.metadata import version
+
+PREFECT = "3.8.8"
+"""The version whose private parts these are."""
+
+LEANS_ON: Mapping[str, tuple[str, ...]] = {
+    "prefect.context:refresh_global_settings_context": (),
+    "prefect.flows:load_flow_from_flow_run": (
+        "client",
+        "flow_run",
+        "ignore_storage",
+        "storage_base_path",
+        "use_placeholder_flow",
+    ),
+    "prefect.logging.configuration:setup_logging": ("incremental",),
+    "prefect.runner._control_channel:ControlChannel.register": ("self", "flow_run_id"),
+    "prefect.runner._control_channel:ControlChannel.unregister": ("self", "flow_run_id"),
+    "prefect.runner._flow_run_executor:FlowRunExecutor.submit": ("self", "task_status"),
+    "prefect.runner._flow_run_executor:FlowRunExecutorContext.create_executor": (
+        "self",
+        "flow_run",
+        "starter",
+        "resolve_flow",
+        "propose_submitting",
+        "hook_runner",
+    ),
+    "prefect.runner._hook_runner:HookRunner": ("resolve_flow",),
+    "prefect.runner._process_manager:ProcessHandle": ("_process", "termination_scope"),
+    "prefect.runner._process_manager:create_isolated_termination_scope": ("pid",),
+    "prefect.utilities.processutils:sanitize_subprocess_env": ("env", "remove_from"),
+    "prefect.utilities.processutils:setup_signal_handlers_worker": ("pid", "process_name", "print_fn"),
+    "prefect.workers.process:ProcessWorker.run": ("self", "flow_run", "configuration", "task_status"),
+}
+"""Each part with the parameters that the warm worker knows it to have."""
+
+
+def why_not() -> str | None:
+    """Why runs cannot start warm here, in one sentence; None when they can."""
+    if sys.platform != "linux":
+        return "Runs start warm on Linux only."
+    if (installed := version("prefect")) != PREFECT:
+        return f"Runs start warm with Prefect {PREFECT} only, and this is {installed}."
+    for address, parameters in LEANS_ON.items():
+        if (difference := _difference(address, parameters)) is not None:
+            return f"Runs cannot start warm with this Prefect: {difference}."
+    return None
+
+
+def _difference(address: str, parameters: tuple[str, ...]) -> str | None:
+    module, _, name = address.partition(":")
+    try:
+        part = import_module(module)
+        for step in name.split("."):
+            part = getattr(part, step)
+    except (ImportError, AttributeError) as error:
+        return f"{address} is not there ({error})"
+    found = tuple(inspect.signature(part).parameters)  # type: ignore[arg-type]
+    return None if found == parameters else f"{address} takes {', '.join(found) or 'nothing'}"

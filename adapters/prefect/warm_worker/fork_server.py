@@ -1,0 +1,232 @@
+"""The fork server: imports what trainings need once, then forks one child for each run.
+
+Started as a file of its own, by `server_handle.py`, with nothing of ours imported, so that every child imports the
+code of this service as it stands on the disk. Its arguments: the number of an inherited socket to the worker, the
+worker's process id, and the modules to import.
+
+    worker -> server   one byte, and three files: the child's output, its error output, and its own socket
+    child  -> worker   its process id and a line end, on the child's socket
+    worker -> child    one line of JSON: module, arguments, environment, folder. Without it, the child just ends
+    server -> worker   the child's exit code and a line end (minus the signal if one ended it); then the socket closes
+
+Forking is safe only while this process has one thread and no library has begun to compute: both are checked.
+"""
+
+import contextlib
+import ctypes
+import gc
+import importlib
+import json
+import os
+import random
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+# A library that starts threads while it is imported would make every fork unsafe.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+_PR_SET_PDEATHSIG = 1
+_STDERR = 2
+_prctl = ctypes.CDLL(None).prctl
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Be the server; in a child, be the run."""
+    control, worker, modules = socket.socket(fileno=int(arguments[1])), int(arguments[2]), arguments[3:]
+    del sys.path[0]  # this file's own folder: what lies beside it is no run's business
+    _die_with(worker)
+    for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(ignored, signal.SIG_IGN)  # the worker asks us to end by closing the socket
+    readiness = _preload(modules)
+    control.sendall(json.dumps(readiness).encode() + b"\n")
+    if "refused" in readiness:
+        sys.exit(1)
+    _become(*_serve(control))
+
+
+def _preload(modules: Sequence[str]) -> dict[str, Any]:
+    """Import the modules; what to tell the worker about it."""
+    began = time.monotonic()
+    os.environ.update(_ONE_THREAD)
+    asked_for, missing = _import_all(modules)
+    if (reason := _why_unsafe()) is not None:
+        return {"refused": reason}
+    gc.collect()
+    gc.freeze()  # the collector writes into every object that it looks at, and so would copy the memory into each child
+    return {
+        "pid": os.getpid(),
+        "seconds": round(time.monotonic() - began, 2),
+        "missing": missing,
+        "asked_for": sorted(asked_for),
+    }
+
+
+def _import_all(modules: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Import the modules; the variables that were looked up by name meanwhile, and the modules that there are not."""
+    usual, watched = os.environ, _WatchedEnvironment.over(os.environ)
+    missing = []
+    os.environ = watched  # noqa: B003 - the same variables, seen through another object
+    try:
+        for module in modules:
+            try:
+                importlib.import_module(module)
+            except ImportError:
+                missing.append(module)
+    finally:
+        os.environ = usual  # noqa: B003
+    return watched.asked_for - _ONE_THREAD.keys(), missing
+
+
+class _WatchedEnvironment(os._Environ):  # type: ignore[type-arg]
+    """The environment, remembering which variables were asked for by name.
+
+    A run that sets one of them otherwise needs a fresh process.
+    """
+
+    asked_for: set[str]
+
+    @classmethod
+    def over(cls, environment: Any) -> "_WatchedEnvironment":
+        watched = cls.__new__(cls)
+        watched.__dict__.update(environment.__dict__)
+        watched.asked_for = set()
+        return watched
+
+    def __getitem__(self, name: str) -> str:
+        self.asked_for.add(name)
+        return str(super().__getitem__(name))
+
+    def copy(self) -> dict[str, str]:  # whoever copies everything has not asked for anything
+        return {self.decodevalue(name): self.decodevalue(value) for name, value in self._data.items()}  # type: ignore[attr-defined]
+
+    def items(self) -> Any:
+        return self.copy().items()
+
+
+def _why_unsafe() -> str | None:
+    if (threads := len(os.listdir("/proc/self/task"))) != 1:
+        return f"importing the libraries started {threads - 1} thread(s)"
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return "importing the libraries opened the GPU"
+    return None
+
+
+def _serve(control: socket.socket) -> tuple[socket.socket, int, int]:
+    """Fork a child for each request and report each child's end. Returns in a child only: its socket and outputs."""
+    woken, wake = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    children: dict[int, socket.socket] = {}
+    server = os.getpid()
+    with selectors.DefaultSelector() as ready:
+        ready.register(control, selectors.EVENT_READ)
+        ready.register(woken, selectors.EVENT_READ)
+        while True:
+            for key, _ in ready.select():
+                if key.fileobj is not control:
+                    _report_ends(woken, children)
+                    continue
+                message, files, _, _ = socket.recv_fds(control, 1, 3)
+                if not message:
+                    os._exit(0)  # the worker has closed or is gone: the kernel ends what children there are
+                child = socket.socket(fileno=files[2])
+                if _why_unsafe() is None and (pid := _fork()) is not None:
+                    if pid == 0:
+                        _die_with(server)  # a run must not go on unseen when the server is gone
+                        return child, files[0], files[1]
+                    children[pid] = child
+                else:
+                    child.close()  # the worker sees that there is no process, and starts a fresh one
+                os.close(files[0])
+                os.close(files[1])
+
+
+def _fork() -> int | None:
+    try:
+        return os.fork()
+    except OSError as error:
+        sys.stderr.write(f"The fork server cannot fork: {error}\n")
+        return None
+
+
+def _report_ends(woken: int, children: dict[int, socket.socket]) -> None:
+    with contextlib.suppress(BlockingIOError):
+        os.read(woken, 4096)
+    while children and (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(ended.si_pid, signal.SIGKILL)  # what the run started ends with it; its number is still taken
+        _, status = os.waitpid(ended.si_pid, 0)
+        with children.pop(ended.si_pid) as child, contextlib.suppress(OSError):
+            child.sendall(b"%d\n" % os.waitstatus_to_exitcode(status))
+
+
+def _become(child: socket.socket, output: int, error_output: int) -> None:
+    """Turn this forked copy into what a fresh process would be, then run the module that the worker names."""
+    os.setsid()
+    _usual_signals()
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(output, 1)
+    os.dup2(error_output, _STDERR)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    with child:
+        os.closerange(_STDERR + 1, child.fileno())
+        os.closerange(child.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
+        child.sendall(b"%d\n" % os.getpid())
+        line = child.makefile().readline()
+    if not line:
+        return  # the worker wants no run after all
+    request = json.loads(line)
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    os.chdir(request["folder"])
+    sys.path.insert(0, request["folder"])
+    sys.argv = [request["module"], *request["arguments"]]
+    _renew()
+    sys.modules.pop(request["module"], None)  # it is run as `python -m` would
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+
+
+def _die_with(parent: int) -> None:
+    """Be killed when the parent is gone, which may have happened already."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _usual_signals() -> None:
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) is not None:  # None: a handler that Python does not know; the C library has its own
+            signal.signal(number, signal.SIG_DFL)
+    # As the interpreter itself sets them when it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _renew() -> None:
+    """What libraries did once when they were imported, as if this process had just imported them."""
+    time.tzset()
+    random.seed()
+    if (numpy := sys.modules.get("numpy")) is not None:
+        numpy.random.seed()
+    if "prefect.main" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+        from prefect.logging.configuration import setup_logging
+
+        refresh_global_settings_context()
+        setup_logging(incremental=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv)
