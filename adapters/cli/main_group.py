@@ -161,7 +161,7 @@ def run(make_installation: "Callable[[], Installation]", args: Sequence[str] | N
         code = _carry_out(list(sys.argv[1:] if args is None else args), installation)
         sys.stdout.flush()
     except SystemExit:
-        raise
+        code = 0  # so click ends a command whose output nobody reads any more, as in `tmm audit | head`
     except BaseException as error:  # Ctrl-C too: the words and the exit code are ours
         from adapters.cli.errors import tell
 

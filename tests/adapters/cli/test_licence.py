@@ -1,0 +1,90 @@
+"""`tmm licence`: from a key pair to a commercial user, and back."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.wiring import Installation
+from tests.adapters.cli.conftest import Tmm
+
+
+def issue(tmm: Tmm, *users: str, out: str = "x.licence") -> None:
+    start = ("licence", "issue", "--key", "keys/private.pem", "--customer", "Acme", "--days", "30")
+    answer = tmm(*start, "--out", out, "--users", *users)
+    assert answer.code == 0, answer.err
+
+
+def test_from_a_key_pair_to_a_commercial_user_and_back(tmm: Tmm, installation: Installation) -> None:
+    me = installation.user().name
+    assert tmm("licence", "show").out == f"{me} is a noncommercial user: no licence is installed.\n"
+    assert tmm("licence", "keygen", "--out", "keys").code == 0
+    issue(tmm, "bob", me)
+    assert "not in the trust store. Trust its issuer's key with" in tmm("licence", "install", "x.licence").sentence
+    assert tmm("licence", "trust", "keys/public.pem").code == 0
+    installed = tmm("licence", "install", "x.licence")
+    assert installed.code == 0
+    assert f"{me} is a commercial user" in installed.out
+    shown = tmm("licence", "show", "--json").document
+    assert (shown["user"], shown["edition"]) == (me, "commercial")
+    [of] = shown["licences"]
+    assert (of["holds"], of["licence"]["customer"], of["licence"]["users"]) == (True, "Acme", ["bob", me])
+    removed = tmm("licence", "remove", shown["licence_id"])
+    assert f"{me} is a noncommercial user: no licence is installed." in removed.out
+    actions = [(entry.action, entry.outcome) for entry in installation.service.audit()[-2:]]
+    assert actions == [("install-licence", "done"), ("remove-licence", "done")]
+
+
+def test_the_text_of_a_licence_never_reaches_the_log(tmm: Tmm, installation: Installation, here: Path) -> None:
+    tmm("licence", "keygen", "--out", "keys")
+    tmm("licence", "trust", "keys/public.pem")
+    issue(tmm, "*")
+    tmm("licence", "install", "x.licence")
+    signature = (here / "x.licence").read_bytes().split(b".")[2]
+    stored = b"".join(
+        bytes(event.state) for event in installation.service.recorder.select_notifications(start=None, limit=1000)
+    )
+    assert signature not in stored
+
+
+def test_show_says_why_a_licence_gives_nothing(tmm: Tmm) -> None:
+    tmm("licence", "keygen", "--out", "keys")
+    tmm("licence", "trust", "keys/public.pem")
+    issue(tmm, "somebody-else")
+    assert tmm("licence", "install", "x.licence").code == 0
+    answer = tmm("licence", "show")
+    assert answer.code == 0
+    assert "holds for you  no: it does not cover the user" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("install", "nope"), 3, "cannot be read: no such file or directory"),
+        (("trust", "nope"), 3, "cannot be read: no such file or directory"),
+        (("remove", "nope"), 3, "No licence 'nope' is installed"),
+        (("keygen",), 2, "Missing option '--out'"),
+        (("issue", "--key", "k", "--customer", "A", "--users", " ", "--days", "1", "--out", "o"), 2, "Name the users"),
+        (("issue", "--key", "k", "--customer", "A", "--users", "a", "--days", "0", "--out", "o"), 2, "0 is not in the"),
+        (("issue", "--key", "k", "--customer", "A", "--users", "a", "--days", "1", "--out", "o"), 3, "cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_sentence(tmm: Tmm, args: tuple[str, ...], code: int, words: str) -> None:
+    answer = tmm("licence", *args)
+    assert answer.code == code
+    assert words in answer.sentence
+
+
+def test_a_licence_that_expires_is_no_hindrance_to_looking_and_training(tmm: Tmm, site: object, home: Path) -> None:
+    (home / "licences").mkdir(parents=True)
+    (home / "licences" / "bad.licence").write_bytes(b"nonsense")
+    assert tmm("list").code == 0
+    refused = tmm("add", "mine", "--from", "sft-demo")
+    assert refused.code == 3
+    assert "the licence bad.licence is not a licence token" in refused.sentence
+
+
+def test_without_a_subcommand_the_help_is_shown_as_it_is(tmm: Tmm) -> None:
+    answer = tmm("licence")
+    assert answer.code == 2
+    assert answer.err.startswith("Usage: tmm licence")
+    assert "\n  keygen " in answer.err

@@ -1,0 +1,112 @@
+"""No entry point adds or deletes without passing the aggregate's rule."""
+
+import ast
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from domain.errors import CommercialUsersOnly
+from domain.preinstalled import SFT_DEMO
+from domain.training_method import TrainingMethod
+from domain.users import INSTALLER, Edition
+from infra.settings import CHECKOUT
+from infra.wiring import Installation
+
+MINE = SFT_DEMO.with_changes({"display_name": "Mine"}).model_copy(update={"internal_name": "mine"})
+SOURCES = [file for folder in ("domain", "flows", "adapters", "infra") for file in (CHECKOUT / folder).rglob("*.py")]
+
+
+def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
+    """Every call of something of this name in our sources, and the file that makes it."""
+    for file in SOURCES:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
+                yield file.relative_to(CHECKOUT).as_posix(), node
+
+
+def test_only_the_aggregate_makes_its_events() -> None:
+    events = {"Preinstalled", "Added", "AddedAgain", "Modified", "Deleted"}
+    made = {(file, name) for name in (*events, "trigger_event", "_create") for file, _ in calls(name)}
+    assert {file for file, name in made if name in events} <= {"domain/projections.py"}  # as patterns of a match
+    assert {file for file, name in made if name in ("trigger_event", "_create")} == {
+        "domain/training_method.py",
+        "domain/training_run.py",
+    }
+
+
+def test_only_the_licence_adapter_makes_a_commercial_entitlement() -> None:
+    assert {file for file, _ in calls("Entitlement")} == {"adapters/licences/installed.py"}
+    made = [ast.unparse(call) for _, call in calls("cls") if "edition" in ast.unparse(call)]
+    assert made == ["cls(edition=Edition.NONCOMMERCIAL, because=because)"]
+
+
+def test_only_the_wiring_makes_a_user_beside_the_installer() -> None:
+    assert {file for file, _ in calls("User")} == {"infra/wiring.py", "domain/users.py"}
+    assert INSTALLER.entitlement.edition is Edition.NONCOMMERCIAL
+
+
+def test_the_service_refuses_and_records_it(installation: Installation) -> None:
+    service, user = installation.service, installation.user()
+    with pytest.raises(CommercialUsersOnly):
+        service.add_method(MINE, by=user)
+    with pytest.raises(CommercialUsersOnly):
+        service.delete_method("sft-demo", by=user)
+    assert [entry.outcome for entry in service.audit()[-2:]] == ["refused", "refused"]
+    assert {method.spec.internal_name for method in service.selectable_methods()} >= {"sft-demo"}
+
+
+def test_adding_again_is_refused_like_adding(installation: Installation, commercial: None) -> None:
+    service = installation.service
+    service.delete_method("sft-demo", by=installation.user())
+    for file in installation.settings.licences.iterdir():
+        file.unlink()
+    with pytest.raises(CommercialUsersOnly, match="no licence is installed"):
+        service.add_method(SFT_DEMO, by=installation.user())
+
+
+def test_the_installer_installs_nothing_but_the_preinstalled_methods(installation: Installation) -> None:
+    with pytest.raises(ValueError, match="not one of the preinstalled methods"):
+        TrainingMethod.preinstall(MINE, command_id=uuid4())
+    with pytest.raises(ValueError, match="not one of the preinstalled methods"):
+        installation.service.preinstall((MINE,))
+    with pytest.raises(CommercialUsersOnly):
+        installation.service.add_method(MINE, by=INSTALLER)
+
+
+@pytest.mark.parametrize("flow", ["add_training_method", "delete_training_method"])
+def test_the_flows_refuse_as_the_service_does(
+    site: Any, installation: Installation, monkeypatch: pytest.MonkeyPatch, flow: str
+) -> None:
+    from prefect.logging import disable_run_logger
+
+    from flows import manage
+
+    acting = Installation(site, flow_run_id=uuid4())
+    monkeypatch.setattr(manage, "installation_of_this_run", lambda: nullcontext(acting))
+    fields = MINE.model_dump(mode="json", exclude={"code", "default_base_model", "default_dataset"})
+    given = fields if flow == "add_training_method" else {"internal_name": "sft-demo"}
+    with disable_run_logger():
+        ended = getattr(manage, flow).fn(**given)
+    assert ended.is_failed()
+    assert "prefect may not" in ended.message
+    entry = installation.service.audit()[-1]
+    assert (entry.actor, entry.origin, entry.outcome) == ("prefect", "flow", "refused")
+    acting.close()
+
+
+def test_who_acts_is_not_asked_of_the_environment(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    me = installation.user().name
+    for variable in ("USER", "LOGNAME", "USERNAME", "SUDO_USER"):
+        monkeypatch.setenv(variable, "somebody-licensed")
+    assert installation.user().name == me
+
+
+def test_a_licence_is_asked_at_the_moment_of_the_command(installation: Installation, commercial: None) -> None:
+    assert installation.user().is_commercial
+    for file in Path(installation.settings.licences).iterdir():
+        file.unlink()
+    assert not installation.user().is_commercial
