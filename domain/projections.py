@@ -88,6 +88,7 @@ def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- on
                 "steps": event.steps,
                 "artifact": event.artifact,
                 "artifact_hash": event.artifact_hash,
+                "weights_hash": event.weights_hash,
                 "metrics": event.metrics,
                 "before": event.before,
                 "after": event.after,

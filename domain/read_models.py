@@ -37,6 +37,7 @@ class Run(Value):
     steps: int | None = None
     artifact: str | None = None
     artifact_hash: str | None = None
+    weights_hash: str | None = None
     metrics: dict[str, float] | None = None
     before: dict[str, float] | None = None
     after: dict[str, float] | None = None

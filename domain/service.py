@@ -179,6 +179,7 @@ class TrainingMethods(Application[UUID]):
         metrics: Mapping[str, float],
         before: Mapping[str, float],
         after: Mapping[str, float],
+        weights_hash: str | None = None,
         by: User,
         command_id: UUID | None = None,
     ) -> None:
@@ -194,6 +195,7 @@ class TrainingMethods(Application[UUID]):
                 metrics=dict(metrics),
                 before=dict(before),
                 after=dict(after),
+                weights_hash=weights_hash,
                 by=by,
                 command_id=command_id,
             ),

@@ -102,6 +102,8 @@ class TrainingRun(Aggregate):
         step: int
 
     class Completed(Event):
+        """`artifact_hash` covers every file of the artefact, `weights_hash` (sha256) the weights alone."""
+
         TOPIC: ClassVar[str] = "training-run.completed"
         artifact: str
         artifact_hash: str
@@ -109,6 +111,7 @@ class TrainingRun(Aggregate):
         metrics: dict[str, float]
         before: dict[str, float]
         after: dict[str, float]
+        weights_hash: str | None = None
 
     class Failed(Event):
         """`interrupted` when nothing was wrong with the training: its process, machine or network went away."""
@@ -183,6 +186,7 @@ class TrainingRun(Aggregate):
         metrics: dict[str, float],
         before: dict[str, float],
         after: dict[str, float],
+        weights_hash: str | None,
         by: User,
         command_id: UUID,
     ) -> None:
@@ -197,6 +201,7 @@ class TrainingRun(Aggregate):
             metrics=metrics,
             before=before,
             after=after,
+            weights_hash=weights_hash,
         )
 
     def fail(self, reason: str, *, interrupted: bool = False, by: User, command_id: UUID) -> None:

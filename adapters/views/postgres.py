@@ -41,6 +41,7 @@ CREATE TABLE training_runs (
     steps bigint,
     artifact text,
     artifact_hash text,
+    weights_hash text,
     metrics json,
     before json,
     after json,

@@ -45,6 +45,7 @@ CREATE TABLE training_runs (
     steps INTEGER,
     artifact TEXT,
     artifact_hash TEXT,
+    weights_hash TEXT,
     metrics TEXT,
     before TEXT,
     after TEXT,
