@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from domain.errors import BadResult
 
@@ -42,7 +42,14 @@ class RunProgress:
 
 
 def steps_told(folder: Path) -> list[dict[str, float]]:
-    """The metrics of every step so far, by step; a step that was taken again after an interruption counts once."""
+    """The numbers of every step so far, by step; a step that was taken again after an interruption counts once."""
+    return [
+        {name: value for name, value in told.items() if isinstance(value, int | float)} for told in lines_told(folder)
+    ]
+
+
+def lines_told(folder: Path) -> list[dict[str, Any]]:
+    """The same with `at`, the moment in which a step was told."""
     try:
         lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -53,5 +60,5 @@ def steps_told(folder: Path) -> list[dict[str, float]]:
             told = json.loads(line)
         except ValueError:
             continue  # the process was killed while it wrote this line
-        steps[told["step"]] = {name: value for name, value in told.items() if isinstance(value, int | float)}
+        steps[told["step"]] = told
     return [steps[step] for step in sorted(steps)]

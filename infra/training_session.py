@@ -14,13 +14,15 @@ from uuid import UUID, uuid4
 
 from eventsourcing.persistence import InterfaceError, OperationalError
 
+from adapters.run_files import RunStory, weights_hash_of, write_run_files
 from domain.errors import DatabaseUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.options import OptionValue
 from domain.ports import BaseModel, Dataset, Device, Evaluation
+from domain.read_models import AuditQuery
 from domain.training import TrainingJob, TrainingResult
 from domain.training_run import Provenance, RunRequest, RunStatus
 from infra.run_process import this_process_runs
-from infra.training_progress import RunProgress, Told
+from infra.training_progress import RunProgress, Told, lines_told
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -128,7 +130,9 @@ class TrainingSession:
     def complete(self) -> str:
         """Store the artefact and record the completion; the artefact's address."""
         self._watcher.phase("storing the artefact")
+        write_run_files(self._result.folder, self._story())
         address, artifact_hash = self._installation.artifacts.store(self.run_id, self._result.folder)
+        weights_hash = weights_hash_of(self._result.folder)
         command_id = uuid4()
         patiently(
             lambda: self._service.complete_run(
@@ -139,11 +143,26 @@ class TrainingSession:
                 metrics=self._result.metrics,
                 before=self._before.metrics,
                 after=self._after.metrics,
+                weights_hash=weights_hash,
                 by=self._by,
                 command_id=command_id,
             )
         )
         return address
+
+    def _story(self) -> RunStory:
+        """What the artefact tells of this run."""
+        service = self._service
+        return RunStory(
+            run=patiently(lambda: service.training_run(self.run_id)),
+            method=patiently(lambda: service.method_of_run(self.run_id)),
+            requested=patiently(lambda: service.audit(AuditQuery(run=self.run_id, action="request", limit=1)))[0],
+            dataset=self._dataset,
+            result=self._result,
+            before=self._before,
+            after=self._after,
+            steps=lines_told(self._job.folder),
+        )
 
     def _evaluate(self, result: TrainingResult | None) -> Evaluation:
         from adapters.evaluation import evaluate

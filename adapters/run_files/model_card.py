@@ -1,0 +1,157 @@
+"""The model card: what the artefact is, what was measured, how it was made and how it is used."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from adapters.run_files.story import RunStory
+from domain.method_spec import Backend
+from domain.ports import Answer
+
+
+def model_card(story: RunStory) -> str:
+    """Markdown with the front matter that model hubs read."""
+    parts = [
+        _front_matter(story),
+        f"# {_one_line(story.title)}",
+        _what_it_is(story),
+        "## What changed",
+        _measures(story),
+        "![Loss or reward over the steps](curve.svg)",
+        *_answers(story.before.answers, story.after.answers),
+        "## How it is used",
+        _use(story),
+        "## How it was made",
+        _made(story),
+        "Everything needed to repeat it stands in `run.json`; every reported step in `metrics.jsonl`.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _front_matter(story: RunStory) -> str:
+    fields: dict[str, object] = {
+        "base_model": story.short_base_model,
+        "library_name": _library(story),
+        "pipeline_tag": "text-generation",
+        "tags": [story.method.method_type.value.lower(), story.method.trainer],
+    }
+    # JSON is YAML, and quotes whatever stands in a name.
+    return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in fields.items()), "---"])
+
+
+def _library(story: RunStory) -> str:
+    if story.run.request.backend is Backend.MLX:
+        return "mlx"
+    return "peft" if story.result.is_adapter else "transformers"
+
+
+def _what_it_is(story: RunStory) -> str:
+    what = "An adapter for" if story.result.is_adapter else "All weights of"
+    then = "trained" if story.result.is_adapter else "after a training"
+    return (
+        f"{what} {_code(story.short_base_model)}, {then} with {_one_line(story.method.display_name)} "
+        f"({story.method.method_type}, trainer `{story.method.trainer}`) on {_code(story.short_dataset)}: "
+        f"{story.result.steps} optimiser steps."
+    )
+
+
+def _measures(story: RunStory) -> str:
+    before, after = story.before.metrics, story.after.metrics
+    if not after:
+        return "Nothing was measured: the held-out rows have no answer that can be checked."
+    table = _table(
+        ("Measured", "Before", "After"),
+        [(name, _figure(before, name), _figure(after, name)) for name in after],
+    )
+    return (
+        f"{table}\n\nMeasured in the same way before and after, on held-out rows that were not trained on. They come "
+        "from the same source as the training rows: the figures say nothing of other questions."
+    )
+
+
+def _figure(metrics: Mapping[str, float], name: str) -> str:
+    return f"{metrics[name]:.3f}" if name in metrics else "–"
+
+
+def _answers(before: Sequence[Answer], after: Sequence[Answer]) -> Iterable[str]:
+    if before and after:
+        yield "## Sample answers"
+        for then, now in zip(before, after, strict=True):
+            yield f"Asked (expected: {_code(then.expected)}):\n\n{_block(then.prompt)}"
+            yield f"Before, {_judged(then)}:\n\n{_block(then.said)}"
+            yield f"After, {_judged(now)}:\n\n{_block(now.said)}"
+
+
+def _judged(answer: Answer) -> str:
+    return "right" if answer.right else "wrong"
+
+
+def _use(story: RunStory) -> str:
+    run_id, base = story.run.run_id, story.short_base_model
+    commands = f'```sh\ntmm ask {run_id} "your question"\ntmm export {run_id} --out FOLDER\n```'
+    if story.run.request.backend is Backend.MLX:
+        opened = f'load("{base}", adapter_path="FOLDER")' if story.result.is_adapter else 'load("FOLDER")'
+        code = f"from mlx_lm import generate, load\n\nmodel, tokenizer = {opened}"
+    elif story.result.is_adapter:
+        code = (
+            "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            f'model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "FOLDER")\n'
+            'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
+        )
+    else:
+        code = (
+            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
+            'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
+        )
+    return f"{commands}\n\nOr, with `FOLDER` being the folder of this file:\n\n```python\n{code}\n```"
+
+
+def _made(story: RunStory) -> str:
+    run, request, made_of = story.run, story.run.request, story.provenance
+    licence = f" under licence {story.requested.licence_id}" if story.requested.licence_id else ""
+    packages = ", ".join(f"{name} {version}" for name, version in made_of.packages.items())
+    options = ", ".join(f"{name}={json.dumps(value)}" for name, value in (run.options or {}).items())
+    return _table(
+        ("", ""),
+        [
+            ("Run", str(run.run_id)),
+            ("Method", f"{request.method}, version {run.method_version}"),
+            ("Asked for by", f"{story.requested.actor} ({story.requested.edition}){licence}"),
+            ("Started", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC" if run.started_at else ""),
+            ("Device", made_of.device),
+            ("Options", options),
+            ("Seed", str(request.seed)),
+            ("Base model", f"sha256 {made_of.base_model_hash}"),
+            ("Training rows", f"{len(story.dataset.rows)}, sha256 {made_of.dataset_hash}"),
+            ("Held-out rows", f"{len(story.dataset.held_out)}, sha256 {made_of.held_out_hash}"),
+            ("Training code", f"sha256 {made_of.code_hash}"),
+            ("Packages", f"Python {made_of.python}, {packages}"),
+        ],
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _code(text: str) -> str:
+    fence = _fence(text, shortest=1)
+    inside = f" {_one_line(text)} " if "`" in text else _one_line(text)
+    return f"{fence}{inside}{fence}"
+
+
+def _block(text: str) -> str:
+    fence = _fence(text, shortest=3)
+    return f"{fence}text\n{text}\n{fence}"
+
+
+def _fence(text: str, *, shortest: int) -> str:
+    """Backticks that no run of backticks in the text can close: what a model says must not become part of the page."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    return "`" * max(shortest, longest + 1)
