@@ -123,7 +123,7 @@ MLX_DEMO = MethodSpec(
     ),
     trainer="mlx-lora",
     backends=(Backend.MLX,),
-    configuration_options=(_steps(60), _batch(32), _learning_rate(1e-3), _LORA_RANK),
+    configuration_options=(_steps(60), _batch(16), _learning_rate(1e-3), _schedule("cosine"), _LORA_RANK),
     default_base_model=_SMALL_BASE,
     default_dataset="mlx-demo",
 )

@@ -29,6 +29,12 @@ _BUILT_IN: dict[str, _BuiltIn] = {
     "sft": _BuiltIn(
         "adapters.trainers.sft", "Supervised fine-tuning of all weights or a LoRA adapter", _CUDA, (MethodType.SFT,)
     ),
+    "mlx-lora": _BuiltIn(
+        "adapters.trainers.mlx_lora",
+        "Supervised fine-tuning on MLX: a LoRA or DoRA adapter, or all weights",
+        _MLX,
+        (MethodType.PEFT, MethodType.SFT),
+    ),
 }
 
 
