@@ -1,8 +1,11 @@
 """Errors of outside things - a database, the file system, Prefect - in our words."""
 
+import os
+from pathlib import Path
+
 from eventsourcing.persistence import PersistenceError
 
-from domain.errors import DatabaseUnavailable, PrefectUnavailable, TrainingMethodError
+from domain.errors import DatabaseUnavailable, InvalidSettings, PrefectUnavailable, TrainingMethodError
 from infra.settings import Settings
 
 
@@ -10,6 +13,11 @@ def explain(error: Exception, settings: Settings) -> TrainingMethodError | None:
     """The error in one or two sentences that say what to do, or None if it is none of an outside thing's."""
     chain = _causes(error)
     for cause in chain:
+        if isinstance(cause, OSError) and cause.filename and _lies_in(settings.home, cause.filename):
+            return InvalidSettings(
+                f"TMM_HOME: the data folder {settings.home} cannot be used ({cause.strerror}: {cause.filename}). "
+                "Name another folder, or make this one writable."
+            )
         if (ours := _database(cause, settings)) is not None:
             return ours
     if any(_is_of(cause, "httpx") for cause in chain):
@@ -17,6 +25,11 @@ def explain(error: Exception, settings: Settings) -> TrainingMethodError | None:
             f"Prefect does not answer ({_one_line(chain[-1])}). Start it with: tmm up, or check PREFECT_API_URL."
         )
     return None
+
+
+def _lies_in(home: Path, filename: object) -> bool:
+    path = Path(os.fsdecode(filename)) if isinstance(filename, str | bytes) else home
+    return path == home or home in path.parents or path in home.parents
 
 
 def _database(error: BaseException, settings: Settings) -> DatabaseUnavailable | None:

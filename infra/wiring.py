@@ -14,6 +14,7 @@ from domain.method_spec import Backend
 from domain.ports import Device
 from domain.preinstalled import preinstalled_methods
 from domain.service import TrainingMethods
+from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
 from domain.training_run import RunRequest
 from domain.users import Origin, User
@@ -89,7 +90,7 @@ class Installation:
 
             check_migrated(self.settings.database_url)
         elif not self._sqlite_is_migrated():
-            self._create_tables()
+            self.create_tables()
             service = self._open_service()
             service.preinstall(preinstalled_methods(self.settings.backends))
             return service
@@ -97,24 +98,14 @@ class Installation:
 
     def migrate(self) -> list[str]:
         """Create the tables once and install this environment's preinstalled methods; names of the new ones."""
-        self._create_tables()
+        self.create_tables()
         return self.service.preinstall(preinstalled_methods(self.settings.backends))
 
     def _open_service(self) -> TrainingMethods:
-        if self.settings.database_url:
-            from adapters.event_store.postgres import PostgresStore
-            from adapters.views.postgres import PostgresViews
+        return open_catalogue(self.settings, trainers.declarations())
 
-            postgres = PostgresStore(self.settings.database_url)
-            return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers.declarations())
-        from adapters.event_store.sqlite import LOCK_TIMEOUT_S, SQLiteStore
-        from adapters.views.sqlite import SQLiteViews
-
-        file = self.settings.sqlite_file
-        views = SQLiteViews(file, lock_timeout_s=LOCK_TIMEOUT_S)
-        return TrainingMethods(SQLiteStore(file), views=views, trainers=trainers.declarations())
-
-    def _create_tables(self) -> None:
+    def create_tables(self) -> None:
+        """Create the tables that are missing, once, however many processes do so at the same moment."""
         if self.settings.database_url:
             from adapters.event_store.postgres import migrating
             from adapters.views import postgres as postgres_views
@@ -267,6 +258,21 @@ class Installation:
         from adapters.base_models import BaseModels
 
         return BaseModels(self.settings.samples)
+
+
+def open_catalogue(settings: Settings, trainers: Trainers) -> TrainingMethods:
+    """The catalogue on the store that the settings name, whose tables are there."""
+    if settings.database_url:
+        from adapters.event_store.postgres import PostgresStore
+        from adapters.views.postgres import PostgresViews
+
+        postgres = PostgresStore(settings.database_url)
+        return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers)
+    from adapters.event_store.sqlite import LOCK_TIMEOUT_S, SQLiteStore
+    from adapters.views.sqlite import SQLiteViews
+
+    views = SQLiteViews(settings.sqlite_file, lock_timeout_s=LOCK_TIMEOUT_S)
+    return TrainingMethods(SQLiteStore(settings.sqlite_file), views=views, trainers=trainers)
 
 
 def _operating_system_user() -> str:

@@ -10,8 +10,10 @@ from uuid import uuid4
 
 import pytest
 
+from domain.service import TrainingMethods
 from infra.settings import Settings
-from infra.wiring import Installation
+from infra.wiring import Installation, open_catalogue
+from tests.people import TRAINERS
 
 
 @dataclass(frozen=True)
@@ -81,3 +83,17 @@ def installation(settings: Settings) -> Iterator[Installation]:
     with Installation(settings) as installation:
         installation.migrate()
         yield installation
+
+
+@pytest.fixture
+def migrated(settings: Settings) -> Settings:
+    """Settings whose database has its tables, and nothing in them."""
+    Installation(settings).create_tables()
+    return settings
+
+
+@pytest.fixture
+def service(migrated: Settings) -> Iterator[TrainingMethods]:
+    """An empty catalogue with the tests' trainers, on each database in turn."""
+    with open_catalogue(migrated, TRAINERS) as service:
+        yield service
