@@ -10,7 +10,14 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, PersistenceError
 from eventsourcing.utils import Environment
 
-from domain.errors import DatabaseUnavailable, MethodNotFound, MethodNotSelectable, Refused, RunNotFound
+from domain.errors import (
+    DatabaseUnavailable,
+    MethodNotFound,
+    MethodNotSelectable,
+    Refused,
+    RunAlreadyFinished,
+    RunNotFound,
+)
 from domain.events import Aggregate, DomainEvent, RecordedEvent
 from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.operations import LicenceInstalled, LicenceRemoved
@@ -152,7 +159,8 @@ class TrainingMethods(Application[UUID]):
             try:
                 method, options = self._options_for(run.request)
             except MethodNotSelectable as error:
-                self.cancel_run(run_id, str(error), by=by)
+                with suppress(RunAlreadyFinished):  # whoever deleted the method may have cancelled it first
+                    self.cancel_run(run_id, str(error), by=by)
                 raise
             if run.status is RunStatus.RUNNING and self._did(run_id, command_id):
                 return options
@@ -224,9 +232,10 @@ class TrainingMethods(Application[UUID]):
         """Cancel the runs of a method that have not started; their ids."""
         waiting = self.training_runs(method=internal_name, status=RunStatus.REQUESTED, limit=10_000)
         for run in waiting:
-            self.cancel_run(
-                run.run_id, f"The training method {internal_name!r} was deleted before the run started.", by=by
-            )
+            with suppress(RunAlreadyFinished):  # whoever wanted to start it may have cancelled it first
+                self.cancel_run(
+                    run.run_id, f"The training method {internal_name!r} was deleted before the run started.", by=by
+                )
         return [run.run_id for run in waiting]
 
     # What happens to the installation.

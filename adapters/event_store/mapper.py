@@ -43,7 +43,7 @@ class PydanticMapper(Mapper[UUID]):
             fields["originator_id"] = stored_event.originator_id
             fields["originator_version"] = stored_event.originator_version
             return cls.model_validate(fields)
-        except (ValueError, ValidationError, TypeError, AttributeError) as error:
+        except (ValueError, ValidationError, TypeError, AttributeError, LookupError) as error:
             raise MapperDeserialisationError(
                 f"The event {stored_event.topic} number {stored_event.originator_version} of "
                 f"{stored_event.originator_id} cannot be read: {error}"
