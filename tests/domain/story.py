@@ -127,7 +127,14 @@ def started() -> Deed:
 
 def completed() -> Deed:
     return _on_run(
-        "complete", artifact="folder", artifact_hash="e" * 64, steps=3, metrics={"loss": 0.5}, before={}, after={}
+        "complete",
+        artifact="folder",
+        artifact_hash="e" * 64,
+        weights_hash="f" * 64,
+        steps=3,
+        metrics={"loss": 0.5},
+        before={},
+        after={},
     )
 
 

@@ -25,6 +25,7 @@ from tests.people import ALICE, BOB, PROVENANCE, TRAINERS, method, request
 COMPLETED: dict[str, Any] = {
     "artifact": "folder",
     "artifact_hash": "e" * 64,
+    "weights_hash": "f" * 64,
     "steps": 5,
     "metrics": {"loss": 0.5},
     "before": {"accuracy": 0.1},
@@ -119,7 +120,8 @@ def test_a_run_goes_from_request_to_result(service: TrainingMethods) -> None:
     service.add_method(method(), by=ALICE)
     run_id = requested(service, options={"max_steps": 5})
     options = service.start_run(run_id, PROVENANCE, by=ALICE)
-    assert options == {option.name: option.default for option in TRAINERS["sft"].options} | {"max_steps": 5}
+    declared = {option.name: option.default for option in TRAINERS["sft"].options}
+    assert options == declared | {"learning_rate": 1e-3, "max_steps": 5}
     service.complete_run(run_id, by=ALICE, **COMPLETED)
     run = service.training_run(run_id)
     assert (run.status, run.method_version, run.options, run.provenance) == (
