@@ -49,6 +49,18 @@ class Artifacts:
         files.get(f"{path}/", str(folder), recursive=True)
         return folder
 
+    def read(self, address: str, name: str) -> bytes | None:
+        """One file of an artefact, without the others; None where it is not, or not any more."""
+        try:
+            if "://" not in address:
+                return (Path(address) / name).read_bytes()
+            import fsspec
+
+            files, path = fsspec.core.url_to_fs(address)
+            return bytes(files.cat_file(f"{path}/{name}"))
+        except FileNotFoundError:
+            return None
+
     def _uploaded(self, run_id: UUID, folder: Path) -> str:
         import fsspec
 

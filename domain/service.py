@@ -315,6 +315,10 @@ class TrainingMethods(Application[UUID]):
         history = self._history(TrainingMethod.create_id(run.request.method))
         return _existing(cast(TrainingMethod | None, _fold(history[: run.method_version])), run.request.method).spec
 
+    def options_of(self, request: RunRequest) -> dict[str, OptionValue]:
+        """The options that a run of this request would have now, after the defaults of its method and its trainer."""
+        return self._options_for(request)[1]
+
     def audit(self, query: AuditQuery | None = None) -> list[AuditEntry]:
         """Entries of the audit log, the oldest first unless the query says otherwise."""
         self.catch_up()

@@ -43,19 +43,26 @@ class RunProgress:
 
 def steps_told(folder: Path) -> list[dict[str, float]]:
     """The numbers of every step so far, by step; a step that was taken again after an interruption counts once."""
-    return [
-        {name: value for name, value in told.items() if isinstance(value, int | float)} for told in lines_told(folder)
-    ]
+    return [numbers_of(told) for told in lines_told(folder)]
+
+
+def numbers_of(told: Mapping[str, Any]) -> dict[str, float]:
+    """What of a step can be drawn and compared."""
+    return {name: value for name, value in told.items() if isinstance(value, int | float)}
 
 
 def lines_told(folder: Path) -> list[dict[str, Any]]:
     """The same with `at`, the moment in which a step was told."""
     try:
-        lines = (folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+        return steps_in((folder / METRICS_FILE).read_bytes())
     except FileNotFoundError:
         return []
+
+
+def steps_in(contents: bytes) -> list[dict[str, Any]]:
+    """The steps in the contents of a metrics file."""
     steps = {}
-    for line in lines:
+    for line in contents.decode("utf-8", errors="replace").splitlines():
         try:
             told = json.loads(line)
         except ValueError:

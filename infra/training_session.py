@@ -1,13 +1,11 @@
 """One training from its start to its stored artefact: what the `train` flow's tasks ask for, step by step."""
 
 import json
-import platform
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID, uuid4
@@ -20,7 +18,8 @@ from domain.options import OptionValue
 from domain.ports import BaseModel, Dataset, Device, Evaluation
 from domain.read_models import AuditQuery
 from domain.training import TrainingJob, TrainingResult
-from domain.training_run import Provenance, RunRequest, RunStatus
+from domain.training_run import RunRequest, RunStatus
+from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
 from infra.training_progress import RunProgress, Told, lines_told
 
@@ -31,7 +30,6 @@ T = TypeVar("T")
 
 EVALUATIONS_FILE = "evaluations.json"
 
-_PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "mlx", "mlx-lm", "numpy", "prefect")
 _DATABASE_PATIENCE_S = 300.0
 
 
@@ -78,13 +76,10 @@ class TrainingSession:
         self._device = tmm.device(request.backend)
         self._dataset = tmm.datasets.load(request.dataset, seed=request.seed)
         self._base_model = tmm.base_models.open(request.base_model)
-        provenance = Provenance(
-            base_model_hash=self._base_model.files_hash,
-            dataset_hash=self._dataset.rows_hash,
-            held_out_hash=self._dataset.held_out_hash,
+        provenance = provenance_of(
+            self._dataset,
+            self._base_model,
             code_hash=tmm.trainers_code_hash(),
-            packages=_installed(_PACKAGES),
-            python=platform.python_version(),
             device=self._device.description,
             machine=socket.gethostname(),
         )
@@ -234,11 +229,3 @@ def _not_again(run_id: UUID, status: RunStatus) -> str:
 
 def _plain(evaluation: Evaluation) -> dict[str, Any]:
     return {"metrics": dict(evaluation.metrics), "answers": [asdict(answer) for answer in evaluation.answers]}
-
-
-def _installed(packages: tuple[str, ...]) -> dict[str, str]:
-    versions = {}
-    for package in packages:
-        with suppress(PackageNotFoundError):
-            versions[package] = version(package)
-    return versions

@@ -5,7 +5,7 @@ import pwd
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from adapters import trainers
@@ -13,10 +13,11 @@ from domain.errors import PrefectUnavailable, TrainingMethodError
 from domain.method_spec import Backend
 from domain.ports import Device
 from domain.preinstalled import preinstalled_methods
+from domain.read_models import Run
 from domain.service import TrainingMethods
 from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
-from domain.training_run import RunRequest
+from domain.training_run import Provenance, RunRequest
 from domain.users import Origin, User
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
@@ -218,6 +219,17 @@ class Installation:
         }
         return RunRequest.parse(request.model_dump() | located)
 
+    def made_of(self, request: RunRequest) -> Provenance:
+        """What a run of this request would be made of here and now, but for device and machine, which are empty."""
+        from infra.provenance import provenance_of
+
+        code = self.service.selectable_method(request.method).spec.code
+        return provenance_of(
+            self.datasets.load(request.dataset, seed=request.seed),
+            self.base_models.open(request.base_model),
+            code_hash=code.hash if code else self.trainers_code_hash(),
+        )
+
     def trainer(self, run_id: UUID) -> Trainer:
         """The training code of a run: that of its method as it was when the run started."""
         return trainers.load(self.service.method_of_run(run_id).trainer)
@@ -240,6 +252,16 @@ class Installation:
         from adapters.checkpoints import FolderCheckpoints
 
         return FolderCheckpoints(self.run_folder(run_id) / "checkpoints")
+
+    def steps_of(self, run: Run) -> list[dict[str, float]]:
+        from infra.results import steps_of
+
+        return steps_of(self, run)
+
+    def answers_of(self, run: Run) -> list[dict[str, Any]]:
+        from infra.results import answers_of
+
+        return answers_of(self, run)
 
     @cached_property
     def artifacts(self) -> "Artifacts":

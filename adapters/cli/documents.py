@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from domain.comparing import Comparison, Difference
 from domain.read_models import AuditEntry, Run, SelectableMethod
 
 
@@ -42,7 +43,43 @@ def run_document(run: Run) -> dict[str, Any]:
         "after": run.after,
         "duration_s": run.duration_s,
         "reason": run.reason,
+        "output_name": run.request.output_name,
+        "requested_by": run.requested_by,
+        "requested_at": run.requested_at.isoformat(),
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "finished_at": run.finished_at.isoformat() if run.finished_at else None,
+        "steps": run.steps,
+        "provenance": run.provenance.model_dump(mode="json") if run.provenance else None,
+        "artifact_hash": run.artifact_hash,
+        "weights_hash": run.weights_hash,
     }
+
+
+def comparison_document(one: Run, other: Run, found: Comparison) -> dict[str, Any]:
+    """`tmm runs compare --json`. `one` and `other` everywhere belong to the first and the second run named."""
+    return {
+        "runs": [run_document(one), run_document(other)],
+        "made_of": [_difference(difference) for difference in found.making],
+        "options": [_difference(difference) for difference in found.options],
+        "measures": [
+            {
+                "name": measure.name,
+                "one": {"before": measure.one[0], "after": measure.one[1]},
+                "other": {"before": measure.other[0], "after": measure.other[1]},
+            }
+            for measure in found.measures
+        ],
+        "agreement": agreement_document(found),
+    }
+
+
+def agreement_document(found: Comparison) -> dict[str, Any]:
+    """Whether two runs are the same training: `curves` is same, within rounding, different or unknown."""
+    return {"curves": found.curves.verdict.value, "words": found.curves.words, "same_weights": found.same_weights}
+
+
+def _difference(difference: Difference) -> dict[str, Any]:
+    return {"name": difference.name, "one": difference.one, "other": difference.other}
 
 
 def entry_document(entry: AuditEntry) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """What the commands need of the installation around them. `infra.wiring` builds the real one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from uuid import UUID
 
 from domain.errors import TrainingMethodError
 from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend
 from domain.ports import Licences, Progressed
+from domain.read_models import Run
 from domain.service import TrainingMethods
-from domain.training_run import RunRequest
+from domain.training_run import Provenance, RunRequest
 from domain.users import User
 
 
@@ -114,6 +115,18 @@ class Installation(Protocol):
         Raises `InvalidDataset` or `InvalidBaseModel` for what can already be seen to be wrong here, before anything
         is created.
         """
+        ...
+
+    def made_of(self, request: RunRequest) -> Provenance:
+        """What a run of this request would be made of here and now, but for device and machine, which are empty."""
+        ...
+
+    def steps_of(self, run: Run) -> Sequence[Mapping[str, float]]:
+        """`step` and the metrics of every step that a run has reported; none where nothing is kept any more."""
+        ...
+
+    def answers_of(self, run: Run) -> Sequence[Mapping[str, Any]]:
+        """Sample answers of a run: `prompt`, `expected`, and `said` and `right`, each `before` and `after`."""
         ...
 
     def explain(self, error: Exception) -> TrainingMethodError | None:

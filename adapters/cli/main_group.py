@@ -32,9 +32,9 @@ COMMANDS: dict[str, dict[str, Later]] = {
     },
     "Training": {
         "train": Later("training", "train", "Train with a method and follow the run."),
-        "runs": Later("runs", "runs", "List training runs, or show one."),
+        "runs": Later("runs", "runs", "List training runs, show one, or compare two."),
         "cancel": Later("runs", "cancel", "Cancel a training run."),
-        "rerun": Later("training", "rerun", "Request the same training again, as a new run."),
+        "rerun": Later("rerunning", "rerun", "Repeat a run from the log, and say whether its curve agrees."),
     },
     "Audit and licences": {
         "audit": Later("audit", "audit", "Query the audit log."),

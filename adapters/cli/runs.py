@@ -1,46 +1,33 @@
 """`tmm runs` and `tmm cancel`: what became of trainings, and giving one up."""
 
 import time
-from uuid import UUID
 
 import click
 
+from adapters.cli.comparing import compare
 from adapters.cli.documents import run_document
 from adapters.cli.installation import Installation
-from adapters.cli.output import (
-    as_json,
-    duration,
-    facts,
-    figure,
-    heading,
-    moment,
-    options_in_words,
-    remark,
-    say,
-    table,
-    warn,
-)
+from adapters.cli.one_run import run_named, show_details, show_run
+from adapters.cli.output import as_json, moment, remark, say, table, warn
 from adapters.cli.parameters import RUN_STATUS, json_option
-from domain.errors import InvalidRunRequest, RunAlreadyFinished, RunNotFound, Unreachable
+from domain.errors import RunAlreadyFinished, RunNotFound, Unreachable
 from domain.read_models import Run
-from domain.service import TrainingMethods
 from domain.training_run import RunStatus
 
-SHORTEST_PREFIX = 4
 CANCELLED_WITHIN = 30.0
 _LOOK_EVERY = 0.5
 _ENDED_IN_PREFECT = ("Completed", "Failed", "Crashed", "Cancelled")
 _ALL = 10_000
 
 
-@click.group(invoke_without_command=True, short_help="List training runs, or show one.")
+@click.group(invoke_without_command=True, short_help="List training runs, show one, or compare two.")
 @click.option("--method", metavar="NAME", help="Only runs of this method.")
 @click.option("--status", type=RUN_STATUS, help="Only runs that stand here.")
 @click.option("--limit", type=click.IntRange(1, _ALL), default=20, show_default=True, help="How many, at most.")
 @json_option
 @click.pass_context
 def runs(ctx: click.Context, method: str | None, status: RunStatus | None, limit: int, json_wanted: bool) -> None:
-    """List training runs, the newest first, or show one of them."""
+    """List training runs, the newest first; show one of them, or compare two."""
     if ctx.invoked_subcommand is not None:
         return
     installation: Installation = ctx.obj
@@ -68,6 +55,10 @@ def show(installation: Installation, run: str, json_wanted: bool) -> None:
         as_json(run_document(found))
     else:
         show_run(found)
+        show_details(found, installation.steps_of(found), installation.answers_of(found))
+
+
+runs.add_command(compare)
 
 
 @click.command(short_help="Cancel a training run.")
@@ -124,56 +115,3 @@ def _stop(installation: Installation, run: Run, reason: str) -> None:
 
 def _ended(status: RunStatus) -> str:
     return "been cancelled" if status is RunStatus.CANCELLED else status.value
-
-
-def run_named(service: TrainingMethods, text: str) -> Run:
-    """The run with this id, or the only one whose id begins so.
-
-    Raises `RunNotFound`, or `InvalidRunRequest` for too short a beginning or one that several runs share.
-    """
-    try:
-        return service.training_run(UUID(text))
-    except ValueError:
-        pass
-    beginning = text.lower()
-    if len(beginning) < SHORTEST_PREFIX:
-        raise InvalidRunRequest(
-            f"{text!r} is too short for a run: give at least {SHORTEST_PREFIX} characters of its id."
-        )
-    fitting = [run for run in service.training_runs(limit=_ALL) if str(run.run_id).startswith(beginning)]
-    if not fitting:
-        raise RunNotFound(text)
-    if len(fitting) > 1:
-        some = ", ".join(str(run.run_id) for run in fitting[:3])
-        raise InvalidRunRequest(f"{len(fitting)} runs begin with {text!r}, among them {some}: give more characters.")
-    return fitting[0]
-
-
-def show_run(run: Run) -> None:
-    """A run for people."""
-    say(click.style(f"{run.request.method}: {run.status}", bold=True))
-    facts(
-        [
-            ("run", run.run_id),
-            ("name", run.request.output_name),
-            ("reason", run.reason),
-            ("requested", f"{moment(run.requested_at)} UTC by {run.requested_by}"),
-            ("started", run.started_at and f"{moment(run.started_at)} UTC"),
-            ("took", run.duration_s is not None and duration(run.duration_s)),
-            ("backend", run.request.backend + (f" ({run.provenance.device})" if run.provenance else "")),
-            ("base model", run.request.base_model),
-            ("dataset", run.request.dataset),
-            ("options", options_in_words(run.options if run.options is not None else run.request.options)),
-            ("seed", run.request.seed),
-            ("version", run.method_version),
-            ("steps", run.steps),
-            ("artefact", run.artifact),
-        ]
-    )
-    if run.before and run.after:
-        heading("Held-out rows, before → after")
-        both = [name for name in run.after if name in run.before]
-        facts([(name, f"{figure(name, run.before[name])} → {figure(name, run.after[name])}") for name in both])
-    if run.metrics:
-        heading("Last step")
-        facts([(name, f"{value:.4g}") for name, value in run.metrics.items()])

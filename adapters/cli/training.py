@@ -1,4 +1,4 @@
-"""`tmm train` and `tmm rerun`: a run is requested, released, and followed to its end."""
+"""`tmm train`: a run is requested, released, and followed to its end."""
 
 from contextlib import suppress
 from uuid import UUID, uuid4
@@ -9,10 +9,10 @@ from adapters.cli.documents import run_document
 from adapters.cli.errors import TrainingFailed
 from adapters.cli.following import follow
 from adapters.cli.installation import Installation
+from adapters.cli.one_run import show_run
 from adapters.cli.option_syntax import SET_HELP, values_given
 from adapters.cli.output import as_json, plain, remark, say
 from adapters.cli.parameters import BACKEND, json_option
-from adapters.cli.runs import run_named, show_run
 from domain.errors import MethodNotSelectable, TrainingMethodError
 from domain.method_spec import Backend, MethodSpec
 from domain.options import options_after_defaults
@@ -68,30 +68,10 @@ def train(
     _train(installation, RunRequest.parse(fields), no_wait=no_wait, json_wanted=json_wanted)
 
 
-@click.command(short_help="Request the same training again, as a new run.")
-@click.argument("run", help="The run's id, or the beginning of it.")
-@no_wait_option
-@json_option
-@click.pass_obj
-def rerun(installation: Installation, run: str, no_wait: bool, json_wanted: bool) -> None:
-    """Request the same training again, as a new run: same method, base model, dataset, options and seed.
-
-    The method is taken as it is now; the options that were not set then have its present defaults.
-    """
-    request = run_named(installation.service, run).request
-    spec = installation.service.selectable_method(request.method).spec
-    options_after_defaults(spec.configuration_options, request.options)
-    _train(installation, request, no_wait=no_wait, json_wanted=json_wanted)
-
-
 def _train(installation: Installation, request: RunRequest, *, no_wait: bool, json_wanted: bool) -> None:
     run_id = start(installation, request)
     if no_wait:
-        if json_wanted:
-            as_json(run_document(installation.service.training_run(run_id)))
-        else:
-            say(str(run_id))
-            remark(f"Requested. See it with: tmm runs show {run_id}, or at {installation.runs.address(run_id)}")
+        say_requested(installation, run_id, json_wanted=json_wanted)
         return
     remark(f"Run {run_id}: {installation.runs.address(run_id)}")
     run = follow(installation, run_id)
@@ -100,6 +80,15 @@ def _train(installation: Installation, request: RunRequest, *, no_wait: bool, js
     elif run.status is RunStatus.COMPLETED:
         show_run(run)
     must_have_completed(run)
+
+
+def say_requested(installation: Installation, run_id: UUID, *, json_wanted: bool) -> None:
+    """The answer of a command that does not wait for the run's end."""
+    if json_wanted:
+        as_json(run_document(installation.service.training_run(run_id)))
+    else:
+        say(str(run_id))
+        remark(f"Requested. See it with: tmm runs show {run_id}, or at {installation.runs.address(run_id)}")
 
 
 def start(installation: Installation, request: RunRequest) -> UUID:

@@ -1,13 +1,17 @@
 """Real trainings of a few seconds, through the service and the session, without Prefect; each is made once."""
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
+from adapters.cli import run
 from domain.read_models import Run
+from domain.training_run import RunRequest
 from infra.settings import Settings
 from infra.training_session import recorded_session
 from infra.wiring import Installation
@@ -20,9 +24,8 @@ class Quiet:
     def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None: ...
 
 
-def trained(installation: Installation, **asked: Any) -> Run:
+def trained(installation: Installation, run_id: UUID, **asked: Any) -> Run:
     """A run carried from its request to its end in this process."""
-    run_id = uuid4()
     with recorded_session(installation, run_id, asked, Quiet()) as session:
         session.start()
         session.measure_before()
@@ -61,9 +64,70 @@ def train(house: Installation, rows: Path) -> Train:
     def train(**asked: Any) -> Run:
         options = {"max_steps": 3, "batch_size": 4} | asked.pop("options", {})
         fields = {"method": "sft-demo", "backend": "cuda", "base_model": "small-base", "dataset": str(rows)}
-        return trained(house, **fields | {"options": options} | asked)
+        return trained(house, uuid4(), **fields | {"options": options} | asked)
 
     return train
+
+
+class RunsHere:
+    """Carries a run in this process as soon as it is released, where Prefect would let a worker do it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._waiting: dict[UUID, RunRequest] = {}
+
+    def create(self, request: RunRequest, *, idempotency_key: str | None = None) -> UUID:
+        run_id = uuid4()
+        self._waiting[run_id] = request
+        return run_id
+
+    def release(self, run_id: UUID) -> None:
+        with Installation(self._settings) as worker:
+            trained(worker, run_id, **self._waiting.pop(run_id).model_dump(mode="json"))
+
+    def cancel(self, run_id: UUID, reason: str) -> None: ...
+
+    def told_progress(self, run_id: UUID) -> None:
+        return None
+
+    def state(self, run_id: UUID) -> str:
+        return "Completed"
+
+    def address(self, run_id: UUID) -> str:
+        return f"here/{run_id}"
+
+
+class House(Installation):
+    """An installation that trains in this process."""
+
+    @cached_property
+    def runs(self) -> Any:
+        return RunsHere(self.settings)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command answered: exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+Tmm = Callable[..., Answer]
+
+
+@pytest.fixture
+def tmm(house: Installation, capsys: pytest.CaptureFixture[str]) -> Tmm:
+    """One command line in the house of these trainings."""
+
+    def call(*args: str) -> Answer:
+        capsys.readouterr()
+        code = run(lambda: House(house.settings), args)
+        said = capsys.readouterr()
+        return Answer(code, said.out, said.err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,131 @@
+"""One training run: found by its id or the beginning of it, and shown to people."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import click
+
+from adapters.cli.output import (
+    duration,
+    facts,
+    figure,
+    heading,
+    moment,
+    options_in_words,
+    plain,
+    say,
+)
+from adapters.cli.sparkline import sparkline
+from adapters.curve import TOLD
+from domain.errors import InvalidRunRequest, RunNotFound
+from domain.read_models import Run
+from domain.service import TrainingMethods
+from domain.training_run import RunStatus
+
+SHORTEST_PREFIX = 4
+_ALL = 10_000
+_CURVE_WIDTH = 40
+
+
+def run_named(service: TrainingMethods, text: str) -> Run:
+    """The run with this id, or the only one whose id begins so.
+
+    Raises `RunNotFound`, or `InvalidRunRequest` for too short a beginning or one that several runs share.
+    """
+    try:
+        return service.training_run(UUID(text))
+    except ValueError:
+        pass
+    beginning = text.lower()
+    if len(beginning) < SHORTEST_PREFIX:
+        raise InvalidRunRequest(
+            f"{text!r} is too short for a run: give at least {SHORTEST_PREFIX} characters of its id."
+        )
+    fitting = [run for run in service.training_runs(limit=_ALL) if str(run.run_id).startswith(beginning)]
+    if not fitting:
+        raise RunNotFound(text)
+    if len(fitting) > 1:
+        some = ", ".join(str(run.run_id) for run in fitting[:3])
+        raise InvalidRunRequest(f"{len(fitting)} runs begin with {text!r}, among them {some}: give more characters.")
+    return fitting[0]
+
+
+def show_run(run: Run) -> None:
+    """A run for people."""
+    say(click.style(f"{run.request.method}: {run.status}", bold=True))
+    facts(
+        [
+            ("run", run.run_id),
+            ("name", run.request.output_name),
+            ("reason", run.reason),
+            ("requested", f"{moment(run.requested_at)} UTC by {run.requested_by}"),
+            ("started", run.started_at and f"{moment(run.started_at)} UTC"),
+            ("took", run.duration_s is not None and duration(run.duration_s)),
+            ("backend", run.request.backend + (f" ({run.provenance.device})" if run.provenance else "")),
+            ("base model", run.request.base_model),
+            ("dataset", run.request.dataset),
+            ("options", options_in_words(run.options if run.options is not None else run.request.options)),
+            ("seed", run.request.seed),
+            ("version", run.method_version),
+            ("steps", run.steps),
+            ("artefact", run.artifact),
+        ]
+    )
+    if run.before and run.after:
+        heading("Held-out rows, before → after")
+        both = [name for name in run.after if name in run.before]
+        facts([(name, f"{figure(name, run.before[name])} → {figure(name, run.after[name])}") for name in both])
+    if run.metrics:
+        heading("Last step")
+        facts([(name, f"{value:.4g}") for name, value in run.metrics.items()])
+
+
+def show_details(run: Run, steps: Sequence[Mapping[str, float]], answers: Sequence[Mapping[str, Any]]) -> None:
+    """How a run went, what it was made of, and what it answered."""
+    if curves := curve_lines(steps):
+        heading("Curve")
+        facts(curves)
+    if run.provenance is not None:
+        made_of = run.provenance
+        heading("Made of")
+        facts(
+            [
+                ("base model", f"sha256 {made_of.base_model_hash}"),
+                ("dataset", f"sha256 {made_of.dataset_hash}"),
+                ("held-out rows", f"sha256 {made_of.held_out_hash}"),
+                ("training code", f"sha256 {made_of.code_hash}"),
+                ("machine", f"{made_of.machine}, {made_of.device}"),
+                ("packages", ", ".join(f"{name} {version}" for name, version in made_of.packages.items())),
+                ("python", made_of.python),
+                ("weights", run.weights_hash and f"sha256 {run.weights_hash}"),
+                ("artefact", run.artifact_hash and f"sha256 {run.artifact_hash}"),
+            ]
+        )
+    if answers:
+        heading("Held-out prompts, answered before and after")
+    for answer in answers:
+        say(plain(f"{answer['prompt']}  (expected: {answer['expected']})"))
+        facts([("before", _said(answer["before"])), ("after", _said(answer["after"]))], indent="  ")
+    if run.status is RunStatus.COMPLETED:
+        heading("Next")
+        facts(
+            [
+                (f'tmm ask {run.run_id} "…"', "put a question to the base model and to the result"),
+                (f"tmm export {run.run_id} --out FOLDER", "a folder that transformers and mlx_lm open"),
+                (f"tmm rerun {run.run_id}", "repeat it, and see whether the curve agrees"),
+            ]
+        )
+
+
+def curve_lines(steps: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
+    """For each measure that tells how a training goes its name, and its curve with the first and the last value."""
+    lines = []
+    for name in TOLD:
+        if values := [told[name] for told in steps if name in told]:
+            lines.append((name, f"{sparkline(values, width=_CURVE_WIDTH)} {values[0]:.4g} → {values[-1]:.4g}".strip()))
+    return lines
+
+
+def _said(answer: Mapping[str, Any]) -> str:
+    return f"{'right' if answer['right'] else 'wrong'}: {answer['said']}"
