@@ -1,5 +1,6 @@
 """What this machine trains on: the one place where a device is chosen."""
 
+from adapters.mlx_runtime import make_ready
 from domain.errors import BackendUnavailable
 from domain.method_spec import Backend
 from domain.ports import Device
@@ -28,6 +29,7 @@ def _for_torch() -> Device:
 
 def _for_mlx() -> Device:
     try:
+        make_ready()
         import mlx.core as mx
     except ImportError as error:
         raise BackendUnavailable(

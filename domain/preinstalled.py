@@ -39,6 +39,12 @@ def _choice(name: str, default: str, choices: tuple[str, ...], description: str)
     )
 
 
+def _text(name: str, default: str, max_length: int, description: str) -> ConfigurationOption:
+    return ConfigurationOption(
+        name=name, type=OptionType.TEXT, default=default, max_length=max_length, description=description
+    )
+
+
 def _steps(default: int) -> ConfigurationOption:
     return _integer("max_steps", default, 1, 100_000, "Optimiser steps to take")
 
@@ -105,9 +111,12 @@ GRPO_DEMO = MethodSpec(
         _steps(60),
         _batch(64),
         _learning_rate(1e-4),
+        _schedule("constant"),
+        _warmup(3),
         _integer("num_generations", 8, 2, 64, "Answers sampled for each prompt; the batch size is a multiple of it"),
         _integer("max_completion_length", 32, 1, 8192, "Longest answer, in tokens"),
         _number("temperature", 1.0, 0.05, 2.0, "Sampling temperature while training"),
+        _text("rewards", "exact_answer=1, format=0.2", 4000, "Rewards with their weights"),
     ),
     default_base_model=_SMALL_BASE,
     default_dataset="grpo-demo",

@@ -52,10 +52,16 @@ def evaluate(
 @contextmanager
 def opened(base_model: str, trained: Path | None, *, device: Device, is_adapter: bool) -> Iterator[Model]:
     """The base model, or with `trained` what a training made of it, ready to be asked."""
-    from adapters.evaluation import torch_model
+    if device.name == "mlx":
+        from adapters.evaluation import mlx_model
 
-    with torch_model.opened(base_model, trained, device.name, is_adapter=is_adapter) as model:
-        yield model
+        with mlx_model.opened(base_model, trained, is_adapter=is_adapter) as on_mlx:
+            yield on_mlx
+    else:
+        from adapters.evaluation import torch_model
+
+        with torch_model.opened(base_model, trained, device.name, is_adapter=is_adapter) as on_torch:
+            yield on_torch
 
 
 def _answers(model: Model, rows: Sequence[Row], seed: int) -> tuple[dict[str, float], list[Answer]]:

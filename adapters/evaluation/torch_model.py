@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.conversations import Encoded, completed, encode, prompt_ids
+from adapters.evaluation.batches import in_batches
 from adapters.quiet import quiet
 from domain.training import Row
-
-_TOKENS_AT_ONCE = 16_384
 
 
 @contextmanager
@@ -46,7 +45,7 @@ class TorchModel:
         torch.manual_seed(seed)
         asked = [prompt_ids(self._tokenizer, prompt) for prompt in prompts]
         said: dict[int, str] = {}
-        for batch in _batches([len(ids) + longest for ids in asked]):
+        for batch in in_batches([len(ids) + longest for ids in asked]):
             width = max(len(asked[i]) for i in batch)
             pad = self._tokenizer.pad_token_id
             ids = torch.tensor([[pad] * (width - len(asked[i])) + asked[i] for i in batch], device=self._device)
@@ -71,7 +70,7 @@ class TorchModel:
     def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:
         encoded = [encode(self._tokenizer, row).cut_to(self._room) for row in rows]
         measured: dict[int, tuple[float, int]] = {}
-        for batch in _batches([len(row.ids) for row in encoded]):
+        for batch in in_batches([len(row.ids) for row in encoded]):
             measured.update(zip(batch, self._measure([encoded[i] for i in batch]), strict=True))
         return [measured[i] for i in range(len(rows))]
 
@@ -92,15 +91,3 @@ class TorchModel:
         counted = learned[:, 1:]
         totals, counts = (likely * counted).sum(-1).tolist(), counted.sum(-1).tolist()
         return list(zip(totals, counts, strict=True))
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of rows, the longest first, in batches of so many tokens as a machine takes at once."""
-    batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: (-lengths[i], i)):
-        if batch and lengths[batch[0]] * (len(batch) + 1) > _TOKENS_AT_ONCE:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch

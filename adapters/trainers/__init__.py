@@ -35,6 +35,18 @@ _BUILT_IN: dict[str, _BuiltIn] = {
         _MLX,
         (MethodType.PEFT, MethodType.SFT),
     ),
+    "grpo": _BuiltIn(
+        "adapters.trainers.grpo",
+        "Group Relative Policy Optimization with rewards that a program verifies",
+        _CUDA,
+        (MethodType.GRPO,),
+    ),
+    "rloo": _BuiltIn(
+        "adapters.trainers.rloo",
+        "REINFORCE leave-one-out with rewards that a program verifies",
+        _CUDA,
+        (MethodType.RLOO,),
+    ),
 }
 
 

@@ -70,3 +70,32 @@ class LoraOptions(TrainerOptions):
         default=16.0, ge=0.1, le=4096.0, description="Scale of the LoRA update, divided by the rank"
     )
     lora_dropout: float = Field(default=0.0, ge=0.0, le=0.9, description="Dropout before the LoRA matrices")
+
+
+class AdapterOptions(LoraOptions):
+    """All weights, or a LoRA adapter on top of them."""
+
+    adapter: Literal["none", "lora"] = Field(default="none", description="Train all weights (none) or a LoRA adapter")
+
+
+class SamplingOptions(TrainerOptions):
+    """How the model's own answers are drawn while it trains."""
+
+    num_generations: int = Field(
+        default=8, ge=2, le=512, description="Answers sampled for each prompt; the batch size is a multiple of it"
+    )
+    max_completion_length: int = Field(default=256, ge=1, le=65_536, description="Longest answer, in tokens")
+    temperature: float = Field(default=1.0, ge=0.05, le=5.0, description="Sampling temperature while training")
+    top_p: float = Field(
+        default=1.0, ge=0.01, le=1.0, description="Sample from the likeliest tokens that together have this probability"
+    )
+
+
+class RewardOptions(TrainerOptions):
+    """What is rewarded."""
+
+    rewards: str = Field(
+        default="exact_answer=1, format=0.2",
+        max_length=4000,
+        description='Rewards with their weights: exact_answer, format, regex("…"), json_schema({…}), length(200)',
+    )

@@ -3,14 +3,16 @@
 TRL's and transformers' own defaults are overridden here and nowhere else.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from adapters.conversations import completed
 from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
-from domain.errors import InvalidConfigurationOptions, InvalidInput
+from adapters.trainers.common_options import LoraOptions
+from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult
 
 # What transformers and trl log at a step and people follow; the rest is bookkeeping of theirs.
@@ -19,7 +21,14 @@ _REPORTED = {
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
     "mean_token_accuracy": "token_accuracy",
+    "reward": "reward",
+    "reward_std": "reward_std",
+    "kl": "kl",
+    "entropy": "entropy",
+    "completions/mean_length": "completion_length",
+    "completions/clipped_ratio": "cut_off",
 }
+_EACH_REWARD = re.compile(r"rewards/(\w+)/mean")
 
 
 def open_model(job: TrainingJob) -> tuple[Any, Any]:
@@ -76,9 +85,18 @@ def arguments(job: TrainingJob, options: Any) -> dict[str, Any]:
 
 
 def run(
-    trainer_class: type[Any], job: TrainingJob, progress: Progress, *, is_adapter: bool, **parts: Any
+    trainer_class: type[Any],
+    job: TrainingJob,
+    progress: Progress,
+    *,
+    is_adapter: bool,
+    judge: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
+    **parts: Any,
 ) -> TrainingResult:
-    """Train from the newest checkpoint, or from the beginning, and save what came of it with its tokenizer."""
+    """Train from the newest checkpoint, or from the beginning, and save what came of it with its tokenizer.
+
+    `judge` raises `BadResult` if what was logged at the steps, also before an interruption, cannot be believed.
+    """
     from transformers import set_seed
     from transformers.trainer_callback import PrinterCallback
 
@@ -90,23 +108,28 @@ def run(
     trainer.train(resume_from_checkpoint=str(newest[1] / f"checkpoint-{newest[0]}") if newest else None)
     steps = trainer.state.global_step
     must_have_taken_steps(steps)
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    judge(logged)
     must_have_changed(before, _fingerprint(trainer.model))
     folder = job.folder / "trained"
     trainer.model.save_pretrained(folder)
     trainer.processing_class.save_pretrained(folder)
     with suppress(FileNotFoundError):
         (folder / "README.md").unlink()  # peft's empty model card
-    logged: Mapping[str, Any] = next((entry for entry in reversed(trainer.state.log_history) if "loss" in entry), {})
-    return TrainingResult(folder=folder, is_adapter=is_adapter, steps=steps, metrics=_metrics(logged))
+    return TrainingResult(folder=folder, is_adapter=is_adapter, steps=steps, metrics=_metrics(logged[-1]))
 
 
-def must_have_columns(job: TrainingJob, *shapes: tuple[str, ...], trainer: str) -> None:
-    """Raise `InvalidInput` unless the rows have all columns of one of the shapes."""
-    if not any(all(column in job.rows[0] for column in shape) for shape in shapes):
-        wanted = "; or ".join(" and ".join(shape) for shape in shapes)
-        raise InvalidInput(
-            f"The trainer {trainer} takes rows with {wanted}. This dataset has {', '.join(job.rows[0])}."
-        )
+def lora(options: LoraOptions) -> Any:
+    """A LoRA adapter on every linear layer but the last."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        task_type="CAUSAL_LM",
+        target_modules="all-linear",
+        r=options.lora_rank,
+        lora_alpha=options.lora_alpha,
+        lora_dropout=options.lora_dropout,
+    )
 
 
 def _in_bfloat16(job: TrainingJob, options: Any) -> bool:
@@ -152,7 +175,9 @@ def _reporting(progress: Progress) -> Any:
 
 
 def _metrics(logs: Mapping[str, Any]) -> dict[str, float]:
-    return {ours: float(logs[theirs]) for theirs, ours in _REPORTED.items() if theirs in logs}
+    metrics = {ours: float(logs[theirs]) for theirs, ours in _REPORTED.items() if theirs in logs}
+    each = {name: match for name in logs if (match := _EACH_REWARD.fullmatch(name))}
+    return metrics | {f"reward_{match[1]}": float(logs[name]) for name, match in each.items()}
 
 
 def _fingerprint(model: Any) -> list[tuple[float, float]]:

@@ -1,31 +1,26 @@
 """Supervised fine-tuning: the model learns to say what the demonstrations say. All weights, or a LoRA adapter."""
 
-from typing import Literal
-
-from pydantic import Field
-
 from adapters.conversations import encode
 from adapters.quiet import quiet
 from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.common_options import (
+    AdapterOptions,
     CheckpointOptions,
     LengthOptions,
-    LoraOptions,
     MemoryOptions,
     OptimiserOptions,
 )
+from adapters.trainers.shapes import must_have_columns
 from domain.training import Progress, TrainingJob, TrainingResult
 
 
-class Options(CheckpointOptions, MemoryOptions, LoraOptions, LengthOptions, OptimiserOptions):
-    adapter: Literal["none", "lora"] = Field(default="none", description="Train all weights (none) or a LoRA adapter")
+class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
+    """Demonstrations of any shape."""
 
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Minimise the mean negative log-likelihood of the assistant's tokens, or of all tokens of plain texts."""
-    from adapters.trainers import huggingface
-
-    huggingface.must_have_columns(job, ("messages",), ("prompt", "completion"), ("text",), trainer="sft")
+    must_have_columns(job, ("messages",), ("prompt", "completion"), ("text",), trainer="sft")
     with quiet():
         return _train(job, options, progress)
 
@@ -63,17 +58,5 @@ def _train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRe
         args=config,
         train_dataset=dataset,
         processing_class=tokenizer,
-        peft_config=_lora(options) if options.adapter == "lora" else None,
-    )
-
-
-def _lora(options: Options) -> object:
-    from peft import LoraConfig
-
-    return LoraConfig(
-        task_type="CAUSAL_LM",
-        target_modules="all-linear",
-        r=options.lora_rank,
-        lora_alpha=options.lora_alpha,
-        lora_dropout=options.lora_dropout,
+        peft_config=huggingface.lora(options) if options.adapter == "lora" else None,
     )

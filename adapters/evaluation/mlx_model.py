@@ -1,0 +1,77 @@
+"""A model of mlx-lm, with or without an adapter, as something that can be measured."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from adapters.conversations import Encoded, completed, encode, prompt_ids
+from adapters.evaluation.batches import in_batches
+from adapters.mlx_runtime import make_ready
+from adapters.quiet import quiet
+from domain.training import Row
+
+
+@contextmanager
+def opened(base_model: str, trained: Path | None, *, is_adapter: bool) -> "Iterator[MlxModel]":
+    """The base model, what a training made of it, or the base model with the adapter that was trained."""
+    make_ready()
+    from mlx_lm.utils import load
+    from transformers import AutoTokenizer
+
+    with quiet():
+        source = str(trained) if trained and not is_adapter else base_model
+        model, wrapped = load(source, adapter_path=str(trained) if trained and is_adapter else None)
+        model.eval()
+        yield MlxModel(model, completed(AutoTokenizer.from_pretrained(source)), wrapped)
+
+
+class MlxModel:
+    """Measures in batches of rows of like length, so that little is spent on padding."""
+
+    def __init__(self, model: Any, tokenizer: Any, wrapped: Any) -> None:
+        self._model, self._tokenizer, self._wrapped = model, tokenizer, wrapped
+
+    def tokens_in(self, text: str) -> int:
+        return len(self._tokenizer.encode(text, add_special_tokens=False))
+
+    def say(self, prompts: Sequence[str | list[Mapping[str, Any]]], *, longest: int, seed: int) -> list[str]:
+        import mlx.core as mx
+        from mlx_lm.generate import batch_generate
+        from mlx_lm.sample_utils import make_sampler
+
+        mx.random.seed(seed)
+        asked = [prompt_ids(self._tokenizer, prompt) for prompt in prompts]
+        answers = batch_generate(
+            self._model,
+            self._wrapped,
+            asked,
+            max_tokens=longest,
+            sampler=make_sampler(temp=1.0),
+            return_token_ids=True,
+            completion_batch_size=256,
+            prefill_batch_size=256,
+        )
+        return [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in answers.token_ids]
+
+    def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:
+        room = int(getattr(self._model.args, "max_position_embeddings", None) or 4096)
+        encoded = [encode(self._tokenizer, row).cut_to(room) for row in rows]
+        measured: dict[int, tuple[float, int]] = {}
+        for batch in in_batches([len(row.ids) for row in encoded]):
+            measured.update(zip(batch, self._measure([encoded[i] for i in batch]), strict=True))
+        return [measured[i] for i in range(len(rows))]
+
+    def _measure(self, batch: Sequence[Encoded]) -> list[tuple[float, int]]:
+        import mlx.core as mx
+        from mlx import nn
+
+        width = max(len(row.ids) for row in batch)
+        # Padded on the right, the causal mask alone keeps padding out of every real position.
+        ids = mx.array([row.ids + [0] * (width - len(row.ids)) for row in batch])
+        counted = mx.array([row.learned + [False] * (width - len(row.ids)) for row in batch])[:, 1:]
+        logits = self._model(ids[:, :-1]).astype(mx.float32)
+        losses = nn.losses.cross_entropy(logits, ids[:, 1:]) * counted
+        totals: Any = -losses.sum(-1)
+        counts: Any = counted.sum(-1)
+        return [(float(total), int(count)) for total, count in zip(totals, counts, strict=True)]

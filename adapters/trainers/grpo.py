@@ -1,0 +1,60 @@
+"""Group Relative Policy Optimization (Shao et al. 2024): of several answers to a prompt, those better than their
+group's mean become likelier and the others less likely, without a value model.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from adapters.trainers.common_options import (
+    AdapterOptions,
+    CheckpointOptions,
+    MemoryOptions,
+    OptimiserOptions,
+    RewardOptions,
+    SamplingOptions,
+)
+from adapters.trainers.verifiable_rewards import train_on_rewards
+from domain.training import Progress, TrainingJob, TrainingResult
+
+
+class Options(CheckpointOptions, MemoryOptions, AdapterOptions, RewardOptions, SamplingOptions, OptimiserOptions):
+    batch_size: int = Field(default=64, ge=2, le=4096, description="Answers in one optimiser step")
+    learning_rate: float = Field(default=1e-5, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    beta: float = Field(
+        default=0.0, ge=0.0, le=10.0, description="Weight of the KL penalty towards the base model; 0 does without it"
+    )
+    epsilon: float = Field(
+        default=0.2, ge=0.001, le=1.0, description="How far an answer's probability ratio counts before it is clipped"
+    )
+    num_iterations: int = Field(default=1, ge=1, le=64, description="Optimiser steps on each batch of answers")
+    loss_type: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = Field(
+        default="dapo",
+        description="How tokens are weighted: alike in the whole batch (dapo, bnpo), in their answer (grpo), by the "
+        "longest answer (dr_grpo)",
+    )
+    scale_rewards: Literal["group", "batch", "none"] = Field(
+        default="group", description="Whose standard deviation the advantages are divided by"
+    )
+
+
+def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """Maximise the rewards of sampled answers, relative to those of the same prompt's other answers."""
+    return train_on_rewards(
+        "grpo",
+        job,
+        options,
+        progress,
+        _classes,
+        beta=options.beta,
+        epsilon=options.epsilon,
+        num_iterations=options.num_iterations,
+        loss_type=options.loss_type,
+        scale_rewards=options.scale_rewards,
+    )
+
+
+def _classes() -> tuple[type[Any], type[Any]]:
+    from trl import GRPOConfig, GRPOTrainer
+
+    return GRPOConfig, GRPOTrainer
