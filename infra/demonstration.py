@@ -7,7 +7,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from adapters.cli.following import follow_to_the_end
 from adapters.cli.output import duration, facts, figure, heading, plain, remark, say, warn
@@ -85,15 +84,11 @@ def _train(tmm: "Installation", supervisor: Supervisor, request: RunRequest) -> 
     remark(f"{request.method} trains {request.base_model} on {request.dataset}: {tmm.runs.address(run_id)}")
     try:
         return follow_to_the_end(tmm, run_id, meanwhile=supervisor.must_all_run)
-    except KeyboardInterrupt:
+    except BaseException:
         supervisor.stop()
-        _record_interruption(tmm, run_id)
+        with suppress(RunNotFound, RunAlreadyFinished):
+            tmm.service.cancel_run(run_id, "The demo ended before the training did.", by=tmm.user())
         raise
-
-
-def _record_interruption(tmm: "Installation", run_id: UUID) -> None:
-    with suppress(RunNotFound, RunAlreadyFinished):
-        tmm.service.cancel_run(run_id, "The demo was interrupted.", by=tmm.user())
 
 
 def _show(
