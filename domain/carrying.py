@@ -67,17 +67,16 @@ _FORGOTTEN = "Prefect does not know this run any more."
 
 
 def fix_for(  # noqa: PLR0911 -- one return a case reads best
-    run: Run | None, carried: Carried | None, *, lives: bool | None, now: datetime, interrupted: bool = False
+    run: Run | None, carried: Carried | None, *, lives: bool | None, now: datetime
 ) -> Fix | None:
     """What to do about one run, or None when both accounts agree or may still come to agree by themselves.
 
-    `lives` says whether a process carries the run: None where nobody can tell. `interrupted` says how a failed run
-    failed.
+    `lives` says whether a process carries the run: None where nobody can tell.
     """
     if run is None:
         return _unrequested(carried, lives=lives, now=now) if carried is not None else None
     if run.finished_at is not None:
-        return _finished(run, carried, lives=lives, now=now, interrupted=interrupted) if carried is not None else None
+        return _finished(run, carried, lives=lives, now=now) if carried is not None else None
     if carried is None:
         if lives or now - (run.started_at or run.requested_at) < LONGEST_START:
             return None
@@ -116,9 +115,12 @@ def _recorded_as(carried: Carried, *, end_process: bool) -> Fix:
             return Fix(record=RunStatus.FAILED, end_process=end_process, reason=message)
         case CarriedAs.CRASHED:
             return Fix(record=RunStatus.FAILED, interrupted=True, end_process=end_process, reason=message)
-    reason = "Prefect shows it as completed, but its completion was not recorded."
     return Fix(
-        record=RunStatus.FAILED, interrupted=True, show=CarriedAs.CRASHED, end_process=end_process, reason=reason
+        record=RunStatus.FAILED,
+        interrupted=True,
+        show=CarriedAs.CRASHED,
+        end_process=end_process,
+        reason="Prefect shows it as completed, but its completion was not recorded.",
     )
 
 
@@ -137,12 +139,12 @@ def _unrequested(carried: Carried, *, lives: bool | None, now: datetime) -> Fix 
     return None
 
 
-def _finished(run: Run, carried: Carried, *, lives: bool | None, now: datetime, interrupted: bool) -> Fix | None:
+def _finished(run: Run, carried: Carried, *, lives: bool | None, now: datetime) -> Fix | None:
     """The event store knows the end; Prefect is shown the same, unless it is about to be."""
     truth = {
         RunStatus.COMPLETED: CarriedAs.COMPLETED,
         RunStatus.CANCELLED: CarriedAs.CANCELLED,
-        RunStatus.FAILED: CarriedAs.CRASHED if interrupted else CarriedAs.FAILED,
+        RunStatus.FAILED: CarriedAs.CRASHED if run.interrupted else CarriedAs.FAILED,
     }[run.status]
     assert run.finished_at is not None
     if carried.as_ is truth:

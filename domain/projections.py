@@ -80,7 +80,11 @@ def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- on
             }
             return [Update(table, key, row)]
         case TrainingRun.Resumed():
-            return [Update(table, key, {"status": RunStatus.RUNNING, "finished_at": None, "reason": None})]
+            return [
+                Update(
+                    table, key, {"status": RunStatus.RUNNING, "finished_at": None, "reason": None, "interrupted": None}
+                )
+            ]
         case TrainingRun.Completed():
             row = {
                 "status": RunStatus.COMPLETED,
@@ -94,8 +98,9 @@ def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- on
                 "after": event.after,
             }
             return [Update(table, key, row)]
-        case TrainingRun.Failed(reason=reason):
-            return [Update(table, key, {"status": RunStatus.FAILED, "finished_at": when, "reason": reason})]
+        case TrainingRun.Failed(reason=reason, interrupted=interrupted):
+            row = {"status": RunStatus.FAILED, "finished_at": when, "reason": reason, "interrupted": interrupted}
+            return [Update(table, key, row)]
         case TrainingRun.Cancelled(reason=reason):
             return [Update(table, key, {"status": RunStatus.CANCELLED, "finished_at": when, "reason": reason})]
     return []

@@ -22,7 +22,10 @@ class SelectableMethod(Value):
 
 
 class Run(Value):
-    """A training run as far as it has come. Times are UTC; `duration_s` is seconds from start to end."""
+    """A training run as far as it has come. Times are UTC; `duration_s` is seconds from start to end.
+
+    `interrupted` is set for a failed run: whether its process, machine or network went away, so that it may be resumed.
+    """
 
     run_id: UUID
     status: RunStatus
@@ -42,6 +45,7 @@ class Run(Value):
     before: dict[str, float] | None = None
     after: dict[str, float] | None = None
     reason: str | None = None
+    interrupted: bool | None = None
 
     @property
     def duration_s(self) -> float | None:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from adapters.cli.following import follow_to_the_end
 from adapters.cli.output import duration, facts, figure, heading, plain, remark, say, warn
 from adapters.cli.training import must_have_completed, start
-from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFinished, RunNotFound
+from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.read_models import AuditQuery, Run, SelectableMethod
 from domain.training_run import RunRequest
 from infra.one_server import only_here, the_only_server
+from infra.reconciliation import Reconciler
 from infra.supervisor import Supervisor, interrupts_raised, worker_process
 from infra.training_session import evaluations_of
 
@@ -44,6 +45,7 @@ def demonstrate(tmm: "Installation", method: str, *, keep: bool) -> None:
         with the_only_server(tmm.settings, api_url):
             tmm.catalogue.ensure_pools(tmm.settings.backends)
             warn(tmm.update_prefect())
+            Reconciler(tmm).reconcile(alone=True)  # what an earlier demo that was killed may have left
             _await_worker(tmm, supervisor, request, worker)
             remark(f"Prefect is at {api_url.removesuffix('/api')}")
             run = _train(tmm, supervisor, request)
@@ -85,6 +87,8 @@ def _train(tmm: "Installation", supervisor: Supervisor, request: RunRequest) -> 
     try:
         return follow_to_the_end(tmm, run_id, meanwhile=supervisor.must_all_run)
     except BaseException:
+        with suppress(TrainingMethodError):
+            tmm.runs.cancel(run_id, "The demo ended before the training did.")
         supervisor.stop()
         with suppress(RunNotFound, RunAlreadyFinished):
             tmm.service.cancel_run(run_id, "The demo ended before the training did.", by=tmm.user())

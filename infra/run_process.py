@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 _FILE = "process.json"
+_GRACE_S = 10
 
 
 @contextmanager
@@ -39,3 +40,16 @@ def _forget(folder: Path) -> None:
     with suppress(OSError, ValueError):
         if json.loads((folder / _FILE).read_bytes())["pid"] == os.getpid():
             (folder / _FILE).unlink()
+
+
+def end_carrier(folder: Path) -> None:
+    """End the process of this machine that carries the run: first asked, then made to."""
+    if not is_carried(folder):
+        return
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(json.loads((folder / _FILE).read_bytes())["pid"])
+        process.terminate()
+        try:
+            process.wait(_GRACE_S)
+        except psutil.TimeoutExpired:
+            process.kill()

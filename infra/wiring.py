@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from adapters.cli.installation import Check
     from adapters.datasets import Datasets
     from adapters.licences import InstalledLicences
+    from adapters.prefect.carrying import PrefectCarrying
     from adapters.prefect.catalogue import PrefectCatalogue
     from adapters.prefect.runs import PrefectRuns
 
@@ -142,6 +143,12 @@ class Installation:
         from adapters.prefect.runs import PrefectRuns
 
         return PrefectRuns(self._prefect())
+
+    @cached_property
+    def carrying(self) -> "PrefectCarrying":
+        from adapters.prefect.carrying import PrefectCarrying
+
+        return PrefectCarrying(self._prefect())
 
     @cached_property
     def catalogue(self) -> "PrefectCatalogue":

@@ -45,7 +45,8 @@ CREATE TABLE training_runs (
     metrics json,
     before json,
     after json,
-    reason text
+    reason text,
+    interrupted boolean
 );
 CREATE INDEX training_runs_in_time ON training_runs (requested_at DESC, run_id);
 CREATE INDEX training_runs_by_method ON training_runs (method, requested_at DESC, run_id);

@@ -49,7 +49,8 @@ CREATE TABLE training_runs (
     metrics TEXT,
     before TEXT,
     after TEXT,
-    reason TEXT
+    reason TEXT,
+    interrupted INTEGER
 ) WITHOUT ROWID;
 CREATE INDEX training_runs_in_time ON training_runs (requested_at DESC, run_id);
 CREATE INDEX training_runs_by_method ON training_runs (method, requested_at DESC, run_id);

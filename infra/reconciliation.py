@@ -1,0 +1,118 @@
+"""Brings the event store, Prefect and the processes of this machine together where something died in between."""
+
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from domain.carrying import Carried, CarriedAs, Fix, fix_for
+from domain.errors import RunAlreadyFinished, RunNotFound
+from domain.read_models import Run
+from domain.training_run import RunStatus
+from infra.run_process import end_carrier, is_carried
+
+if TYPE_CHECKING:
+    from infra.wiring import Installation
+
+_RECENT = timedelta(hours=1)
+_NEWEST = 200
+_ALL = 10_000
+_SILENT_FOR_S = 45.0
+"""A run's process tells of itself every ten seconds; one that was not heard for so long is gone."""
+
+
+class Reconciler:
+    """Looks at every run that has not come to one end on all sides, and ends the difference where nobody else will.
+
+    Any number of reconcilers may look at the same time: the event store takes one end of a run only. Keep one for as
+    long as a process lives: whether a process elsewhere is gone is told by silence, and silence while Prefect was away
+    does not count.
+    """
+
+    def __init__(self, tmm: "Installation") -> None:
+        self._tmm = tmm
+        self._heard: dict[UUID, tuple[float, float]] = {}
+
+    def reconcile(self, *, alone: bool = False) -> list[str]:
+        """Put right what needs it; a sentence about each. Raises `PrefectUnavailable`, `DatabaseUnavailable`.
+
+        `alone` says that nobody else can be carrying runs now: then nothing is given time to come right by itself.
+        """
+        service, now = self._tmm.service, datetime.now(UTC)
+        runs = {run.run_id: run for run in self._of_interest(now)}
+        carried = self._tmm.carrying.carried(runs) | {run.run_id: run for run in self._tmm.carrying.under_way()}
+        done = []
+        for run_id in runs.keys() | carried.keys():
+            run = runs.get(run_id)
+            if run is None:
+                with suppress(RunNotFound):
+                    run = service.training_run(run_id)
+            shown = carried.get(run_id)
+            lives = self._lives(run_id, run, shown, alone=alone)
+            fix = fix_for(run, shown, lives=lives, now=now + timedelta(days=1) if alone else now)
+            if fix is not None and self._carry_out(run_id, fix):
+                done.append(f"Run {run_id}: {_in_words(fix)}")
+        return done
+
+    def _of_interest(self, now: datetime) -> Iterable[Run]:
+        service = self._tmm.service
+        yield from service.training_runs(status=RunStatus.REQUESTED, limit=_ALL)
+        yield from service.training_runs(status=RunStatus.RUNNING, limit=_ALL)
+        for run in service.training_runs(limit=_NEWEST):
+            if run.finished_at is not None and now - run.finished_at < _RECENT:
+                yield run
+
+    def _lives(self, run_id: UUID, run: Run | None, shown: Carried | None, *, alone: bool) -> bool | None:
+        lives = is_carried(self._tmm.settings.runs / str(run_id))
+        if lives is not None:
+            return lives
+        if alone:
+            return False
+        if shown is None or shown.as_ not in (CarriedAs.RUNNING, CarriedAs.CANCELLING):
+            here = run is not None and run.provenance is not None and run.provenance.machine == socket.gethostname()
+            return False if here else None
+        return False if self._silent(run_id) else None
+
+    def _silent(self, run_id: UUID) -> bool:
+        """Whether the process was not heard for so long, while we were listening."""
+        ago = self._tmm.carrying.seconds_since_sign_of_life(run_id)
+        if ago is None:
+            ago = 0.0
+        now = time.monotonic()
+        heard_at = now - ago
+        before, listening_since = self._heard.get(run_id, (heard_at, now))
+        if heard_at - before > 1:
+            listening_since = now
+        self._heard[run_id] = (max(heard_at, before), listening_since)
+        return now - listening_since > _SILENT_FOR_S and now - max(heard_at, before) > _SILENT_FOR_S
+
+    def _carry_out(self, run_id: UUID, fix: Fix) -> bool:
+        service, by = self._tmm.service, self._tmm.user()
+        if fix.end_process:
+            end_carrier(self._tmm.settings.runs / str(run_id))
+        try:
+            if fix.record is RunStatus.CANCELLED:
+                service.cancel_run(run_id, fix.reason, by=by)
+            elif fix.record is RunStatus.FAILED:
+                service.fail_run(run_id, fix.reason, interrupted=fix.interrupted, by=by)
+        except RunAlreadyFinished:
+            return False  # somebody was faster; the next look shows Prefect what they recorded
+        if fix.show is not None:
+            self._tmm.carrying.end(run_id, fix.show, fix.reason)
+        if fix.take_again:
+            self._tmm.carrying.let_be_taken(run_id)
+        return True
+
+
+def _in_words(fix: Fix) -> str:
+    done = []
+    if fix.record is not None:
+        done.append(f"recorded as {'interrupted' if fix.interrupted else fix.record}")
+    if fix.show is not None:
+        done.append(f"shown as {fix.show} in Prefect")
+    if fix.take_again:
+        done.append("waits for a worker again")
+    return f"{', '.join(done)}. {fix.reason}"
