@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from adapters.datasets.reading import read_file
+from adapters.datasets.hub import is_hub_id, read_from_hub
+from adapters.datasets.reading import SUFFIXES, RawRow, read_file
 from adapters.datasets.rows import Located, normalised
 from adapters.datasets.splitting import hold_out, must_not_overlap
 from domain.errors import InvalidDataset
 from domain.ports import Dataset
 from domain.training import Row
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_TRAIN, _HELD_OUT = "train.jsonl", "held_out.jsonl"
+_TRAIN, _HELD_OUT = "train", "held_out"
 
 
 class Datasets:
@@ -25,7 +24,7 @@ class Datasets:
 
     def names(self) -> list[str]:
         """The samples there are."""
-        return sorted(file.parent.name for file in self._samples.glob(f"*/{_TRAIN}"))
+        return sorted(file.parent.name for file in self._samples.glob(f"*/{_TRAIN}.jsonl"))
 
     def located(self, name: str) -> str:
         """The name as any process of this machine can open it: local paths absolute. Raises `InvalidDataset`."""
@@ -33,10 +32,10 @@ class Datasets:
             return name
         path = Path(name).expanduser()
         if path.exists():
-            if path.is_dir() and not (path / _TRAIN).is_file():
-                raise InvalidDataset(f"The folder {path} is no dataset: it has no {_TRAIN} (and {_HELD_OUT}, if any).")
+            if path.is_dir():
+                _must_have(path, _TRAIN)
             return str(path.absolute())
-        if _HUB_ID.fullmatch(name):
+        if is_hub_id(name):
             return name
         raise InvalidDataset(
             f"There is no dataset {name!r}: it is no sample ({', '.join(self.names())}), no file or folder on this "
@@ -46,18 +45,38 @@ class Datasets:
     def load(self, name: str, *, seed: int) -> Dataset:
         """Rows and held-out rows, checked. Raises `InvalidDataset` naming file, row and column.
 
-        Where nothing is set aside for measuring, a part is held out by the seed; it shares no row with the rest.
+        Where nothing is set aside for measuring, a part is held out by the seed; it shares no question with the rest.
         """
         located = self.located(name)
-        folder = self._samples / located if located in self.names() else Path(located)
-        if folder.is_dir():
-            rows = normalised(read_file(folder / _TRAIN))
-            if (folder / _HELD_OUT).is_file():
-                held_out = normalised(read_file(folder / _HELD_OUT))
-                must_not_overlap(rows, held_out)
-                return _dataset(name, rows, held_out)
+        path = self._samples / located if located in self.names() else Path(located)
+        if path.is_dir():
+            raw, raw_held_out = read_file(_must_have(path, _TRAIN)), _part(path, _HELD_OUT)
+        elif path.exists():
+            raw, raw_held_out = read_file(path), None
+        else:
+            raw, raw_held_out = read_from_hub(located)
+        rows = normalised(raw)
+        if raw_held_out is None:
             return _dataset(name, *hold_out(rows, seed=seed))
-        return _dataset(name, *hold_out(normalised(read_file(folder)), seed=seed))
+        held_out = normalised(raw_held_out)
+        must_not_overlap(rows, held_out)
+        return _dataset(name, rows, held_out)
+
+
+def _must_have(folder: Path, part: str) -> Path:
+    files = [folder / f"{part}{suffix}" for suffix in SUFFIXES if (folder / f"{part}{suffix}").is_file()]
+    if not files:
+        raise InvalidDataset(
+            f"The folder {folder} is no dataset: it has no {_TRAIN}.jsonl (and {_HELD_OUT}.jsonl, if any)."
+        )
+    if len(files) > 1:
+        raise InvalidDataset(f"The folder {folder} has {files[0].name} and {files[1].name}. Keep one of them.")
+    return files[0]
+
+
+def _part(folder: Path, part: str) -> list[RawRow] | None:
+    there = any((folder / f"{part}{suffix}").is_file() for suffix in SUFFIXES)
+    return read_file(_must_have(folder, part)) if there else None
 
 
 def _dataset(name: str, rows: Sequence[Located], held_out: Sequence[Located]) -> Dataset:

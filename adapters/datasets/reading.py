@@ -1,7 +1,8 @@
 """Files become rows: which formats there are, and what is wrong with a file that cannot be read."""
 
+import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,22 +43,92 @@ def _read_jsonl(file: Path) -> list[RawRow]:
     for number, line in enumerate(_text_of(file).split("\n"), start=1):
         if line.strip():
             place = f"{file.name}, row {number}"
-            rows.append(RawRow(place, _object(line, place)))
+            value = _parsed(line, place, advice="Write one JSON object a line.")
+            rows.append(RawRow(place, _must_be_object(value, place)))
     return rows
 
 
-def _object(text: str, place: str) -> dict[str, Any]:
+def _parsed(text: str, place: str, *, advice: str) -> Any:
     try:
-        value = json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        return json.loads(text, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise InvalidDataset(
-            f"{place}: this is not JSON ({error.msg} at character {error.pos + 1}). Write one JSON object a line."
+            f"{place}: this is not JSON ({error.msg} at character {error.pos + 1}). {advice}"
         ) from None
     except ValueError as error:
         raise InvalidDataset(f"{place}: {error}") from None
     except RecursionError:
         raise InvalidDataset(f"{place}: the JSON is nested too deeply. Write plain columns.") from None
-    return _must_be_object(value, place)
+
+
+def _read_json(file: Path) -> list[RawRow]:
+    """A list of objects, or an object of which one value is such a list, as exports have it: {"data": […]}."""
+    text = _text_of(file)
+    if not text.strip():
+        return []
+    value = _parsed(text, file.name, advice="Save the file again as JSON, or as JSONL with one object a line.")
+    if isinstance(value, dict) and len(lists := [part for part in value.values() if isinstance(part, list)]) == 1:
+        value = lists[0]
+    if not isinstance(value, list):
+        raise InvalidDataset(f"{file.name} must hold a list of rows: [{{…}}, {{…}}].")
+    places = (f"{file.name}, row {number}" for number in range(1, len(value) + 1))
+    return [RawRow(place, _must_be_object(row, place)) for place, row in zip(places, value, strict=True)]
+
+
+def _read_csv(file: Path) -> list[RawRow]:
+    """A header and rows of text; cells with a list of messages hold it as JSON, and labels are true or false."""
+    reader = csv.reader(_text_of(file).splitlines(keepends=True), strict=True)
+    rows: list[RawRow] = []
+    try:
+        header = next(reader, [])
+        if len(set(header)) != len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise InvalidDataset(f"{file.name}: column {twice!r} stands in the header twice. Keep one of them.")
+        for cells in reader:
+            place = f"{file.name}, row {len(rows) + 1}"
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise InvalidDataset(
+                    f"{place} has {len(cells)} cells, and the header has {len(header)}. Put texts with commas or line "
+                    "breaks into quotes."
+                )
+            rows.append(RawRow(place, {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)}))
+    except csv.Error as error:
+        raise InvalidDataset(f"{file.name}, row {len(rows) + 1}: this is not CSV ({error}).") from None
+    return rows
+
+
+def _cell(column: str, cell: str) -> Any:
+    if column == "label" and cell.strip().lower() in _LABELS:
+        return _LABELS[cell.strip().lower()]
+    if column in _MAY_BE_MESSAGES and cell.lstrip().startswith("["):
+        try:
+            value = json.loads(cell)
+        except ValueError:
+            return cell
+        if value and all(isinstance(message, dict) for message in value):
+            return value
+    return cell
+
+
+def _read_parquet(file: Path) -> list[RawRow]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(file)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InvalidDataset(f"{file.name} cannot be read as Parquet: {str(error).splitlines()[0]}") from None
+    return rows_of(table.to_pylist(), file.name)
+
+
+def rows_of(rows: Iterable[dict[str, Any]], name: str) -> list[RawRow]:
+    """Rows that a library has read already. Columns without a value are as good as absent."""
+    return [
+        RawRow(f"{name}, row {number}", {column: value for column, value in row.items() if value is not None})
+        for number, row in enumerate(rows, start=1)
+    ]
 
 
 def _must_be_object(value: Any, place: str) -> dict[str, Any]:
@@ -81,4 +152,13 @@ def _no_constant(name: str) -> Any:
 
 _ARTICLES = {list: "a list", str: "text", int: "a number", float: "a number", bool: "true or false", type(None): "null"}
 
-_READERS: dict[str, Callable[[Path], list[RawRow]]] = {".jsonl": _read_jsonl}
+_LABELS = {"true": True, "1": True, "false": False, "0": False}
+_MAY_BE_MESSAGES = ("messages", "conversations", "prompt", "completion", "chosen", "rejected")
+
+_READERS: dict[str, Callable[[Path], list[RawRow]]] = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
+SUFFIXES = tuple(_READERS)
