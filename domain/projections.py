@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import re
 from typing import Any
+from uuid import UUID, uuid5
 
 from domain.events import DomainEvent, RecordedEvent
 from domain.method_spec import Change, MethodSpec
@@ -16,7 +18,13 @@ from domain.training_run import RunStatus, TrainingRun
 def project(event: DomainEvent, recorded: RecordedEvent, *, since: Head) -> tuple[list[RowChange], Head]:
     """The changes that one event makes to all read models, and the head after it."""
     until = Head(notification_id=recorded.id, position=since.position + 1, hash=link(since.hash, recorded))
-    return [*selectable_methods(event), *training_runs(event), audit_log(event, recorded, until)], until
+    changes = [
+        *selectable_methods(event),
+        *method_versions(event, until.position),
+        *training_runs(event),
+        audit_log(event, recorded, until),
+    ]
+    return changes, until
 
 
 def link(previous_hash: str, recorded: RecordedEvent) -> str:
@@ -43,8 +51,8 @@ def selectable_methods(event: DomainEvent) -> list[RowChange]:
             | TrainingMethod.Added(spec=spec)
             | TrainingMethod.AddedAgain(spec=spec)
         ):
-            preinstalled = isinstance(event, TrainingMethod.Preinstalled)
-            return [Insert(table, {"method_id": key, **_method(event, spec), "preinstalled": preinstalled})]
+            row = {"method_id": key, **_method(event, spec), "preinstalled": _is_preinstalled(event)}
+            return [Insert(table, row)]
         case TrainingMethod.Modified(spec=spec):
             return [Update(table, key, _method(event, spec))]
         case TrainingMethod.Deleted():
@@ -54,6 +62,45 @@ def selectable_methods(event: DomainEvent) -> list[RowChange]:
 
 def _method(event: DomainEvent, spec: MethodSpec) -> dict[str, Any]:
     return {"internal_name": spec.internal_name, "spec": spec, "version": event.originator_version}
+
+
+def _is_preinstalled(event: DomainEvent) -> bool:
+    return isinstance(event, TrainingMethod.Preinstalled)
+
+
+def method_versions(event: DomainEvent, position: int) -> list[RowChange]:
+    """Every form that a method ever had, each with the positions between which it was selectable."""
+    table: Table = "method_versions"
+    version = event.originator_version
+    ended = Update(table, _version_id(event, version - 1), {"until": position})
+    match event:
+        case (
+            TrainingMethod.Preinstalled(spec=spec)
+            | TrainingMethod.Added(spec=spec)
+            | TrainingMethod.AddedAgain(spec=spec)
+        ):
+            return [Insert(table, _version(event, spec, position))]
+        case TrainingMethod.Modified(spec=spec):
+            return [ended, Insert(table, _version(event, spec, position))]
+        case TrainingMethod.Deleted():
+            return [ended]
+    return []
+
+
+def _version(event: DomainEvent, spec: MethodSpec, position: int) -> dict[str, Any]:
+    return {
+        "version_id": _version_id(event, event.originator_version),
+        "method_id": event.originator_id,
+        **_method(event, spec),
+        # A modification leaves this as it was.
+        "preinstalled": None if isinstance(event, TrainingMethod.Modified) else _is_preinstalled(event),
+        "since": position,
+        "until": None,
+    }
+
+
+def _version_id(event: DomainEvent, version: int) -> UUID:
+    return uuid5(event.originator_id, str(version))
 
 
 def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- one return a kind of event
@@ -114,6 +161,7 @@ def audit_log(event: DomainEvent, recorded: RecordedEvent, head: Head) -> RowCha
         "audit_log",
         {
             "position": head.position,
+            "notification_id": head.notification_id,
             "occurred_at": event.timestamp,
             "recorded_at": recorded.recorded_at,
             "actor": by.name,
@@ -134,10 +182,19 @@ def audit_log(event: DomainEvent, recorded: RecordedEvent, head: Head) -> RowCha
             "correlation_id": run_id or by.flow_run_id or event.command_id,
             "changes": changes,
             "schema_version": _schema_version(recorded.state),
-            "sentence": sentence(event),
+            "sentence": (told := sentence(event)),
+            "words": words(told),
             "hash": head.hash,
         },
     )
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text as they are searched for: each once, in lower case."""
+    return tuple(dict.fromkeys(_WORD.findall(text.lower())))
+
+
+_WORD = re.compile(r"[^\W_]+")
 
 
 def _schema_version(state: bytes) -> int:

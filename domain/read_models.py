@@ -1,8 +1,9 @@
 """The read models' rows, the changes that projections make to them, and the interface of the views that keep them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
@@ -96,7 +97,8 @@ class AuditQuery(Value):
     """Which entries of the audit log to read: all conditions hold.
 
     A page begins beyond the position `after`, in the order asked for: the oldest first, or the newest. `since` and
-    `until` are about `occurred_at`, both inclusive.
+    `until` are about `recorded_at`, both inclusive: there is one clock for it, and it goes with the positions. `text`
+    is words, all of which the sentence has, in whatever case and order.
     """
 
     actor: str | None = None
@@ -106,6 +108,7 @@ class AuditQuery(Value):
     outcome: Outcome | None = None
     origin: str | None = None
     licence: str | None = None
+    text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     newest_first: bool = False
@@ -113,9 +116,39 @@ class AuditQuery(Value):
     limit: int = 100
 
 
+class AuditPage(Value):
+    """Some entries, and the position after which to go on (None at the end of what fits).
+
+    A page may hold fewer entries than were asked for and still go on: nobody looks at more than so many at once.
+    """
+
+    entries: tuple[AuditEntry, ...]
+    next_after: int | None
+
+
+class CountBy(StrEnum):
+    """What entries can be counted by."""
+
+    ACTOR = "actor"
+    ACTION = "action"
+    METHOD = "method"
+    OUTCOME = "outcome"
+    ORIGIN = "origin"
+    LICENCE = "licence"
+    RUN = "run"
+    DAY = "day"
+
+
+class AuditCount(Value):
+    """How many entries have this value; None for those that have none."""
+
+    value: str | None
+    entries: int
+
+
 # What a projection does to the rows. Tables are named as the read models are.
 
-Table = Literal["selectable_methods", "training_runs", "audit_log"]
+Table = Literal["selectable_methods", "method_versions", "training_runs", "audit_log"]
 
 
 @dataclass(frozen=True)
@@ -165,6 +198,11 @@ class ViewsMoved(Exception):
 class Views(Protocol):
     """Keeps all read models together under one head: rows and head change in one transaction."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether this user may bring the views up to date; an auditor reads them as they stand."""
+        ...
+
     def head(self) -> Head: ...
 
     def project(self, changes: Sequence[RowChange], *, since: Head, until: Head) -> None:
@@ -191,6 +229,26 @@ class Views(Protocol):
 
     def training_run(self, run_id: UUID) -> Run | None: ...
 
-    def audit_log(self, query: AuditQuery) -> list[AuditEntry]:
-        """In the order asked for, at most `query.limit`."""
+    def audit_page(self, query: AuditQuery) -> AuditPage:
+        """A page in the order asked for, found with a bounded amount of work."""
+        ...
+
+    def audit_counts(self, by: CountBy, query: AuditQuery) -> list[AuditCount]:
+        """Entries that the query fits (its `after`, order and limit aside), by value, the most first."""
+        ...
+
+    def selectable_methods_at(self, position: int) -> list[SelectableMethod]:
+        """What was selectable when the log ended at this position, by internal name."""
+        ...
+
+    def position_at(self, moment: datetime) -> int:
+        """The last position that was recorded at or before a moment; 0 when there is none."""
+        ...
+
+    def head_at(self, position: int) -> Head:
+        """Where the log stood at a position that the views have."""
+        ...
+
+    def rows(self, table: Table, *, since: int = 0, limit: int | None = None) -> Iterator[Mapping[str, Any]]:
+        """A read model's rows in the order of its key, as they are stored; of the audit log those beyond `since`."""
         ...

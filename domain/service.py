@@ -23,7 +23,19 @@ from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.operations import LicenceInstalled, LicenceRemoved
 from domain.options import OptionValue, options_after_defaults
 from domain.projections import project
-from domain.read_models import AuditEntry, AuditQuery, Head, RowChange, Run, SelectableMethod, Views, ViewsMoved
+from domain.read_models import (
+    AuditCount,
+    AuditEntry,
+    AuditPage,
+    AuditQuery,
+    CountBy,
+    Head,
+    RowChange,
+    Run,
+    SelectableMethod,
+    Views,
+    ViewsMoved,
+)
 from domain.refusals import ActionRefused
 from domain.trainers import Trainers, trainer_of
 from domain.training_method import TrainingMethod
@@ -319,10 +331,30 @@ class TrainingMethods(Application[UUID]):
         """The options that a run of this request would have now, after the defaults of its method and its trainer."""
         return self._options_for(request)[1]
 
+    def selectable_methods_as_of(self, moment: datetime) -> list[SelectableMethod]:
+        """What was selectable at a moment, by internal name."""
+        self.catch_up()
+        return self._views.selectable_methods_at(self._views.position_at(moment))
+
     def audit(self, query: AuditQuery | None = None) -> list[AuditEntry]:
         """Entries of the audit log, the oldest first unless the query says otherwise."""
+        return list(self.audit_page(query or AuditQuery()).entries)
+
+    def audit_page(self, query: AuditQuery) -> AuditPage:
+        """As many entries as were asked for, if there are so many, and the position after which to go on."""
         self.catch_up()
-        return self._views.audit_log(query or AuditQuery())
+        found: list[AuditEntry] = []
+        while True:
+            page = self._views.audit_page(query.model_copy(update={"limit": query.limit - len(found)}))
+            found += page.entries
+            if page.next_after is None or len(found) == query.limit:
+                return AuditPage(entries=tuple(found), next_after=page.next_after)
+            query = query.model_copy(update={"after": page.next_after})
+
+    def audit_counts(self, by: CountBy, query: AuditQuery | None = None) -> list[AuditCount]:
+        """How many entries the query fits, by actor, action, method and so on, the most first."""
+        self.catch_up()
+        return self._views.audit_counts(by, query or AuditQuery())
 
     # The views.
 
@@ -330,6 +362,8 @@ class TrainingMethods(Application[UUID]):
         """Project what the views have not seen, in batches, each exactly once, whoever else does the same."""
         while True:
             since = head = self._views.head()
+            if not self._views.writable:
+                return head
             notifications = self.recorder.select_notifications(
                 start=head.notification_id, limit=_BATCH, inclusive_of_start=False
             )

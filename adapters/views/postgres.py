@@ -1,8 +1,9 @@
 """The read models in the PostgreSQL database that holds the event log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, cast
 
 import psycopg
@@ -10,7 +11,8 @@ from eventsourcing.postgres import PostgresDatastore
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from adapters.views.sql import KEYS, Cursor, Row, SqlViews, fingerprint
+from adapters.views.audit_queries import AuditQueries, Candidates
+from adapters.views.sql import KEYS, Cursor, Row, fingerprint
 from domain.read_models import LOG_BEGINS
 
 _SCHEMA = f"""
@@ -25,6 +27,19 @@ CREATE TABLE selectable_methods (
     preinstalled boolean NOT NULL,
     version bigint NOT NULL
 );
+
+CREATE TABLE method_versions (
+    version_id uuid PRIMARY KEY,
+    method_id uuid NOT NULL,
+    internal_name text NOT NULL,
+    spec json NOT NULL,
+    preinstalled boolean,
+    version bigint NOT NULL,
+    since bigint NOT NULL,
+    until bigint
+);
+CREATE INDEX method_versions_in_order ON method_versions (method_id, since);
+CREATE INDEX method_versions_that_began ON method_versions (method_id) WHERE version = 1;
 
 CREATE TABLE training_runs (
     run_id uuid PRIMARY KEY,
@@ -54,6 +69,7 @@ CREATE INDEX training_runs_by_status ON training_runs (status, requested_at DESC
 
 CREATE TABLE audit_log (
     position bigint PRIMARY KEY,
+    notification_id bigint NOT NULL,
     occurred_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
     actor text NOT NULL,
@@ -75,6 +91,7 @@ CREATE TABLE audit_log (
     changes json NOT NULL,
     schema_version integer NOT NULL,
     sentence text NOT NULL,
+    words text[] NOT NULL,
     hash text NOT NULL
 );
 CREATE INDEX audit_log_by_actor ON audit_log (actor, position);
@@ -84,11 +101,23 @@ CREATE INDEX audit_log_by_run ON audit_log (run_id, position);
 CREATE INDEX audit_log_by_origin ON audit_log (origin, position);
 CREATE INDEX audit_log_by_licence ON audit_log (licence_id, position);
 CREATE INDEX audit_log_of_refusals ON audit_log (position) WHERE outcome = 'refused';
-CREATE INDEX audit_log_in_time ON audit_log (occurred_at, position);
+CREATE INDEX audit_log_in_time ON audit_log (recorded_at, position);
+CREATE INDEX audit_log_by_words ON audit_log USING gin (words) WITH (fastupdate = off);
+
+CREATE TABLE audit_counts (
+    actor text NOT NULL,
+    action text NOT NULL,
+    method text NOT NULL,
+    outcome text NOT NULL,
+    origin text NOT NULL,
+    licence_id text NOT NULL,
+    entries bigint NOT NULL,
+    PRIMARY KEY (actor, action, method, outcome, origin, licence_id)
+);
 """
 
 
-class PostgresViews(SqlViews):
+class PostgresViews(AuditQueries):
     """The tables of the read models, in the schema `tmm`, through the event store's own connections."""
 
     prefix = "tmm."
@@ -113,6 +142,8 @@ class PostgresViews(SqlViews):
 
     def _encoded(self, value: Any) -> Any:
         match value:
+            case (str(), *_):
+                return list(value)
             case BaseModel() | dict() | tuple():
                 return to_json(value).decode()
             case str():
@@ -121,6 +152,27 @@ class PostgresViews(SqlViews):
 
     def _decoded(self, row: Row) -> dict[str, Any]:
         return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()}
+
+    @cached_property
+    def writable(self) -> bool:
+        with self._transaction(write=False) as cursor:
+            cursor.execute("SELECT has_table_privilege('tmm.views_head', 'UPDATE') AS may")
+            return bool(cursor.fetchone()["may"])
+
+    def _index_words(self, cursor: Cursor, entries: Sequence[Row]) -> None:
+        """The index is on the table's own column."""
+
+    def _forget_words(self, cursor: Cursor) -> None:
+        """They go with the table's rows."""
+
+    def _with_words(self, searched: tuple[str, ...]) -> Candidates:
+        return Candidates("position", f"tmm.audit_log WHERE {self._has_words(searched)} AND")
+
+    def _has_words(self, searched: tuple[str, ...]) -> str:
+        return "words @> ARRAY[{}]".format(", ".join(f"'{word}'" for word in searched))
+
+    def _day(self, column: str) -> str:
+        return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
 
     def close(self) -> None:
         """The connections belong to the event store, which closes them."""
@@ -133,7 +185,7 @@ def migrate(connection: "psycopg.Connection[Any]") -> None:
         form = connection.execute("SELECT form FROM tmm.views_form").fetchone()
         if form is not None and form[0] == fingerprint(_SCHEMA):
             return
-    for table in (*KEYS, "views_head", "views_form"):
+    for table in (*KEYS, "audit_counts", "views_head", "views_form"):
         connection.execute(f"DROP TABLE IF EXISTS tmm.{table}")
     connection.execute(_SCHEMA)
     connection.execute(f"CREATE TABLE tmm.views_form AS SELECT '{fingerprint(_SCHEMA)}' AS form")

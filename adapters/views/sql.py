@@ -2,7 +2,8 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 from uuid import UUID
@@ -10,8 +11,6 @@ from uuid import UUID
 from domain.method_spec import Backend, MethodType
 from domain.read_models import (
     LOG_BEGINS,
-    AuditEntry,
-    AuditQuery,
     Head,
     Insert,
     Remove,
@@ -26,19 +25,15 @@ from domain.training_run import RunStatus
 
 Row = Mapping[str, Any]
 
-KEYS: dict[Table, str] = {"selectable_methods": "method_id", "training_runs": "run_id", "audit_log": "position"}
-
-_AUDIT_CONDITIONS = {
-    "actor": "actor = {}",
-    "action": "action = {}",
-    "method": "method = {}",
-    "run": "run_id = {}",
-    "outcome": "outcome = {}",
-    "origin": "origin = {}",
-    "licence": "licence_id = {}",
-    "since": "occurred_at >= {}",
-    "until": "occurred_at <= {}",
+KEYS: dict[Table, str] = {
+    "selectable_methods": "method_id",
+    "method_versions": "version_id",
+    "training_runs": "run_id",
+    "audit_log": "position",
 }
+
+COUNTED = ("actor", "action", "method", "outcome", "origin", "licence_id")
+"""What entries are counted by as they come: `audit_counts` has a row for each combination, '' for what is absent."""
 
 
 class Cursor(Protocol):
@@ -49,6 +44,7 @@ class Cursor(Protocol):
     def execute(self, statement: str, values: Mapping[str, Any] = ..., /) -> object: ...
     def executemany(self, statement: str, values: Sequence[Mapping[str, Any]], /) -> object: ...
     def fetchone(self) -> Any: ...
+    def fetchmany(self, size: int, /) -> Any: ...
     def fetchall(self) -> Any: ...
 
 
@@ -75,6 +71,11 @@ class SqlViews(ABC):
 
     # The head, and what moves it.
 
+    @property
+    @abstractmethod
+    def writable(self) -> bool:
+        """Whether this user may bring the views up to date."""
+
     def head(self) -> Head:
         with self._transaction(write=False) as cursor:
             cursor.execute(f"SELECT notification_id, position, hash FROM {self.prefix}views_head")
@@ -88,6 +89,9 @@ class SqlViews(ABC):
             self._move_head(cursor, since, until)
             for statement, values in self._statements(changes):
                 cursor.executemany(statement, values)
+            entries = [change.row for change in changes if isinstance(change, Insert) and change.table == "audit_log"]
+            self._count(cursor, entries)
+            self._index_words(cursor, entries)
 
     def clear(self) -> None:
         """Drop every row and begin again at `LOG_BEGINS`."""
@@ -96,8 +100,26 @@ class SqlViews(ABC):
                 f"UPDATE {self.prefix}views_head SET notification_id = {LOG_BEGINS.notification_id}, "
                 f"position = {LOG_BEGINS.position}, hash = '{LOG_BEGINS.hash}'"
             )
-            for table in KEYS:
+            for table in (*KEYS, "audit_counts"):
                 cursor.execute(f"DELETE FROM {self.prefix}{table}")
+            self._forget_words(cursor)
+
+    def _count(self, cursor: Cursor, entries: Sequence[Row]) -> None:
+        counts = Counter(tuple(str(entry[column] or "") for column in COUNTED) for entry in entries)
+        values = ", ".join(self._parameter(column) for column in COUNTED)
+        cursor.executemany(
+            f"INSERT INTO {self.prefix}audit_counts ({', '.join(COUNTED)}, entries) "
+            f"VALUES ({values}, {self._parameter('entries')}) ON CONFLICT ({', '.join(COUNTED)}) "
+            "DO UPDATE SET entries = audit_counts.entries + excluded.entries",
+            [dict(zip(COUNTED, key, strict=True)) | {"entries": entries} for key, entries in counts.items()],
+        )
+
+    @abstractmethod
+    def _index_words(self, cursor: Cursor, entries: Sequence[Row]) -> None:
+        """Let new entries be found by the words of their sentences."""
+
+    @abstractmethod
+    def _forget_words(self, cursor: Cursor) -> None: ...
 
     def _move_head(self, cursor: Cursor, since: Head, until: Head) -> None:
         cursor.execute(
@@ -196,19 +218,29 @@ class SqlViews(ABC):
         )
         return Run.model_validate(rows[0]) if rows else None
 
-    def audit_log(self, query: AuditQuery) -> list[AuditEntry]:
-        """In the order asked for, at most `query.limit`."""
-        given = {name: value for name in _AUDIT_CONDITIONS if (value := getattr(query, name)) is not None}
-        conditions = [_AUDIT_CONDITIONS[name].format(self._parameter(name)) for name in given]
-        if query.after is not None:
-            conditions.append(f"position {'<' if query.newest_first else '>'} {self._parameter('after')}")
-        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    def selectable_methods_at(self, position: int) -> list[SelectableMethod]:
+        """What was selectable when the log ended at this position, by internal name."""
+        versions, given = f"{self.prefix}method_versions", self._parameter("position")
         rows = self._select(
-            f"SELECT {', '.join(AuditEntry.model_fields)} FROM {self.prefix}audit_log {where}"
-            f"ORDER BY position {'DESC' if query.newest_first else 'ASC'} LIMIT {self._parameter('limit')}",
-            {**given, "after": query.after, "limit": query.limit},
+            "SELECT v.method_id, v.spec, v.version, ("
+            f"SELECT x.preinstalled FROM {versions} x WHERE x.method_id = v.method_id AND x.since <= v.since "
+            "AND x.preinstalled IS NOT NULL ORDER BY x.since DESC LIMIT 1) AS preinstalled "
+            f"FROM {versions} first_version JOIN {versions} v ON v.version_id = ("
+            f"SELECT x.version_id FROM {versions} x WHERE x.method_id = first_version.method_id "
+            f"AND x.since <= {given} ORDER BY x.since DESC LIMIT 1) "
+            f"WHERE first_version.version = 1 AND (v.until IS NULL OR v.until > {given}) ORDER BY v.internal_name",
+            {"position": position},
         )
-        return [AuditEntry.model_validate(row) for row in rows]
+        return [SelectableMethod.model_validate(row) for row in rows]
+
+    def rows(self, table: Table, *, since: int = 0, limit: int | None = None) -> Iterator[Row]:
+        """A read model's rows in the order of its key, as they are stored; of the audit log those beyond `since`."""
+        beyond = f"WHERE position > {since} " if table == "audit_log" else ""
+        bound = f"LIMIT {limit}" if limit is not None else ""
+        with self._transaction(write=False) as cursor:
+            cursor.execute(f"SELECT * FROM {self.prefix}{table} {beyond}ORDER BY {KEYS[table]} {bound}")
+            while batch := cursor.fetchmany(1000):
+                yield from (dict(row) for row in batch)
 
     def _select(self, statement: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         encoded = {name: self._encoded(value) for name, value in (values or {}).items()}

@@ -1,8 +1,9 @@
 """The read models in the SQLite file that holds the event log."""
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,8 @@ from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteD
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from adapters.views.sql import KEYS, Cursor, Row, SqlViews, fingerprint
+from adapters.views.audit_queries import AuditQueries, Candidates
+from adapters.views.sql import KEYS, Cursor, Row, fingerprint
 from domain.read_models import LOG_BEGINS
 
 _JSON = frozenset({"spec", "request", "options", "provenance", "metrics", "before", "after", "changes"})
@@ -29,6 +31,19 @@ CREATE TABLE selectable_methods (
     preinstalled INTEGER NOT NULL,
     version INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+CREATE TABLE method_versions (
+    version_id TEXT PRIMARY KEY,
+    method_id TEXT NOT NULL,
+    internal_name TEXT NOT NULL,
+    spec TEXT NOT NULL,
+    preinstalled INTEGER,
+    version INTEGER NOT NULL,
+    since INTEGER NOT NULL,
+    until INTEGER
+) WITHOUT ROWID;
+CREATE INDEX method_versions_in_order ON method_versions (method_id, since);
+CREATE INDEX method_versions_that_began ON method_versions (method_id) WHERE version = 1;
 
 CREATE TABLE training_runs (
     run_id TEXT PRIMARY KEY,
@@ -58,6 +73,7 @@ CREATE INDEX training_runs_by_status ON training_runs (status, requested_at DESC
 
 CREATE TABLE audit_log (
     position INTEGER PRIMARY KEY,
+    notification_id INTEGER NOT NULL,
     occurred_at TEXT NOT NULL,
     recorded_at TEXT NOT NULL,
     actor TEXT NOT NULL,
@@ -79,6 +95,7 @@ CREATE TABLE audit_log (
     changes TEXT NOT NULL,
     schema_version INTEGER NOT NULL,
     sentence TEXT NOT NULL,
+    words TEXT NOT NULL,
     hash TEXT NOT NULL
 );
 CREATE INDEX audit_log_by_actor ON audit_log (actor, position);
@@ -88,14 +105,29 @@ CREATE INDEX audit_log_by_run ON audit_log (run_id, position);
 CREATE INDEX audit_log_by_origin ON audit_log (origin, position);
 CREATE INDEX audit_log_by_licence ON audit_log (licence_id, position);
 CREATE INDEX audit_log_of_refusals ON audit_log (position) WHERE outcome = 'refused';
-CREATE INDEX audit_log_in_time ON audit_log (occurred_at, position);
+CREATE INDEX audit_log_in_time ON audit_log (recorded_at, position);
+CREATE VIRTUAL TABLE audit_words USING fts5 (
+    words, content = '', detail = none, tokenize = 'unicode61 remove_diacritics 0'
+);
+
+CREATE TABLE audit_counts (
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    method TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    origin TEXT NOT NULL,
+    licence_id TEXT NOT NULL,
+    entries INTEGER NOT NULL,
+    PRIMARY KEY (actor, action, method, outcome, origin, licence_id)
+) WITHOUT ROWID;
 """
 
 
-class SQLiteViews(SqlViews):
+class SQLiteViews(AuditQueries):
     """The tables of the read models in this file."""
 
     def __init__(self, file: Path, *, lock_timeout_s: int) -> None:
+        self._file = file
         self._datastore = _ViewsDatastore(str(file), lock_timeout=lock_timeout_s)
 
     @contextmanager
@@ -112,6 +144,8 @@ class SQLiteViews(SqlViews):
                 return str(value)
             case datetime():
                 return value.astimezone(UTC).isoformat(timespec="microseconds")
+            case (str(), *_):
+                return _quoted(value)
             case BaseModel() | dict() | tuple():
                 return to_json(value).decode()
             case str():
@@ -124,8 +158,34 @@ class SQLiteViews(SqlViews):
             for name in row.keys()  # noqa: SIM118 -- an sqlite3.Row iterates over values
         }
 
+    @property
+    def writable(self) -> bool:
+        return os.access(self._file, os.W_OK)
+
+    def _index_words(self, cursor: Cursor, entries: Sequence[Row]) -> None:
+        cursor.executemany(
+            "INSERT INTO audit_words (rowid, words) VALUES (:position, :words)",
+            [{"position": entry["position"], "words": _quoted(entry["words"])} for entry in entries],
+        )
+
+    def _forget_words(self, cursor: Cursor) -> None:
+        cursor.execute("INSERT INTO audit_words (audit_words) VALUES ('delete-all')")
+
+    def _with_words(self, searched: tuple[str, ...]) -> Candidates:
+        return Candidates("rowid", f"audit_words WHERE audit_words MATCH '{_quoted(searched)}' AND")
+
+    def _has_words(self, searched: tuple[str, ...]) -> str:
+        return " AND ".join(f"instr(words, '{_quoted((word,))}') > 0" for word in searched)
+
+    def _day(self, column: str) -> str:
+        return f"substr({column}, 1, 10)"
+
     def close(self) -> None:
         self._datastore.close()
+
+
+def _quoted(searched: Sequence[str]) -> str:
+    return " ".join(f'"{word}"' for word in searched)
 
 
 class _ViewsPool(SQLiteConnectionPool):
@@ -147,7 +207,8 @@ def migrate(file: Path, *, lock_timeout_s: int) -> None:
     with closing(sqlite3.connect(file, timeout=lock_timeout_s, isolation_level=None)) as database:
         if _form(database) == fingerprint(_SCHEMA):
             return
-        drop = "".join(f"DROP TABLE IF EXISTS {table};" for table in (*KEYS, "views_head", "views_form"))
+        tables = (*KEYS, "audit_words", "audit_counts", "views_head", "views_form")
+        drop = "".join(f"DROP TABLE IF EXISTS {table};" for table in tables)
         form = f"CREATE TABLE views_form AS SELECT '{fingerprint(_SCHEMA)}' AS form;"
         database.executescript(f"BEGIN IMMEDIATE; {drop} {_SCHEMA} {form} COMMIT;")
 
