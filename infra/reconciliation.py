@@ -34,7 +34,7 @@ class Reconciler:
 
     def __init__(self, tmm: "Installation") -> None:
         self._tmm = tmm
-        self._heard: dict[UUID, tuple[float, float]] = {}
+        self._heard: dict[UUID, tuple[datetime, float]] = {}
 
     def reconcile(self, *, alone: bool = False) -> list[str]:
         """Put right what needs it; a sentence about each. Raises `PrefectUnavailable`, `DatabaseUnavailable`.
@@ -74,20 +74,16 @@ class Reconciler:
         if shown is None or shown.as_ not in (CarriedAs.RUNNING, CarriedAs.CANCELLING):
             here = run is not None and run.provenance is not None and run.provenance.machine == socket.gethostname()
             return False if here else None
-        return False if self._silent(run_id) else None
+        return False if self._silent(shown) else None
 
-    def _silent(self, run_id: UUID) -> bool:
+    def _silent(self, shown: Carried) -> bool:
         """Whether the process was not heard for so long, while we were listening."""
-        ago = self._tmm.carrying.seconds_since_sign_of_life(run_id)
-        if ago is None:
-            ago = 0.0
-        now = time.monotonic()
-        heard_at = now - ago
-        before, listening_since = self._heard.get(run_id, (heard_at, now))
-        if heard_at - before > 1:
-            listening_since = now
-        self._heard[run_id] = (max(heard_at, before), listening_since)
-        return now - listening_since > _SILENT_FOR_S and now - max(heard_at, before) > _SILENT_FOR_S
+        heard = self._tmm.carrying.last_sign_of_life(shown.run_id) or shown.since
+        before, listening_since = self._heard.get(shown.run_id, (heard, time.monotonic()))
+        if heard != before:
+            listening_since = time.monotonic()
+        self._heard[shown.run_id] = (heard, listening_since)
+        return time.monotonic() - listening_since > _SILENT_FOR_S
 
     def _carry_out(self, run_id: UUID, fix: Fix) -> bool:
         service, by = self._tmm.service, self._tmm.user()

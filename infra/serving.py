@@ -1,20 +1,24 @@
 """`tmm up` and `tmm worker`: Prefect and workers, watched over until interrupted."""
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from adapters.cli.output import remark, say, warn
+from adapters.cli.output import plain, remark, say
 from domain.method_spec import Backend
 from infra.one_server import only_here, the_only_server
 from infra.prefect_environment import api_url_or_refuse
+from infra.reconciliation import Reconciler
 from infra.supervisor import Supervisor, interrupts_raised
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
 
 _PREFECTS_OWN_PORT = 4200
+_RECONCILE_EVERY_S = 10.0
+_SHOW_CATALOGUE_EVERY_S = 60.0
 
 
 def serve(tmm: "Installation", backends: Sequence[Backend]) -> None:
@@ -30,22 +34,74 @@ def serve(tmm: "Installation", backends: Sequence[Backend]) -> None:
             supervisor.start_worker(backend, api_url)
         tmm.migrate()
         supervisor.await_server(api_url)
-        tmm.catalogue.ensure_pools(backends)
-        warn(tmm.update_prefect())
+        care = _Care(tmm, backends)
+        care.show_catalogue()
         say(f"The Prefect UI is at {api_url.removesuffix('/api')}")
         say(f"Workers serve {' and '.join(backends)}. Train with: tmm train sft-demo")
-        remark("Press Ctrl-C to stop.")
-        supervisor.watch()
+        _until_interrupted(supervisor, care)
 
 
 def work(tmm: "Installation", backend: Backend) -> None:
     """One worker of a backend's pool, on the server that PREFECT_API_URL or this data folder names."""
     with interrupts_raised(), Supervisor(tmm.settings, say=remark) as supervisor:
         api_url = api_url_or_refuse(tmm.settings)
-        tmm.catalogue.ensure_pools([backend])
         tmm.migrate()
-        warn(tmm.update_prefect())
+        care = _Care(tmm, [backend])
+        care.show_catalogue()
         supervisor.start_worker(backend, api_url)
         say(f"This worker serves {backend} for the Prefect at {api_url.removesuffix('/api')}")
-        remark("Press Ctrl-C to stop.")
-        supervisor.watch()
+        _until_interrupted(supervisor, care)
+
+
+def _until_interrupted(supervisor: Supervisor, care: "_Care") -> None:
+    remark("Press Ctrl-C to stop.")
+    try:
+        supervisor.watch(care.look)
+    finally:
+        supervisor.stop_workers()
+        care.reconcile()  # what the workers carried is ended now, and everyone shall know
+
+
+class _Care:
+    """What is looked after while workers work: that no run is stuck, and that Prefect shows the catalogue as it is."""
+
+    def __init__(self, tmm: "Installation", backends: Sequence[Backend]) -> None:
+        self._tmm = tmm
+        self._backends = backends
+        self._reconciler = Reconciler(tmm)
+        self._reconciled = self._shown = time.monotonic()
+        self._said = ""
+
+    def look(self) -> None:
+        """Do what is due."""
+        now = time.monotonic()
+        if now - self._reconciled > _RECONCILE_EVERY_S:
+            self._reconciled = now
+            self.reconcile()
+        if now - self._shown > _SHOW_CATALOGUE_EVERY_S:
+            self._shown = now
+            self._quietly(self.show_catalogue)
+
+    def reconcile(self) -> None:
+        """Let no run stay stuck."""
+        self._quietly(self._reconcile)
+
+    def _reconcile(self) -> None:
+        for sentence in self._reconciler.reconcile():
+            remark(plain(sentence))
+
+    def show_catalogue(self) -> None:
+        """Pools and deployments as they should be, also after somebody changed or lost them."""
+        self._tmm.catalogue.ensure_pools(self._backends)
+        self._tmm.show_catalogue()
+
+    def _quietly(self, do: Callable[[], object]) -> None:
+        """Whatever is away now is back some time; it is said once, and the workers go on."""
+        try:
+            do()
+            self._said = ""
+        except Exception as error:
+            words = str(self._tmm.explain(error) or f"{type(error).__name__}: {error}")
+            if words != self._said:
+                remark(f"warning: {plain(words)}")
+            self._said = words

@@ -129,12 +129,19 @@ class Supervisor:
         A second interrupt while stopping does not leave anything behind either.
         """
         with _interrupts_ignored():
-            _end([started.popen for name, started in self._processes.items() if name != SERVER])
+            self.stop_workers()
             _end([started.popen for started in self._processes.values()])
             self._processes.clear()
             for log in self._logs.values():
                 log.close()
             self._logs.clear()
+
+    def stop_workers(self) -> None:
+        """Stop the workers and the runs that they carry; the server stays."""
+        workers = [name for name in self._processes if name != SERVER]
+        _end([self._processes[name].popen for name in workers])
+        for name in workers:
+            del self._processes[name]
 
     def _start(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
         self.log(name).parent.mkdir(parents=True, exist_ok=True)

@@ -166,14 +166,18 @@ class Installation:
         if known_api_url(self.settings) is None:
             return None  # nobody looks yet: `tmm up` brings the catalogue with it
         try:
-            shown = None
-            while (selectable := self.service.selectable_methods()) != shown:
-                # Somebody may change the list while it is being shown; then it is shown once more.
-                self.catalogue.reconcile(selectable)
-                shown = selectable
+            self.show_catalogue()
         except PrefectUnavailable as error:
             return f"The change is done, and Prefect will show it when it is reached again. {error}"
         return None
+
+    def show_catalogue(self) -> None:
+        """Make Prefect show the selectable list. Raises `PrefectUnavailable`."""
+        shown = None
+        while (selectable := self.service.selectable_methods()) != shown:
+            # Somebody may change the list while it is being shown; then it is shown once more.
+            self.catalogue.reconcile(selectable)
+            shown = selectable
 
     def _prefect(self) -> str:
         """The server's address; from here on this process's Prefect client is our own, whatever profile there is."""

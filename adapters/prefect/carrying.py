@@ -1,7 +1,7 @@
 """How Prefect carries runs at this moment, and putting it right where it differs from the truth."""
 
 from collections.abc import Collection, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -50,8 +50,8 @@ class PrefectCarrying:
             )
         )
 
-    def seconds_since_sign_of_life(self, run_id: UUID) -> float | None:
-        """How long ago the run's process last told of itself, by Prefect's clock; None if it never did."""
+    def last_sign_of_life(self, run_id: UUID) -> datetime | None:
+        """When the run's process last told of itself, by Prefect's clock; None if it never did."""
         with prefect_client(self._api_url) as client:
             response = client.request(
                 "POST",
@@ -63,10 +63,7 @@ class PrefectCarrying:
                 },
             )
         told = next(iter(response.json()), None)
-        if told is None:
-            return None
-        now = datetime.now(UTC)
-        return (now - datetime.fromisoformat(told["updated"])) / timedelta(seconds=1)
+        return datetime.fromisoformat(told["updated"]) if told else None
 
     def end(self, run_id: UUID, as_: CarriedAs, message: str) -> None:
         """Let Prefect show this end, whatever it shows now; the run's concurrency slot is free then."""
