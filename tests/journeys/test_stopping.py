@@ -1,0 +1,50 @@
+"""Runs that are given up, killed or left alone: both sides agree on one truthful end, and the next run starts."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tests.journeys.conftest import Machine
+
+pytestmark = pytest.mark.journey
+
+LONG = {"max_steps": 100_000, "batch_size": 4}
+
+
+def start(machine: Machine, tiny: Path, *more: str) -> UUID:
+    """A training that goes on until somebody stops it."""
+    settings = [word for name, value in LONG.items() for word in ("--set", f"{name}={value}")]
+    done = machine.tmm("train", "sft-demo", "--dataset", str(tiny), "--no-wait", *settings, *more)
+    assert done.returncode == 0, done.stderr
+    return UUID(done.stdout.strip())
+
+
+def test_tmm_cancel_stops_a_run_and_says_who_did_it(machine: Machine, tiny: Path) -> None:
+    run_id = start(machine, tiny)
+    process = machine.flow_process(run_id)
+    machine.reached(run_id, 1)
+    done = machine.tmm("cancel", str(run_id))
+    assert done.returncode == 0, done.stderr
+    run = machine.both_say(run_id, "cancelled", "CANCELLED")
+    assert "tmm cancel" in (run.reason or "")
+    process.wait(10)
+
+
+def test_a_run_that_is_cancelled_in_the_ui_is_cancelled_here_too(machine: Machine, tiny: Path) -> None:
+    run_id = start(machine, tiny)
+    process = machine.flow_process(run_id)
+    machine.reached(run_id, 1)
+    # This is what the button in Prefect's UI sends.
+    machine.prefect(
+        "POST", f"/flow_runs/{run_id}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}, force=True
+    )
+    machine.both_say(run_id, "cancelled", "CANCELLED")
+    process.wait(10)
+
+
+def test_a_run_whose_process_is_killed_was_interrupted(machine: Machine, tiny: Path) -> None:
+    run_id = start(machine, tiny)
+    machine.reached(run_id, 1)
+    machine.flow_process(run_id).kill()
+    assert machine.both_say(run_id, "failed", "CRASHED").interrupted
