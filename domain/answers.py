@@ -31,6 +31,15 @@ def expected_answer(row: Mapping[str, Any]) -> str | None:
     return None
 
 
+def question_of(row: Mapping[str, Any]) -> str:
+    """What makes two rows the same lesson: their question, or without one their whole text; white space aside."""
+    asked = row["prompt"] if "prompt" in row else row.get("messages", row.get("text", ""))
+    if isinstance(asked, str):
+        return " ".join(asked.split())
+    turns = [message for message in asked if message["role"] != "assistant"] or asked
+    return "\n".join(f"{message['role']}: {' '.join(str(message['content']).split())}" for message in turns)
+
+
 def is_right(said: str, expected: str) -> bool:
     """Whether what was said marks the expected answer, or is nothing but it. Numbers are compared as numbers."""
     answer = marked_answer(said)

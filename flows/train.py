@@ -77,7 +77,10 @@ def train(
 def prepare(session: TrainingSession) -> None:
     """Open the base model and the dataset, and record the start."""
     job = session.start()
-    get_run_logger().info("Training %s with %s on %s", job.base_model, job.method, job.device)
+    logger = get_run_logger()
+    for warning in session.plan.warnings:
+        logger.warning(warning)
+    logger.info("Training %s with %s on %s", job.base_model, job.method, job.device)
 
 
 @task(cache_policy=NO_CACHE)

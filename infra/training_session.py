@@ -17,8 +17,10 @@ from domain.errors import DatabaseUnavailable, RunAlreadyFinished, RunNotFound, 
 from domain.options import OptionValue
 from domain.ports import BaseModel, Dataset, Device, Evaluation
 from domain.read_models import AuditQuery
+from domain.run_plan import RunPlan
 from domain.training import TrainingJob, TrainingResult
 from domain.training_run import RunRequest, RunStatus
+from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
 from infra.training_progress import RunProgress, Told, lines_told
@@ -59,6 +61,7 @@ class TrainingSession:
         self._dataset: Dataset
         self._base_model: BaseModel
         self._options: Mapping[str, OptionValue]
+        self._plan: RunPlan
         self._job: TrainingJob
         self._result: TrainingResult
         self._before: Evaluation
@@ -85,6 +88,15 @@ class TrainingSession:
         )
         started = uuid4()
         self._options = patiently(lambda: service.start_run(self.run_id, provenance, by=self._by, command_id=started))
+        self._plan = looked_at(
+            tmm,
+            request,
+            patiently(lambda: service.method_of_run(self.run_id)),
+            self._options,
+            self._dataset,
+            self._base_model,
+            self._device,
+        )
         self._job = TrainingJob(
             run_id=self.run_id,
             method=request.method,
@@ -98,6 +110,11 @@ class TrainingSession:
             checkpoints=tmm.checkpoints(self.run_id),
         )
         return self._job
+
+    @property
+    def plan(self) -> RunPlan:
+        """What was seen of this training before it began, with warnings for people."""
+        return self._plan
 
     def measure_before(self) -> Mapping[str, float]:
         """The base model on the held-out rows."""
@@ -128,6 +145,8 @@ class TrainingSession:
         write_run_files(self._result.folder, self._story())
         address, artifact_hash = self._installation.artifacts.store(self.run_id, self._result.folder)
         weights_hash = weights_hash_of(self._result.folder)
+        run = patiently(lambda: self._service.training_run(self.run_id))
+        note_measured(self._job.folder, run, self._plan)
         command_id = uuid4()
         patiently(
             lambda: self._service.complete_run(

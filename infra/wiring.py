@@ -14,6 +14,7 @@ from domain.method_spec import Backend
 from domain.ports import Device
 from domain.preinstalled import preinstalled_methods
 from domain.read_models import Run
+from domain.run_plan import RunPlan
 from domain.service import TrainingMethods
 from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
@@ -222,13 +223,23 @@ class Installation:
     def checked(self, request: RunRequest) -> RunRequest:
         """The request as any worker of this machine can read it: local paths made absolute.
 
-        Raises `InvalidDataset` or `InvalidBaseModel` for what can already be seen to be wrong.
+        Raises `InvalidInput` for what can already be seen to be impossible.
         """
+        from infra.preparing import must_be_possible
+
         located = {
             "dataset": self.datasets.located(request.dataset),
             "base_model": self.base_models.located(request.base_model),
         }
-        return RunRequest.parse(request.model_dump() | located)
+        request = RunRequest.parse(request.model_dump() | located)
+        must_be_possible(self, request)
+        return request
+
+    def plan(self, request: RunRequest) -> RunPlan:
+        """What a run of this request would do and take. Raises the error that says why it cannot go well."""
+        from infra.preparing import planned
+
+        return planned(self, request)
 
     def made_of(self, request: RunRequest) -> Provenance:
         """What a run of this request would be made of here and now, but for device and machine, which are empty."""

@@ -11,6 +11,7 @@ from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend
 from domain.ports import Licences, Progressed
 from domain.read_models import Run
+from domain.run_plan import RunPlan
 from domain.service import TrainingMethods
 from domain.training_run import Provenance, RunRequest
 from domain.users import User
@@ -115,6 +116,10 @@ class Installation(Protocol):
         Raises `InvalidDataset` or `InvalidBaseModel` for what can already be seen to be wrong here, before anything
         is created.
         """
+        ...
+
+    def plan(self, request: RunRequest) -> RunPlan:
+        """What a run of this request would do and take. Raises the error that says why it cannot go well."""
         ...
 
     def made_of(self, request: RunRequest) -> Provenance:

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import click
 
 from adapters.cli.documents import run_document
+from adapters.cli.dry_run import show_plan
 from adapters.cli.errors import TrainingFailed
 from adapters.cli.following import follow
 from adapters.cli.installation import Installation
@@ -30,6 +31,7 @@ no_wait_option = click.option("--no-wait", is_flag=True, help="Print the run's i
 @click.option("--backend", type=BACKEND, help="Where to train; needed only if the method runs on both.")
 @click.option("--seed", type=int, default=0, show_default=True, help="What every random choice follows from.")
 @click.option("--output-name", default="", metavar="NAME", help="A name for the trained model, for people.")
+@click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; start nothing.")
 @no_wait_option
 @json_option
 @click.pass_obj
@@ -42,6 +44,7 @@ def train(
     backend: Backend | None,
     seed: int,
     output_name: str,
+    dry_run: bool,
     no_wait: bool,
     json_wanted: bool,
 ) -> None:
@@ -52,6 +55,7 @@ def train(
     \b
     tmm train sft-demo
     tmm train sft-demo --dataset answers.jsonl --set max_steps=50 --set learning_rate=5e-4
+    tmm train sft-demo --dataset answers.jsonl --dry-run
     """
     spec = installation.service.selectable_method(name).spec
     options = values_given(settings, spec.configuration_options)
@@ -65,7 +69,12 @@ def train(
         "output_name": output_name,
     }
     options_after_defaults(spec.configuration_options, options)
-    _train(installation, RunRequest.parse(fields), no_wait=no_wait, json_wanted=json_wanted)
+    request = RunRequest.parse(fields)
+    must_run_on(request.backend, spec)
+    if dry_run:
+        show_plan(installation.plan(installation.checked(request)), json_wanted=json_wanted)
+    else:
+        _train(installation, request, no_wait=no_wait, json_wanted=json_wanted)
 
 
 def _train(installation: Installation, request: RunRequest, *, no_wait: bool, json_wanted: bool) -> None:
@@ -97,7 +106,7 @@ def start(installation: Installation, request: RunRequest) -> UUID:
     All that can be seen to be wrong is refused before anything is created, and nothing half-made is left behind.
     """
     service, user = installation.service, installation.user()
-    _must_run_on(request.backend, service.selectable_method(request.method).spec)
+    must_run_on(request.backend, service.selectable_method(request.method).spec)
     request = installation.checked(request)
     runs = installation.runs
     run_id = runs.create(request, idempotency_key=str(uuid4()))
@@ -129,7 +138,7 @@ def _backend_of(spec: MethodSpec, installation: Installation) -> Backend:
     return next((b for b in spec.backends if b in installation.settings.backends), spec.backends[0])
 
 
-def _must_run_on(backend: Backend, spec: MethodSpec) -> None:
+def must_run_on(backend: Backend, spec: MethodSpec) -> None:
     # The service says so too, but only after a flow run was made.
     if backend not in spec.backends:
         raise MethodNotSelectable(

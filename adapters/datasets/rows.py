@@ -1,7 +1,6 @@
 """Rows in the usual shapes become the few shapes that trainers take, and wrong ones are refused with their place."""
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -118,16 +117,6 @@ def normalised(raw_rows: Sequence[RawRow]) -> list[Located]:
             )
         rows.append(Located(raw.place, shape.convert(_Row(raw))))
     return rows
-
-
-def key_of(fields: Mapping[str, Any]) -> str:
-    """What makes two rows the same lesson: their question, or without one their whole text."""
-    if "prompt" in fields:
-        return json.dumps(fields["prompt"], sort_keys=True)
-    if "messages" in fields:
-        asked = [message for message in fields["messages"] if message["role"] != "assistant"]
-        return json.dumps(asked or fields["messages"], sort_keys=True)
-    return str(fields["text"])
 
 
 def _shape_of(first: RawRow) -> _Shape:

@@ -1,9 +1,10 @@
-"""Rows to train on and rows to measure with never share a question."""
+"""A part of the rows is held out for measuring; it never shares a question with the rest, not even by white space."""
 
 import random
 from collections.abc import Sequence
 
-from adapters.datasets.rows import Located, key_of
+from adapters.datasets.rows import Located
+from domain.answers import question_of
 from domain.errors import InvalidDataset
 
 HELD_OUT_SHARE = 0.1
@@ -15,7 +16,7 @@ def hold_out(rows: Sequence[Located], *, seed: int) -> tuple[list[Located], list
 
     Rows with the same question stay together. Raises `InvalidDataset` when there is only one question.
     """
-    questions = list(dict.fromkeys(key_of(row.fields) for row in rows))
+    questions = list(dict.fromkeys(question_of(row.fields) for row in rows))
     if len(questions) < 2:
         raise InvalidDataset(
             f"{rows[0].place.rpartition(',')[0]} has one question only, so nothing can be held out for measuring. Add "
@@ -24,19 +25,6 @@ def hold_out(rows: Sequence[Located], *, seed: int) -> tuple[list[Located], list
     wanted = min(MOST_HELD_OUT, max(1, round(len(questions) * HELD_OUT_SHARE)))
     held_out = set(random.Random(seed).sample(questions, wanted))
     return (
-        [row for row in rows if key_of(row.fields) not in held_out],
-        [row for row in rows if key_of(row.fields) in held_out],
+        [row for row in rows if question_of(row.fields) not in held_out],
+        [row for row in rows if question_of(row.fields) in held_out],
     )
-
-
-def must_not_overlap(rows: Sequence[Located], held_out: Sequence[Located]) -> None:
-    """Raise `InvalidDataset` if a held-out row asks what a training row asks: measuring would show memory only."""
-    trained_on = {key_of(row.fields): row.place for row in reversed(rows)}
-    leaked = [row for row in held_out if key_of(row.fields) in trained_on]
-    if leaked:
-        first = leaked[0]
-        raise InvalidDataset(
-            f"{first.place} asks the same as {trained_on[key_of(first.fields)]}"
-            + (f", and {len(leaked) - 1} more held-out rows are trained on as well" if len(leaked) > 1 else "")
-            + ". Remove them from one of the two files, or measuring would show memory only."
-        )

@@ -1,0 +1,52 @@
+"""Whether the options' numbers go together, and with the number of rows."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from domain.errors import InvalidConfigurationOptions, InvalidDataset
+
+Options = Mapping[str, Any]
+
+
+def must_add_up(options: Options, *, rows: int, asks_only: bool) -> None:
+    """Raise `InvalidConfigurationOptions` or `InvalidDataset` for numbers with which no batch can be made."""
+    problems = [
+        f"option 'batch_size' ({options['batch_size']}) must be a multiple of option {part!r} ({options[part]})"
+        for part in ("num_generations", "gradient_accumulation_steps", "mini_batch_size")
+        if "batch_size" in options and part in options and options["batch_size"] % options[part]
+    ]
+    if problems:
+        raise InvalidConfigurationOptions(problems)
+    if asks_only and rows < (wanted := prompts_a_step(options)):
+        raise InvalidDataset(
+            f"One step asks {wanted} different prompts (batch_size {options['batch_size']}, "
+            f"{options.get('num_generations', 1)} answers each), and there are only {rows} rows to train on. "
+            "Lower batch_size, or give more rows."
+        )
+
+
+def prompts_a_step(options: Options) -> int:
+    """How many different prompts one step asks, where answers are sampled."""
+    return max(1, int(options.get("batch_size", 1)) // int(options.get("num_generations", 1)))
+
+
+def advice(options: Options, *, rows_seen: int, rows: int) -> Iterator[str]:
+    """What is allowed, and seldom meant."""
+    steps, warm_up = options.get("max_steps"), options.get("warmup_steps", 0)
+    if steps is not None and warm_up >= steps:
+        yield (
+            f"The learning rate rises for {warm_up} steps and the training has {steps}: it never reaches its highest. "
+            "Lower warmup_steps, or raise max_steps."
+        )
+    every = options.get("save_steps")
+    if steps is not None and every is not None and (every == 0 or every > steps) and steps >= _WORTH_KEEPING:
+        yield "No checkpoint is kept on the way: if the run is interrupted, it begins again. Lower save_steps."
+    if rows_seen > _OFTEN * rows:
+        yield (
+            f"Each row is seen about {rows_seen / rows:.0f} times, and a model that sees a row that often learns it by "
+            "heart. Lower max_steps, or give more rows."
+        )
+
+
+_WORTH_KEEPING = 500
+_OFTEN = 20
