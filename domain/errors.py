@@ -25,7 +25,8 @@ TrainingMethodError
 │   ├── BackendUnavailable
 │   ├── DatabaseUnavailable
 │   └── PrefectUnavailable
-└── BadResult                        the training ran and its outcome cannot be believed
+├── BadResult                        the training ran and its outcome cannot be believed
+└── CustomCodeFailed                 a method's own code did not come to its end
 """
 
 from collections.abc import Sequence
@@ -147,3 +148,7 @@ class PrefectUnavailable(Unreachable):
 
 class BadResult(TrainingMethodError):
     """The training ran, and its outcome cannot be believed: the run is failed with this reason."""
+
+
+class CustomCodeFailed(TrainingMethodError):
+    """A method's own code did not come to its end, or does not keep the contract; its file and line are named."""

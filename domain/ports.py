@@ -74,3 +74,15 @@ class Progressed:
 
     share: float
     line: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One claim of the contract of training code, and what came of trying it.
+
+    `verdict` is `kept`, `broken`, or `not shown` where the code is taken at its word.
+    """
+
+    claim: str
+    verdict: str
+    words: str

@@ -22,6 +22,15 @@ class SelectableMethod(Value):
     version: int
 
 
+class MethodVersion(Value):
+    """A method as it was from one moment (UTC) on; `version` counts the events of its history."""
+
+    version: int
+    spec: MethodSpec
+    at: datetime
+    by: str
+
+
 class Run(Value):
     """A training run as far as it has come. Times are UTC; `duration_s` is seconds from start to end.
 

@@ -30,6 +30,7 @@ from domain.read_models import (
     AuditQuery,
     CountBy,
     Head,
+    MethodVersion,
     RowChange,
     Run,
     SelectableMethod,
@@ -320,6 +321,23 @@ class TrainingMethods(Application[UUID]):
         if run is None:
             raise RunNotFound(run_id)
         return run
+
+    def method_versions(self, internal_name: str) -> list[MethodVersion]:
+        """What a method was, the oldest first: one for each change of it. Raises `MethodNotFound`."""
+        history = self._history(TrainingMethod.create_id(internal_name))
+        if not history:
+            raise MethodNotFound(internal_name)
+        return [
+            MethodVersion(version=event.originator_version, spec=event.spec, at=event.timestamp, by=event.by.name)
+            for event in history
+            if isinstance(
+                event,
+                TrainingMethod.Preinstalled
+                | TrainingMethod.Added
+                | TrainingMethod.AddedAgain
+                | TrainingMethod.Modified,
+            )
+        ]
 
     def method_of_run(self, run_id: UUID) -> MethodSpec:
         """The method of a run that has started, as it was at that moment, whatever became of it since."""

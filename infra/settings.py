@@ -34,6 +34,13 @@ class Settings(BaseSettings):
     artifacts: str = Field(default="", description="Where trained models go")
     poll_seconds: float = Field(default=1.0, gt=0, le=60, description="How often a worker asks Prefect for work")
 
+    custom_memory_gb: float = Field(
+        default=0, ge=0, description="Memory that a method's own code may use; 0 for nine tenths of the machine's"
+    )
+    custom_silence_minutes: float = Field(
+        default=30, gt=0, description="How long a method's own code may go without reporting a step"
+    )
+
     @field_validator("backends", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
@@ -88,6 +95,11 @@ class Settings(BaseSettings):
         return self.home / "runs"
 
     @property
+    def code_cache(self) -> Path:
+        """Folder of the code of methods that was fetched to this machine."""
+        return self.home / "code"
+
+    @property
     def prefect_home(self) -> Path:
         return self.home / "prefect"
 
@@ -101,6 +113,8 @@ class Settings(BaseSettings):
             "TMM_TRUST_STORE": str(self.trust_store),
             "TMM_ARTIFACTS": self.artifacts,
             "TMM_POLL_SECONDS": str(self.poll_seconds),
+            "TMM_CUSTOM_MEMORY_GB": str(self.custom_memory_gb),
+            "TMM_CUSTOM_SILENCE_MINUTES": str(self.custom_silence_minutes),
         }
 
 

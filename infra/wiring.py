@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from adapters.prefect.carrying import PrefectCarrying
     from adapters.prefect.catalogue import PrefectCatalogue
     from adapters.prefect.runs import PrefectRuns
+    from infra.custom.workshop import Workshop
 
 
 class Installation:
@@ -254,7 +255,15 @@ class Installation:
 
     def trainer(self, run_id: UUID) -> Trainer:
         """The training code of a run: that of its method as it was when the run started."""
-        return trainers.load(self.service.method_of_run(run_id).trainer)
+        spec = self.service.method_of_run(run_id)
+        return self.workshop.trainer(spec.code) if spec.code is not None else trainers.load(spec.trainer)
+
+    @cached_property
+    def workshop(self) -> "Workshop":
+        """Where methods' own code is made, checked and kept."""
+        from infra.custom.workshop import Workshop
+
+        return Workshop(self)
 
     def trainers_code_hash(self) -> str:
         return trainers.code_hash()

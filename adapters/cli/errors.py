@@ -10,6 +10,7 @@ import click
 from adapters.cli.output import plain
 from domain.errors import (
     BadResult,
+    CustomCodeFailed,
     InvalidInput,
     InvalidLicence,
     NotFound,
@@ -34,6 +35,7 @@ EXIT_CODES: tuple[tuple[type[TrainingMethodError], int], ...] = (
     (InvalidInput, INVALID),
     (Unreachable, UNREACHABLE),
     (BadResult, FAILED),
+    (CustomCodeFailed, FAILED),
 )
 
 Explain = Callable[[Exception], TrainingMethodError | None]

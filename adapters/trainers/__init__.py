@@ -70,9 +70,14 @@ def declarations() -> Mapping[str, TrainerDeclaration]:
 
 def load(name: str) -> Trainer:
     """The trainer of this name. Raises `InvalidMethod` when there is none."""
+    return cast(Trainer, import_module(module_of(name)))
+
+
+def module_of(name: str) -> str:
+    """The module of the trainer of this name. Raises `InvalidMethod` when there is none."""
     if name not in _BUILT_IN:
         raise InvalidMethod(f"trainer: there is no trainer {name!r} (there are: {', '.join(sorted(_BUILT_IN))}).")
-    return cast(Trainer, import_module(_BUILT_IN[name].module))
+    return _BUILT_IN[name].module
 
 
 @cache

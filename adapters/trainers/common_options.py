@@ -7,6 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.training import changes
+
+_LORA = {"adapter": "lora"}
+
 
 class TrainerOptions(BaseModel):
     """The root of every trainer's options: unknown ones are refused."""
@@ -17,18 +21,44 @@ class TrainerOptions(BaseModel):
 class OptimiserOptions(TrainerOptions):
     """AdamW, its schedule, and how much of the data one step sees."""
 
-    max_steps: int = Field(default=100, ge=1, le=1_000_000, description="Optimiser steps to take")
-    batch_size: int = Field(default=16, ge=1, le=4096, description="Rows in one optimiser step")
-    learning_rate: float = Field(default=2e-5, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    max_steps: int = Field(
+        default=100, ge=1, le=1_000_000, description="Optimiser steps to take", json_schema_extra=changes("steps")
+    )
+    batch_size: int = Field(
+        default=16, ge=1, le=4096, description="Rows in one optimiser step", json_schema_extra=changes("weights")
+    )
+    learning_rate: float = Field(
+        default=2e-5,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
     lr_scheduler_type: Literal["cosine", "linear", "constant"] = Field(
-        default="cosine", description="Shape of the learning-rate schedule after its warm-up"
+        default="cosine",
+        description="Shape of the learning-rate schedule after its warm-up",
+        json_schema_extra=changes("weights"),
     )
     warmup_steps: int = Field(
-        default=0, ge=0, le=100_000, description="Steps in which the learning rate rises from zero to its highest"
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Steps in which the learning rate rises from zero to its highest",
+        json_schema_extra=changes("weights", tried=2),
     )
-    weight_decay: float = Field(default=0.0, ge=0.0, le=1.0, description="Decoupled weight decay of AdamW")
+    weight_decay: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1.0,
+        description="Decoupled weight decay of AdamW",
+        json_schema_extra=changes("weights", tried=0.5),
+    )
     max_grad_norm: float = Field(
-        default=1.0, ge=0.0, le=1e6, description="Gradients are scaled down to this norm; 0 leaves them as they are"
+        default=1.0,
+        ge=0.0,
+        le=1e6,
+        description="Gradients are scaled down to this norm; 0 leaves them as they are",
+        json_schema_extra=changes("weights", tried=0.01),
     )
 
 
@@ -36,13 +66,21 @@ class MemoryOptions(TrainerOptions):
     """What fits larger models and batches into memory; the result stays the same but for rounding."""
 
     gradient_accumulation_steps: int = Field(
-        default=1, ge=1, le=4096, description="Parts in which the rows of one step are computed, one after the other"
+        default=1,
+        ge=1,
+        le=4096,
+        description="Parts in which the rows of one step are computed, one after the other",
+        json_schema_extra=changes("memory"),
     )
     gradient_checkpointing: bool = Field(
-        default=False, description="Compute activations again in the backward pass instead of keeping them"
+        default=False,
+        description="Compute activations again in the backward pass instead of keeping them",
+        json_schema_extra=changes("memory"),
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Precision of the computation; auto is bfloat16 on GPUs that have it"
+        default="auto",
+        description="Precision of the computation; auto is bfloat16 on GPUs that have it",
+        json_schema_extra=changes("weights", tried="bfloat16"),
     )
 
 
@@ -50,7 +88,11 @@ class CheckpointOptions(TrainerOptions):
     """How often a run's state is kept, so that an interrupted run goes on from there."""
 
     save_steps: int = Field(
-        default=50, ge=0, le=100_000, description="Optimiser steps between checkpoints; 0 keeps none"
+        default=50,
+        ge=0,
+        le=100_000,
+        description="Optimiser steps between checkpoints; 0 keeps none",
+        json_schema_extra=changes("checkpoints", tried=3),
     )
 
 
@@ -58,36 +100,78 @@ class LengthOptions(TrainerOptions):
     """How long rows may be."""
 
     max_length: int = Field(
-        default=1024, ge=8, le=1_048_576, description="Tokens that are kept of each row; longer ones lose their end"
+        default=1024,
+        ge=8,
+        le=1_048_576,
+        description="Tokens that are kept of each row; longer ones lose their end",
+        json_schema_extra=changes("weights", tried=16),
     )
 
 
 class LoraOptions(TrainerOptions):
     """Low-rank adapters (Hu et al. 2021): how large they are and how strongly they act."""
 
-    lora_rank: int = Field(default=8, ge=1, le=1024, description="Rank of the LoRA matrices")
-    lora_alpha: float = Field(
-        default=16.0, ge=0.1, le=4096.0, description="Scale of the LoRA update, divided by the rank"
+    lora_rank: int = Field(
+        default=8,
+        ge=1,
+        le=1024,
+        description="Rank of the LoRA matrices",
+        json_schema_extra=changes("artifact", beside=_LORA),
     )
-    lora_dropout: float = Field(default=0.0, ge=0.0, le=0.9, description="Dropout before the LoRA matrices")
+    lora_alpha: float = Field(
+        default=16.0,
+        ge=0.1,
+        le=4096.0,
+        description="Scale of the LoRA update, divided by the rank",
+        json_schema_extra=changes("weights", beside=_LORA),
+    )
+    lora_dropout: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.9,
+        description="Dropout before the LoRA matrices",
+        json_schema_extra=changes("weights", tried=0.5, beside=_LORA),
+    )
 
 
 class AdapterOptions(LoraOptions):
     """All weights, or a LoRA adapter on top of them."""
 
-    adapter: Literal["none", "lora"] = Field(default="none", description="Train all weights (none) or a LoRA adapter")
+    adapter: Literal["none", "lora"] = Field(
+        default="none", description="Train all weights (none) or a LoRA adapter", json_schema_extra=changes("artifact")
+    )
 
 
 class SamplingOptions(TrainerOptions):
     """How the model's own answers are drawn while it trains."""
 
     num_generations: int = Field(
-        default=8, ge=2, le=512, description="Answers sampled for each prompt; the batch size is a multiple of it"
+        default=8,
+        ge=2,
+        le=512,
+        description="Answers sampled for each prompt; the batch size is a multiple of it",
+        json_schema_extra=changes("weights", tried=4),
     )
-    max_completion_length: int = Field(default=256, ge=1, le=65_536, description="Longest answer, in tokens")
-    temperature: float = Field(default=1.0, ge=0.05, le=5.0, description="Sampling temperature while training")
+    max_completion_length: int = Field(
+        default=256,
+        ge=1,
+        le=65_536,
+        description="Longest answer, in tokens",
+        json_schema_extra=changes("weights", tried=24),
+    )
+    temperature: float = Field(
+        default=1.0,
+        ge=0.05,
+        le=5.0,
+        description="Sampling temperature while training",
+        json_schema_extra=changes("weights", tried=0.7),
+    )
     top_p: float = Field(
-        default=1.0, ge=0.01, le=1.0, description="Sample from the likeliest tokens that together have this probability"
+        default=1.0,
+        ge=0.01,
+        le=1.0,
+        description="Sample from the likeliest tokens that together have this probability",
+        json_schema_extra=changes("weights", tried=0.5),
     )
 
 
@@ -98,4 +182,5 @@ class RewardOptions(TrainerOptions):
         default="exact_answer=1, format=0.2",
         max_length=4000,
         description='Rewards with their weights: exact_answer, format, regex("…"), json_schema({…}), length(200)',
+        json_schema_extra=changes("metrics", tried="exact_answer=1, format=1"),
     )

@@ -1,0 +1,313 @@
+"""Running code of one's own in a process of its own: with a bare environment, within limits, and watched.
+
+What comes back is progress, a result and errors over a pipe; whatever the code does to its process, the worker lives.
+"""
+
+import json
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from domain.errors import BadResult, CustomCodeFailed, InvalidInput
+from domain.training import Progress, TrainingJob, TrainingResult
+from infra.settings import CHECKOUT
+
+_LOOK_EVERY_S = 0.5
+_ADDRESS_SPACE_BESIDE = 16 * 2**30
+"""Bytes of address space that libraries reserve and never use."""
+
+# Nothing of the service is in the environment of the code: no database, no Prefect, no licence, no token.
+_KEPT = re.compile(
+    r"PATH|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|DYLD_\w+|SSL_CERT_\w+|"
+    r"(CUDA|NVIDIA|NCCL|OMP|MKL|OPENBLAS|VECLIB|MLX|PYTORCH)_\w+|"
+    r"TOKENIZERS_PARALLELISM|DO_NOT_TRACK|HF_HUB_OFFLINE|HF_HUB_DISABLE_TELEMETRY|TRANSFORMERS_OFFLINE"
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What code of one's own may use. `silence_s`: longest time without a reported step; `tasks`: processes and
+    threads; `grace_s`: how long it may go on after it was asked to end."""
+
+    memory_gb: float
+    silence_s: float
+    tasks: int = 1000
+    grace_s: float = 10.0
+
+
+def in_a_process(
+    task: Mapping[str, Any],
+    *,
+    folder: Path,
+    limits: Limits,
+    on_step: Callable[[int, int, Mapping[str, float]], None] | None = None,
+    on_message: Callable[[Mapping[str, Any]], None] | None = None,
+) -> Any:
+    """Do one task of `infra.custom.child` in a process of its own; its result. `folder` is where it may write.
+
+    What the code prints goes to `output.log` in the folder. Raises `CustomCodeFailed` with the code's own file and
+    line, `BadResult` or `InvalidInput` where the code raised that, and whatever `on_step` raises, after the code was
+    stopped.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with _Process(task, folder, limits) as process:
+        while True:
+            message = process.next_message()
+            match message:
+                case {"step": int(step), "total": int(total), "metrics": dict(metrics)}:
+                    if on_step is not None:
+                        on_step(step, total, {str(name): float(value) for name, value in metrics.items()})
+                    process.answer("go on")
+                case {"result": result}:
+                    return result
+                case {"failed": {"words": str(words), "kind": kind, "place": str(place)}}:
+                    raise _error(words, kind, place, process.log)
+                case {"stopped": _}:
+                    raise CustomCodeFailed(f"The code was stopped from outside. What it printed: {process.log}")
+                case dict() if on_message is not None:
+                    on_message(message)
+
+
+class CustomTrainer:
+    """The code of a method as a `Trainer`. Options are checked by the code's own model, where it runs."""
+
+    class Options:
+        """Takes what it is given; the code's own `Options` has the last word."""
+
+        @staticmethod
+        def model_validate(given: Mapping[str, Any]) -> dict[str, Any]:
+            return dict(given)
+
+    def __init__(self, code: Path, limits: Limits) -> None:
+        self._code = code
+        self._limits = limits
+
+    def train(self, job: TrainingJob, options: Mapping[str, Any], progress: Progress) -> TrainingResult:
+        """Let the code train, in a process of its own."""
+        task = {"do": "train", "code": str(self._code), "options": dict(options), "job": facts_of(job)}
+        result = in_a_process(task, folder=job.folder, limits=self._limits, on_step=progress.step)
+        return _result(result, job)
+
+
+def facts_of(job: TrainingJob) -> dict[str, Any]:
+    """The job as the child reads it; its rows go through files."""
+    given = job.folder / "given"
+    given.mkdir(parents=True, exist_ok=True)
+    for name, rows in (("rows.jsonl", job.rows), ("held_out.jsonl", job.held_out)):
+        with (given / name).open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
+    return {
+        "run_id": str(job.run_id),
+        "method": job.method,
+        "backend": job.backend.value,
+        "device": job.device,
+        "base_model": job.base_model,
+        "rows": str(given / "rows.jsonl"),
+        "held_out": str(given / "held_out.jsonl"),
+        "seed": job.seed,
+        "folder": str(job.folder),
+    }
+
+
+def _result(told: Any, job: TrainingJob) -> TrainingResult:
+    # The code could have written to the pipe itself: what is told is looked at as any input.
+    match told:
+        case {"folder": str(folder), "is_adapter": bool(is_adapter), "steps": int(steps), "metrics": dict(metrics)}:
+            if Path(folder).resolve().is_relative_to(job.folder.resolve()) and Path(folder).is_dir():
+                return TrainingResult(Path(folder), is_adapter, steps, {str(k): float(v) for k, v in metrics.items()})
+    raise CustomCodeFailed("The code ended with a result that is none.")
+
+
+def bare_environment(folder: Path, *, own_tmp: bool = False) -> dict[str, str]:
+    """What the code finds in its environment: what libraries need to work, and a home in the run's own folder.
+
+    With `own_tmp` temporary files lie there too, so that it can be seen what else is written.
+    """
+    kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
+    home = Path.home()
+    hub = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface")
+    for name in ("home", "tmp"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    return kept | {
+        **({"TMPDIR": str(folder / "tmp")} if own_tmp else {}),
+        "HOME": str(folder / "home"),
+        "HF_HOME": hub,
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+    }
+
+
+class _Process:
+    """The child, its pipes and its limits. On leaving, nothing of it is left."""
+
+    def __init__(self, task: Mapping[str, Any], folder: Path, limits: Limits) -> None:
+        self._limits = limits
+        self._code = Path(task["code"]) if task.get("code") else None
+        self.log = folder / "output.log"
+        tasks_read, self._tasks = os.pipe()
+        self._tells, tells_write = os.pipe()
+        with self.log.open("ab") as log:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "infra.custom.child", str(tasks_read), str(tells_write)],
+                cwd=folder,
+                env=bare_environment(folder, own_tmp=task["do"] == "check"),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                pass_fds=(tasks_read, tells_write),
+                start_new_session=True,
+            )
+        os.close(tasks_read)
+        os.close(tells_write)
+        self._unread = b""
+        self._heard = self._looked = time.monotonic()
+        on_gpu = (task.get("job") or {}).get("device") == "cuda"
+        most = None if on_gpu else int(limits.memory_gb * 2**30) * 2 + _ADDRESS_SPACE_BESIDE
+        self._say({**task, "parent": os.getpid(), "most_bytes": most})
+
+    def __enter__(self) -> "_Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # First it is asked, in both ways in which it may listen; then it and all that it started is made to.
+        with suppress(OSError):
+            os.close(self._tasks)
+        if self._child.poll() is None:
+            self._child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(self._limits.grace_s)
+        self._kill()
+        os.close(self._tells)
+
+    def answer(self, words: str) -> None:
+        self._heard = time.monotonic()  # what we did with the step is not its silence
+        self._say(words)
+
+    def next_message(self) -> Any:
+        """The next line that the child tells. Raises `CustomCodeFailed` when it ends, or goes beyond its limits."""
+        while b"\n" not in self._unread:
+            readable, _, _ = select.select([self._tells], [], [], _LOOK_EVERY_S)
+            if readable:
+                more = os.read(self._tells, 65536)
+                if not more:
+                    raise self._ended()
+                self._unread += more
+                if len(self._unread) > 64 * 2**20:
+                    raise CustomCodeFailed("The code told more at once than anybody can read.")
+            self._must_keep_its_limits()
+        line, _, self._unread = self._unread.partition(b"\n")
+        self._heard = time.monotonic()
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise CustomCodeFailed("The code wrote to the pipe that belongs to the service.") from None
+
+    def _say(self, message: Any) -> None:
+        with suppress(BrokenPipeError):  # that it ended is seen when it is listened to
+            os.write(self._tasks, json.dumps(message).encode() + b"\n")
+
+    def _must_keep_its_limits(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY_S:
+            return
+        self._looked = now
+        memory, tasks = _used(self._child.pid)
+        if memory > self._limits.memory_gb * 2**30:
+            raise self._beyond(f"The code uses {memory / 2**30:.1f} GB of memory; its limit is "
+                               f"{self._limits.memory_gb:g} GB (TMM_CUSTOM_MEMORY_GB)")  # fmt: skip
+        if tasks > self._limits.tasks:
+            raise self._beyond(f"The code runs {tasks} processes and threads; its limit is {self._limits.tasks}")
+        if now - self._heard > self._limits.silence_s:
+            raise self._beyond(f"The code reported no step for {self._limits.silence_s:g} seconds, its limit "
+                               "(TMM_CUSTOM_SILENCE_MINUTES)")  # fmt: skip
+
+    def _beyond(self, words: str) -> CustomCodeFailed:
+        """Where the code is at this moment, by its own stack; then it is made to end at once."""
+        begins = self.log.stat().st_size
+        with suppress(ProcessLookupError):
+            os.kill(self._child.pid, signal.SIGUSR1)
+        deadline = time.monotonic() + 1.0
+        place = ""
+        while not place and time.monotonic() < deadline and self._child.poll() is None:
+            place = self._place_in_log(begins)
+            time.sleep(0.05)
+        self._kill()
+        return CustomCodeFailed(f"{words}{f' ({place})' if place else ''}. What it printed: {self.log}")
+
+    def _ended(self) -> CustomCodeFailed:
+        code = self._child.wait()
+        place = self._place_in_log(0)
+        how = f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return CustomCodeFailed(
+            f"The code's process ended {how} and without a result{f' ({place})' if place else ''}. "
+            f"What it printed: {self.log}"
+        )
+
+    def _place_in_log(self, begins: int) -> str:
+        """The innermost line of the code's own files in the newest stack that the log has."""
+        with self.log.open("rb") as log:
+            log.seek(max(begins, log.seek(0, os.SEEK_END) - 200_000))
+            text = log.read().decode(errors="replace")
+        current = re.split(r"^(?:Current thread|Thread) .*$", text, flags=re.MULTILINE)
+        # The main thread stands last.
+        for stack in reversed(current[1:]):
+            for file, line, name in re.findall(r'File "(.+)", line (\d+) in (\S+)', stack):
+                if self._code is not None and Path(file).is_relative_to(self._code):
+                    return f"{Path(file).relative_to(self._code)}, line {line}, in {name}"
+        return ""
+
+    def _kill(self) -> None:
+        for _ in range(20):
+            left = _with_children(self._child.pid)
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self._child.wait()
+            psutil.wait_procs(left, timeout=1)
+            if not any(process.is_running() for process in left if process.pid != self._child.pid):
+                return
+
+
+def _with_children(pid: int) -> list[psutil.Process]:
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _used(pid: int) -> tuple[int, int]:
+    """Bytes of memory, and the number of processes and threads, of a process and all below it."""
+    memory = tasks = 0
+    for process in _with_children(pid):
+        with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            memory += process.memory_info().rss
+            tasks += process.num_threads()
+    return memory, tasks
+
+
+def _error(words: str, kind: object, place: str, log: Path) -> Exception:
+    at = f" ({place})" if place else ""
+    sentence = words.rstrip(".")
+    match kind:
+        case "invalid":
+            return InvalidInput(f"{sentence}{at}.")
+        case "bad":
+            return BadResult(f"{sentence}{at}.")
+    return CustomCodeFailed(f"{sentence}{at}. What it printed: {log}")

@@ -1,0 +1,184 @@
+"""Where developers make methods of their own: templates to begin from, the check, and the store that keeps code."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psutil
+
+from adapters import trainers
+from adapters.checkpoints import FolderCheckpoints
+from adapters.custom_code import ENTRY, Code, CodeStore
+from domain.errors import InvalidMethod, NotFound
+from domain.method_spec import Backend, MethodCode, MethodSpec
+from domain.options import ConfigurationOption
+from domain.ports import Dataset, Finding
+from domain.training import TrainingJob
+from infra.custom.running import CustomTrainer, Limits, facts_of, in_a_process
+from infra.settings import CHECKOUT, Settings
+
+if TYPE_CHECKING:
+    from infra.wiring import Installation
+
+TEMPLATES = CHECKOUT / "infra" / "templates"
+_ROWS_TRIED = 64
+_DECLARED_WITHIN_S = 60.0
+_CHECKED_WITHOUT_WORD_S = 300.0
+
+Told = Callable[[Finding], None]
+
+
+class Workshop:
+    """Makes, checks, keeps and hands out methods' own code."""
+
+    def __init__(self, installation: "Installation") -> None:
+        self._tmm = installation
+        settings = installation.settings
+        self._store = CodeStore(settings.artifacts, settings.code_cache)
+
+    # Beginning.
+
+    def templates(self) -> list[str]:
+        """The names of the templates."""
+        return sorted(path.name for path in TEMPLATES.iterdir() if (path / "method.yaml").is_file())
+
+    def new(self, name: str, *, template: str, backend: Backend, folder: Path) -> None:
+        """An editable copy of a template, for one backend. Raises `InvalidMethod` where there is something already."""
+        if template not in self.templates():
+            raise InvalidMethod(f"There is no template {template!r} (there are: {', '.join(self.templates())}).")
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InvalidMethod(
+                f"{folder} is there already, and nothing is overwritten. Name another with --to FOLDER."
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in sorted((TEMPLATES / template).iterdir()):
+                stem, _, of = file.stem.partition("_on_")
+                if of in ("", backend.value) and file.is_file():
+                    text = file.read_text(encoding="utf-8")
+                    (folder / f"{stem}{file.suffix}").write_text(
+                        _named(text, template, name, backend), encoding="utf-8"
+                    )
+        except OSError as error:
+            raise InvalidMethod(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}.") from None
+
+    # Keeping.
+
+    def keep(self, folder: Path, *, backends: Sequence[Backend]) -> MethodCode:
+        """Keep the folder's code where every worker finds it; its address and what it declares.
+
+        Raises `InvalidMethod`, and `CustomCodeFailed` with file and line where it cannot even be imported.
+        """
+        code = Code.read(folder)
+        with self._copied(code) as copy:
+            options = self._declared(copy)
+        return MethodCode(hash=self._store.keep(code), backends=tuple(backends), options=options)
+
+    def hash_of(self, folder: Path) -> str:
+        """The hash that the folder's code would be kept under. Raises `InvalidMethod`."""
+        return Code.read(folder).hash
+
+    def files(self, code_hash: str) -> Mapping[str, str]:
+        """The files of kept code, as text. Raises `NotFound`."""
+        return self._store.code(code_hash).as_text()
+
+    def files_in(self, folder: Path) -> Mapping[str, str]:
+        """The files of a folder as they would be kept. Raises `InvalidMethod`."""
+        return Code.read(folder).as_text()
+
+    def trainer(self, code: MethodCode) -> CustomTrainer:
+        """Kept code as a trainer on this machine."""
+        return CustomTrainer(self._store.fetch(code.hash), limits(self._tmm.settings))
+
+    # Checking.
+
+    def check(self, folder: Path, *, backend: Backend, dataset: str, told: Told) -> bool:
+        """Try every claim of the contract on the folder's code; whether none is broken."""
+        with self._copied(Code.read(folder)) as copy:
+            return self._check({"code": str(copy)}, backend, self._sample(dataset), told)
+
+    def check_method(self, spec: MethodSpec, *, backend: Backend, told: Told) -> bool:
+        """Try every claim of the contract on a method's code or on its built-in trainer; whether none is broken."""
+        if spec.default_dataset is None:
+            raise NotFound(f"{spec.internal_name} names no dataset of its own to be tried on.")
+        sample = self._sample(spec.default_dataset)
+        if spec.code is not None:
+            return self._check({"code": str(self._store.fetch(spec.code.hash))}, backend, sample, told)
+        return self.check_built_in(spec.trainer, backend=backend, sample=sample, told=told)
+
+    def check_built_in(self, trainer: str, *, backend: Backend, sample: Dataset, told: Told) -> bool:
+        """Try every claim of the contract on a trainer that comes with the service; whether none is broken."""
+        return self._check({"module": trainers.module_of(trainer)}, backend, sample, told)
+
+    def _check(self, what: Mapping[str, str], backend: Backend, sample: Dataset, told: Told) -> bool:
+        with tempfile.TemporaryDirectory(prefix="tmm-check-") as folder:
+            run = Path(folder).resolve() / "run"
+            job = TrainingJob(
+                run_id=uuid4(),
+                method="check",
+                backend=backend,
+                device=self._tmm.device(backend).name,
+                base_model=self._tmm.base_models.open("small-base").source,
+                rows=sample.rows[:_ROWS_TRIED],
+                held_out=sample.held_out[:_ROWS_TRIED],
+                seed=1,
+                folder=run,
+                checkpoints=FolderCheckpoints(run / "checkpoints"),
+            )
+            run.mkdir()
+            within = limits(self._tmm.settings, silence_s=_CHECKED_WITHOUT_WORD_S)
+            result = in_a_process(
+                {"do": "check", "job": facts_of(job), **what},
+                folder=run,
+                limits=within,
+                on_message=lambda message: told(_finding(message)),
+            )
+            return bool(result["broken"] == 0)
+
+    def _declared(self, folder: Path) -> tuple[ConfigurationOption, ...]:
+        with tempfile.TemporaryDirectory(prefix="tmm-declare-") as scratch:
+            within = limits(self._tmm.settings, silence_s=_DECLARED_WITHIN_S)
+            told = in_a_process({"do": "declare", "code": str(folder)}, folder=Path(scratch), limits=within)
+        return tuple(ConfigurationOption.model_validate(option) for option in told["options"])
+
+    def _sample(self, dataset: str) -> Dataset:
+        return self._tmm.datasets.load(self._tmm.datasets.located(dataset), seed=0)
+
+    @contextmanager
+    def _copied(self, code: Code) -> Iterator[Path]:
+        """What is checked is what is kept: a copy of exactly the files that have the hash."""
+        folder = Path(tempfile.mkdtemp(prefix="tmm-code-")).resolve()
+        try:
+            code.write(folder)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def limits(settings: Settings, *, silence_s: float | None = None) -> Limits:
+    """What a method's own code may use here."""
+    memory_gb = settings.custom_memory_gb or psutil.virtual_memory().total * 0.9 / 2**30
+    return Limits(memory_gb=memory_gb, silence_s=silence_s or settings.custom_silence_minutes * 60)
+
+
+def _finding(message: Mapping[str, Any]) -> Finding:
+    match message:
+        case {"finding": {"claim": str(claim), "verdict": str(verdict), "words": str(words)}}:
+            return Finding(claim, verdict, words)
+    return Finding("the code keeps to its own", "broken", "it wrote to the pipe that belongs to the service")
+
+
+def _named(text: str, template: str, name: str, backend: Backend) -> str:
+    """A template's text for a method of this name on this backend."""
+    return (
+        text.replace(f"internal_name: {template}", f"internal_name: {name}")
+        .replace("backends: [cuda]", f"backends: [{backend}]")
+        .replace("NAME", name)
+    )
+
+
+__all__ = ["ENTRY", "TEMPLATES", "Workshop", "limits"]
