@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from adapters.cli.option_syntax import OPTION_HELP, options_changed
 from adapters.cli.output import at_a_terminal, plain, remark, say, warn
 from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.errors import InvalidMethod, RunNotFound, Unreachable
-from domain.method_spec import MethodSpec
+from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.read_models import SelectableMethod
 from domain.training_run import RunStatus
 
@@ -45,24 +46,38 @@ def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("name", required=False, help="The new method's internal name; it cannot be changed later.")
 @click.option("--file", "file", metavar="FILE", help=_FILE_HELP)
 @click.option("--from", "like", metavar="METHOD", help="A method to copy; the fields you give replace its own.")
+@click.option("--code", type=click.Path(path_type=Path), metavar="FOLDER", help="A folder with code of your own.")
 @_field_options
 @click.pass_obj
-def add(installation: Installation, /, name: str | None, file: str | None, like: str | None, **given: Any) -> None:
+def add(
+    installation: Installation,
+    /,
+    name: str | None,
+    file: str | None,
+    like: str | None,
+    code: Path | None,
+    **given: Any,
+) -> None:
     """Add a training method, from a file, from another method, or from single fields. Commercial users only.
 
     \b
     tmm add --file sft-support.yaml
     tmm add sft-support --from sft-demo --option learning_rate=2e-5
+    tmm add distilled --code distilled
     tmm add sft-support --type SFT --trainer sft --backend cuda \\
         --description 'For our support team' \\
         --option 'learning_rate:number=2e-5,minimum=1e-7,maximum=1e-2,description=AdamW step size'
     """
     if file is not None:
-        if like or _gives_fields(given):
+        if like or code or _gives_fields(given):
             raise click.UsageError("Give either --file or single fields, not both.")
         spec = _spec_of_file(file, name)
     elif name is None:
         raise click.UsageError("Name the new method, or give --file.")
+    elif code is not None:
+        if like or given["trainer"]:
+            raise click.UsageError("With --code, the code is the trainer: leave --from and --trainer out.")
+        spec = _spec_of_code(installation, name, code, given)
     else:
         spec = _spec_of_fields(installation, name, like, given)
     method = installation.service.add_method(spec, by=installation.user())
@@ -181,6 +196,24 @@ def _spec_of_fields(installation: Installation, name: str, like: str | None, giv
     if missing := [flag for field, flag in _REQUIRED.items() if not given[field]]:
         raise click.UsageError(f"Give {', '.join(missing)} too, or start from a method (--from) or a file (--file).")
     return MethodSpec.parse(fields | _given_fields(given, None))
+
+
+def _spec_of_code(installation: Installation, name: str, folder: Path, given: Fields) -> MethodSpec:
+    from adapters.cli.custom import checked, code_fields, fields_of
+
+    fields: Fields = {
+        "internal_name": name,
+        "display_name": name,
+        "method_type": MethodType.OTHER,
+        "description": f"Training logic of our own: {name}",
+    }
+    fields |= fields_of(folder, name, present=None) | _given_fields(given, None)
+    if fields["internal_name"] != name:
+        raise InvalidMethod(f"{folder}: internal_name is {fields['internal_name']!r}, but you named {name!r}.")
+    if installation.user().is_commercial:  # nobody waits for the check of what they will be refused
+        checked(installation, folder, fields, force=False)
+    code = installation.workshop.keep(folder, backends=[Backend(backend) for backend in fields["backends"]])
+    return MethodSpec.parse(fields | code_fields(code, fields))
 
 
 _REQUIRED = {"method_type": "--type", "trainer": "--trainer", "backends": "--backend", "description": "--description"}

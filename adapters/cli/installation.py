@@ -1,6 +1,6 @@
 """What the commands need of the installation around them. `infra.wiring` builds the real one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,8 +8,8 @@ from uuid import UUID
 
 from domain.errors import TrainingMethodError
 from domain.licence import Licence, LicenceStanding
-from domain.method_spec import Backend
-from domain.ports import Licences, Progressed
+from domain.method_spec import Backend, MethodCode, MethodSpec
+from domain.ports import Finding, Licences, Progressed
 from domain.read_models import Run
 from domain.run_plan import RunPlan
 from domain.service import TrainingMethods
@@ -91,6 +91,38 @@ class Check:
     words: str
 
 
+class Workshop(Protocol):
+    """Where developers make methods of their own. Raises `InvalidMethod`, `CustomCodeFailed` with file and line."""
+
+    def templates(self) -> Sequence[str]:
+        """The names of the templates."""
+        ...
+
+    def new(self, name: str, *, template: str, backend: Backend, folder: Path) -> None:
+        """An editable copy of a template."""
+        ...
+
+    def check(self, folder: Path, *, backend: Backend, dataset: str, told: Callable[[Finding], None]) -> bool:
+        """Try every claim of the contract on a folder's code; whether none is broken."""
+        ...
+
+    def check_method(self, spec: MethodSpec, *, backend: Backend, told: Callable[[Finding], None]) -> bool:
+        """Try every claim of the contract on a method's code or trainer; whether none is broken."""
+        ...
+
+    def keep(self, folder: Path, *, backends: Sequence[Backend]) -> MethodCode:
+        """Keep a folder's code where every worker finds it; its address and what it declares."""
+        ...
+
+    def files(self, code_hash: str) -> Mapping[str, str]:
+        """The files of kept code, as text."""
+        ...
+
+    def files_in(self, folder: Path) -> Mapping[str, str]:
+        """The files of a folder as they would be kept."""
+        ...
+
+
 class Installation(Protocol):
     """Everything is made when it is first asked for, so that a command pays only for what it uses."""
 
@@ -105,6 +137,9 @@ class Installation(Protocol):
 
     @property
     def runs(self) -> Runs: ...
+
+    @property
+    def workshop(self) -> Workshop: ...
 
     def user(self) -> User:
         """The acting user: the operating-system user with the entitlement that the installed licences give."""

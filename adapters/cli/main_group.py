@@ -30,6 +30,10 @@ COMMANDS: dict[str, dict[str, Later]] = {
         "modify": Later("changing_methods", "modify", "Modify a training method."),
         "delete": Later("changing_methods", "delete", "Delete a training method. Commercial users only."),
     },
+    "Your own training logic": {
+        "custom": Later("custom", "custom", "Make a method's own code, put it in place, show, compare and restore it."),
+        "check": Later("custom", "check", "Try whether training code keeps the contract."),
+    },
     "Training": {
         "train": Later("training", "train", "Train with a method and follow the run."),
         "runs": Later("runs", "runs", "List training runs, show one, or compare two."),

@@ -1,4 +1,4 @@
-"""Reinforcement with a reward function of your own, in plain MLX: answers that earn more than others become likelier."""
+"""Reinforcement with a reward function of your own, in plain MLX: answers that earn more become likelier."""
 
 import json
 import random
