@@ -1,5 +1,6 @@
 """What a training method is made of, before any rule about who may make it."""
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Self
@@ -10,7 +11,8 @@ from domain.errors import InvalidMethod
 from domain.options import ConfigurationOption
 from domain.values import Value, in_words
 
-InternalName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,62}$")]
+_INTERNAL_NAME = r"^[a-z][a-z0-9-]{1,62}$"
+InternalName = Annotated[str, StringConstraints(pattern=_INTERNAL_NAME)]
 DisplayName = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True)]
 
 
@@ -99,6 +101,12 @@ class MethodSpec(Value):
             raise InvalidMethod(
                 in_words(error, what="a training method", fields=cls.model_fields, hints=_HINTS)
             ) from None
+
+    @staticmethod
+    def must_be_a_name(internal_name: str) -> None:
+        """Raise `InvalidMethod` unless a method can have this internal name."""
+        if not re.fullmatch(_INTERNAL_NAME, internal_name):
+            raise InvalidMethod(f"internal_name: {_HINTS['internal_name']}, not {internal_name!r}.")
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """This spec with some fields replaced. Raises `InvalidMethod`; the internal name cannot change."""

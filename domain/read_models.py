@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 from uuid import UUID
@@ -100,6 +100,38 @@ class AuditEntry(Value):
     schema_version: int
     sentence: str
     hash: str
+
+    def document(self) -> dict[str, Any]:
+        """This entry as scripts and exports rely on it: plain values under the names of the fields."""
+        return {
+            "position": self.position,
+            "occurred_at": _in_full(self.occurred_at),
+            "recorded_at": _in_full(self.recorded_at),
+            "actor": self.actor,
+            "edition": str(self.edition),
+            "licence_id": self.licence_id,
+            "key_id": self.key_id,
+            "origin": str(self.origin),
+            "flow_run_id": str(self.flow_run_id) if self.flow_run_id else None,
+            "action": self.action,
+            "subject_type": self.subject_type,
+            "subject_id": str(self.subject_id),
+            "subject_name": self.subject_name,
+            "method": self.method,
+            "run_id": str(self.run_id) if self.run_id else None,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "command_id": str(self.command_id),
+            "correlation_id": str(self.correlation_id),
+            "changes": [change.model_dump(mode="json") for change in self.changes],
+            "schema_version": self.schema_version,
+            "sentence": self.sentence,
+            "hash": self.hash,
+        }
+
+
+def _in_full(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 class AuditQuery(Value):
@@ -256,6 +288,14 @@ class Views(Protocol):
 
     def head_at(self, position: int) -> Head:
         """Where the log stood at a position that the views have."""
+        ...
+
+    def hashes(self, *, since: int, limit: int) -> list[tuple[int, str]]:
+        """The audit log's positions and hashes beyond a position."""
+        ...
+
+    def as_stored(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A row that a projection made, as `rows` would give it."""
         ...
 
     def rows(self, table: Table, *, since: int = 0, limit: int | None = None) -> Iterator[Mapping[str, Any]]:

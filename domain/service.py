@@ -1,55 +1,67 @@
 """The one door to the catalogue and its runs: a public method for each command and each query."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID, uuid4
 
-from eventsourcing.application import Application
-from eventsourcing.persistence import InfrastructureFactory, IntegrityError, Mapper, PersistenceError
-from eventsourcing.utils import Environment
+from eventsourcing.persistence import InfrastructureFactory, IntegrityError
 
 from domain.errors import (
     DatabaseUnavailable,
+    MethodAlreadyExists,
     MethodNotFound,
     MethodNotSelectable,
     Refused,
     RunAlreadyFinished,
     RunNotFound,
+    TrainingMethodError,
 )
-from domain.events import Aggregate, DomainEvent, RecordedEvent
+from domain.event_log import EventLog
+from domain.events import Aggregate, DomainEvent
 from domain.method_spec import Backend, MethodSpec, MethodType
-from domain.operations import LicenceInstalled, LicenceRemoved
 from domain.options import OptionValue, options_after_defaults
-from domain.projections import project
 from domain.read_models import (
-    AuditCount,
     AuditEntry,
-    AuditPage,
     AuditQuery,
-    CountBy,
-    Head,
     MethodVersion,
-    RowChange,
     Run,
     SelectableMethod,
     Views,
-    ViewsMoved,
 )
 from domain.refusals import ActionRefused
 from domain.trainers import Trainers, trainer_of
 from domain.training_method import TrainingMethod
 from domain.training_run import Provenance, RunRequest, RunStatus, TrainingRun
-from domain.users import Edition, User
+from domain.users import User
+
+Action = Literal["add", "modify", "delete"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether somebody may do something: the error that they would meet, or None."""
+
+    error: TrainingMethodError | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Whether a method is selectable, the entry that made it so, and the newest attempt that was refused."""
+
+    selectable: bool
+    because: AuditEntry | None
+    refused: AuditEntry | None
+
 
 A = TypeVar("A", TrainingMethod, TrainingRun)
 
-_BATCH = 500
 _ATTEMPTS = 50
 
 
-class TrainingMethods(Application[UUID]):
+class TrainingMethods(EventLog):
     """The catalogue of training methods and their runs.
 
     Commands take the acting user and, optionally, a `command_id`: repeating a command with the same id after a lost
@@ -58,20 +70,8 @@ class TrainingMethods(Application[UUID]):
     """
 
     def __init__(self, store: InfrastructureFactory[Any], *, views: Views, trainers: Trainers) -> None:
-        self._store = store
-        super().__init__()
-        self._views = views
+        super().__init__(store, views=views)
         self._trainers = trainers
-
-    def construct_env(self, name: str, env: Mapping[str, str] | None = None) -> Environment:
-        # The library would add the process's environment, where a stray variable could move the store.
-        return self._store.env
-
-    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
-        return self._store
-
-    def construct_mapper(self) -> Mapper[UUID]:
-        return self._store.mapper()
 
     # Commands on methods.
 
@@ -251,44 +251,6 @@ class TrainingMethods(Application[UUID]):
                 )
         return [run.run_id for run in waiting]
 
-    # What happens to the installation.
-
-    def record_licence_installed(
-        self,
-        licence_id: str,
-        *,
-        key_id: str,
-        customer: str,
-        users: Sequence[str],
-        edition: Edition,
-        not_before: datetime,
-        expires: datetime,
-        replaces: str | None = None,
-        by: User,
-        command_id: UUID | None = None,
-    ) -> None:
-        """Record that a licence, already verified, was put in place, possibly of another."""
-        self._record_event(
-            LicenceInstalled.happened(
-                licence_id=licence_id,
-                key_id=key_id,
-                customer=customer,
-                users=tuple(users),
-                edition=edition,
-                not_before=not_before,
-                expires=expires,
-                replaces=replaces,
-                by=by,
-                command_id=command_id or uuid4(),
-            )
-        )
-
-    def record_licence_removed(self, licence_id: str, *, reason: str, by: User, command_id: UUID | None = None) -> None:
-        """Record that a licence was taken away, and why."""
-        self._record_event(
-            LicenceRemoved.happened(licence_id=licence_id, reason=reason, by=by, command_id=command_id or uuid4())
-        )
-
     # Queries.
 
     def selectable_methods(
@@ -354,63 +316,47 @@ class TrainingMethods(Application[UUID]):
         self.catch_up()
         return self._views.selectable_methods_at(self._views.position_at(moment))
 
-    def audit(self, query: AuditQuery | None = None) -> list[AuditEntry]:
-        """Entries of the audit log, the oldest first unless the query says otherwise."""
-        return list(self.audit_page(query or AuditQuery()).entries)
+    # What a person may do, and why things are as they are.
 
-    def audit_page(self, query: AuditQuery) -> AuditPage:
-        """As many entries as were asked for, if there are so many, and the position after which to go on."""
+    def verdict(self, action: Action, internal_name: str, *, by: User) -> Verdict:
+        """Whether this user may add, modify or delete this method now. Nothing is changed or recorded."""
+        method = self._method(internal_name)
+        try:
+            if action == "add":
+                MethodSpec.must_be_a_name(internal_name)
+                by.must_be_commercial(to="add a training method")
+                if method is not None and method.selectable:
+                    raise MethodAlreadyExists(internal_name)
+            elif action == "delete":
+                _existing(method, internal_name).delete(by=by, command_id=uuid4())
+            else:
+                method = _existing(method, internal_name)
+                changed = method.spec.model_copy(update={"description": f"{method.spec.description} "})
+                method.modify(changed, by=by, command_id=uuid4())
+        except TrainingMethodError as error:
+            return Verdict(error=error)
+        return Verdict(error=None)
+
+    def why(self, internal_name: str) -> Standing:
+        """Why a method is, or is not, selectable: the entry that made it so. Raises `MethodNotFound`."""
         self.catch_up()
-        found: list[AuditEntry] = []
-        while True:
-            page = self._views.audit_page(query.model_copy(update={"limit": query.limit - len(found)}))
-            found += page.entries
-            if page.next_after is None or len(found) == query.limit:
-                return AuditPage(entries=tuple(found), next_after=page.next_after)
-            query = query.model_copy(update={"after": page.next_after})
+        decisive = [
+            entry
+            for action in ("preinstall", "add", "add-again", "delete")
+            for entry in self._newest(AuditQuery(method=internal_name, action=action, outcome="done"))
+        ]
+        attempts = self._newest(AuditQuery(method=internal_name, outcome="refused"))
+        if not decisive and not attempts:
+            raise MethodNotFound(internal_name)
+        entry = max(decisive, key=lambda decided: decided.position, default=None)
+        return Standing(
+            selectable=entry is not None and entry.action != "delete",
+            because=entry,
+            refused=attempts[0] if attempts else None,
+        )
 
-    def audit_counts(self, by: CountBy, query: AuditQuery | None = None) -> list[AuditCount]:
-        """How many entries the query fits, by actor, action, method and so on, the most first."""
-        self.catch_up()
-        return self._views.audit_counts(by, query or AuditQuery())
-
-    # The views.
-
-    def catch_up(self) -> Head:
-        """Project what the views have not seen, in batches, each exactly once, whoever else does the same."""
-        while True:
-            since = head = self._views.head()
-            if not self._views.writable:
-                return head
-            notifications = self.recorder.select_notifications(
-                start=head.notification_id, limit=_BATCH, inclusive_of_start=False
-            )
-            if not notifications:
-                return head
-            changes: list[RowChange] = []
-            for recorded in cast(Sequence[RecordedEvent], notifications):
-                event = cast(DomainEvent, self.mapper.to_domain_event(recorded))
-                more, head = project(event, recorded, since=head)
-                changes += more
-            try:
-                self._views.project(changes, since=since, until=head)
-            except ViewsMoved:
-                continue
-
-    def views_behind(self) -> int:
-        """How many numbers of the event log the views have not seen yet."""
-        newest = self.recorder.max_notification_id() or 0
-        return max(newest - self._views.head().notification_id, 0)
-
-    def rebuild_views(self) -> Head:
-        """Drop the views and replay the log: the outcome must be identical."""
-        self._views.clear()
-        return self.catch_up()
-
-    def _catch_up_after_append(self) -> None:
-        # The event is stored, and that is what counts: if this fails, the next reader catches the views up.
-        with suppress(PersistenceError):
-            self.catch_up()
+    def _newest(self, query: AuditQuery) -> list[AuditEntry]:
+        return self.audit(query.model_copy(update={"newest_first": True, "limit": 1}))
 
     # How commands are carried out.
 
@@ -467,10 +413,6 @@ class TrainingMethods(Application[UUID]):
                 )
             )
             raise
-
-    def _record_event(self, event: DomainEvent) -> None:
-        self.save(event)
-        self._catch_up_after_append()
 
     def _options_for(self, request: RunRequest) -> tuple[TrainingMethod, dict[str, OptionValue]]:
         """The method as it is now, and the options after its defaults. Raises what makes the request impossible."""

@@ -31,6 +31,12 @@ class Settings(BaseSettings):
     )
     licences: Path = Field(default=Path(), description="Folder of the installed licences")
     trust_store: Path = Field(default=Path(), description="Folder of the public keys that licences are checked with")
+    checkpoints: Path = Field(
+        default=Path(), description="Folder of the audit log's signed checkpoints; copy it elsewhere, often"
+    )
+    checkpoint_key: Path = Field(
+        default=Path(), description="Folder of the key that checkpoints are signed with; made when there is none"
+    )
     artifacts: str = Field(default="", description="Where trained models go")
     poll_seconds: float = Field(default=1.0, gt=0, le=60, description="How often a worker asks Prefect for work")
 
@@ -58,6 +64,8 @@ class Settings(BaseSettings):
             "home": self.home.expanduser().absolute(),
             "licences": self.licences if self.licences != Path() else self.home / "licences",
             "trust_store": self.trust_store if self.trust_store != Path() else self.home / "trust-store",
+            "checkpoints": self.checkpoints if self.checkpoints != Path() else self.home / "checkpoints",
+            "checkpoint_key": self.checkpoint_key if self.checkpoint_key != Path() else self.home / "checkpoint-key",
             "artifacts": self.artifacts or str(self.home / "artifacts"),
             "backends": self.backends or detected_backends(),
         }
@@ -111,6 +119,8 @@ class Settings(BaseSettings):
             "TMM_BACKENDS": ",".join(self.backends),
             "TMM_LICENCES": str(self.licences),
             "TMM_TRUST_STORE": str(self.trust_store),
+            "TMM_CHECKPOINTS": str(self.checkpoints),
+            "TMM_CHECKPOINT_KEY": str(self.checkpoint_key),
             "TMM_ARTIFACTS": self.artifacts,
             "TMM_POLL_SECONDS": str(self.poll_seconds),
             "TMM_CUSTOM_MEMORY_GB": str(self.custom_memory_gb),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from adapters.prefect.carrying import PrefectCarrying
     from adapters.prefect.catalogue import PrefectCatalogue
     from adapters.prefect.runs import PrefectRuns
+    from adapters.proof.desk import Proof
     from infra.custom.workshop import Workshop
 
 
@@ -99,6 +100,12 @@ class Installation:
             service.preinstall(preinstalled_methods(self.settings.backends))
             return service
         return self._open_service()
+
+    @cached_property
+    def proof(self) -> "Proof":
+        from adapters.proof.desk import Proof
+
+        return Proof(self.service, checkpoints=self.settings.checkpoints, key_folder=self.settings.checkpoint_key)
 
     def migrate(self) -> list[str]:
         """Create the tables once and install this environment's preinstalled methods; names of the new ones."""

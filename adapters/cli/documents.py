@@ -84,20 +84,4 @@ def _difference(difference: Difference) -> dict[str, Any]:
 
 def entry_document(entry: AuditEntry) -> dict[str, Any]:
     """An entry in `tmm audit --format jsonl`."""
-    return {
-        "position": entry.position,
-        "occurred_at": entry.occurred_at.isoformat(),
-        "actor": entry.actor,
-        "edition": entry.edition,
-        "licence_id": entry.licence_id,
-        "origin": entry.origin,
-        "action": entry.action,
-        "subject_type": entry.subject_type,
-        "subject_id": str(entry.subject_id),
-        "subject_name": entry.subject_name,
-        "outcome": entry.outcome,
-        "reason": entry.reason,
-        "command_id": str(entry.command_id),
-        "changes": [change.model_dump(mode="json") for change in entry.changes],
-        "hash": entry.hash,
-    }
+    return entry.document()

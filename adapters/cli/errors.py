@@ -68,11 +68,16 @@ def tell(error: BaseException, *, explain: Explain | None, debug: bool) -> int: 
     ours = error if isinstance(error, TrainingMethodError) else _explained(error, explain)
     if ours is not None:
         click.echo(f"error: {plain(str(ours))}", err=True)
-        return next((code for kind, code in EXIT_CODES if isinstance(ours, kind)), UNEXPECTED)
+        return exit_code_of(ours)
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "" if debug else " Append --debug to the command to see where, and please report it."
     click.echo(f"error: Something unexpected went wrong ({plain(words)}).{hint}", err=True)
     return UNEXPECTED
+
+
+def exit_code_of(error: TrainingMethodError) -> int:
+    """The exit code that tells scripts of this error."""
+    return next((code for kind, code in EXIT_CODES if isinstance(error, kind)), UNEXPECTED)
 
 
 def _usage(error: click.ClickException) -> str:

@@ -7,9 +7,11 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from domain.errors import TrainingMethodError
+from domain.event_log import Verification
 from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend, MethodCode, MethodSpec
 from domain.ports import Finding, Licences, Progressed
+from domain.proof import Checkpoint
 from domain.read_models import Run
 from domain.run_plan import RunPlan
 from domain.service import TrainingMethods
@@ -82,6 +84,37 @@ class LicenceDesk(Licences, Protocol):
         ...
 
 
+class Exported(Protocol):
+    """An export that was written: its file, its manifest's, and what the manifest says."""
+
+    @property
+    def file(self) -> Path: ...
+    @property
+    def manifest_file(self) -> Path: ...
+    @property
+    def manifest(self) -> Mapping[str, Any]: ...
+
+
+class Proof(Protocol):
+    """What operators and auditors do to prove the audit log."""
+
+    def make_checkpoint(self, *, by: User) -> tuple[Checkpoint, Path]:
+        """Sign where the log stands; the checkpoint and its file."""
+        ...
+
+    def export(self, file: Path, form: str, *, first: int = 1, last: int | None = None, by: User) -> Exported:
+        """Write a range of entries with a signed manifest."""
+        ...
+
+    def verify(self) -> Verification:
+        """Read the whole log and compare it with its views and its checkpoints."""
+        ...
+
+    def verify_export(self, file: Path, *, checkpoint: Path | None, public_key: Path | None) -> str:
+        """One sentence about a true export. Raises `BadResult` for a false one."""
+        ...
+
+
 @dataclass(frozen=True)
 class Check:
     """One line of `tmm doctor`. `words` say what was found and, where something is wrong, what to do."""
@@ -131,6 +164,9 @@ class Installation(Protocol):
 
     @property
     def service(self) -> TrainingMethods: ...
+
+    @property
+    def proof(self) -> Proof: ...
 
     @property
     def licences(self) -> LicenceDesk: ...

@@ -29,6 +29,7 @@ COMMANDS: dict[str, dict[str, Later]] = {
         "add": Later("changing_methods", "add", "Add a training method. Commercial users only."),
         "modify": Later("changing_methods", "modify", "Modify a training method."),
         "delete": Later("changing_methods", "delete", "Delete a training method. Commercial users only."),
+        "can": Later("may", "can", "Say beforehand whether you may add, delete or modify a method."),
     },
     "Your own training logic": {
         "custom": Later("custom", "custom", "Make a method's own code, put it in place, show, compare and restore it."),

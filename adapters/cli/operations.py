@@ -77,8 +77,10 @@ def migrate(installation: Installation) -> None:
 @click.pass_obj
 def rebuild(installation: Installation) -> None:
     """Drop the views and replay the log into them. The outcome is what was there, unless that was damaged."""
-    head = installation.service.rebuild_views()
-    say(f"Rebuilt the views from {head.position} {'entry' if head.position == 1 else 'entries'} of the log.")
+    rebuilt = installation.service.rebuild_views(by=installation.user())
+    say(f"Rebuilt the views from {rebuilt.position} {'entry' if rebuilt.position == 1 else 'entries'} of the log.")
+    if not rebuilt.agreed:
+        warn("The log does not agree with what the views knew of it. Find out where with: tmm audit verify")
 
 
 @click.command(short_help="Show every setting and check what is needed.")

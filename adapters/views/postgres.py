@@ -1,5 +1,6 @@
 """The read models in the PostgreSQL database that holds the event log."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from adapters.views.audit_queries import AuditQueries, Candidates
-from adapters.views.sql import KEYS, Cursor, Row, fingerprint
+from adapters.views.sql import JSON_COLUMNS, KEYS, Cursor, Row, fingerprint
 from domain.read_models import LOG_BEGINS
 
 _SCHEMA = f"""
@@ -152,6 +153,13 @@ class PostgresViews(AuditQueries):
 
     def _decoded(self, row: Row) -> dict[str, Any]:
         return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()}
+
+    def as_stored(self, row: Row) -> dict[str, Any]:
+        """A row that a projection made, as `rows` would give it: JSON comes back as what it says."""
+        return {
+            name: json.loads(encoded) if name in JSON_COLUMNS and encoded is not None else encoded
+            for name, encoded in super().as_stored(row).items()
+        }
 
     @cached_property
     def writable(self) -> bool:

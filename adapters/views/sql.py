@@ -32,6 +32,8 @@ KEYS: dict[Table, str] = {
     "audit_log": "position",
 }
 
+JSON_COLUMNS = frozenset({"spec", "request", "options", "provenance", "metrics", "before", "after", "changes"})
+
 COUNTED = ("actor", "action", "method", "outcome", "origin", "licence_id")
 """What entries are counted by as they come: `audit_counts` has a row for each combination, '' for what is absent."""
 
@@ -232,6 +234,19 @@ class SqlViews(ABC):
             {"position": position},
         )
         return [SelectableMethod.model_validate(row) for row in rows]
+
+    def hashes(self, *, since: int, limit: int) -> list[tuple[int, str]]:
+        """The audit log's positions and hashes beyond a position."""
+        with self._transaction(write=False) as cursor:
+            cursor.execute(
+                f"SELECT position, hash FROM {self.prefix}audit_log WHERE position > {since} "
+                f"ORDER BY position LIMIT {limit}"
+            )
+            return [(row["position"], row["hash"]) for row in cursor.fetchall()]
+
+    def as_stored(self, row: Row) -> dict[str, Any]:
+        """A row that a projection made, as `rows` would give it."""
+        return {name: self._encoded(value) for name, value in row.items()}
 
     def rows(self, table: Table, *, since: int = 0, limit: int | None = None) -> Iterator[Row]:
         """A read model's rows in the order of its key, as they are stored; of the audit log those beyond `since`."""

@@ -15,10 +15,8 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from adapters.views.audit_queries import AuditQueries, Candidates
-from adapters.views.sql import KEYS, Cursor, Row, fingerprint
+from adapters.views.sql import JSON_COLUMNS, KEYS, Cursor, Row, fingerprint
 from domain.read_models import LOG_BEGINS
-
-_JSON = frozenset({"spec", "request", "options", "provenance", "metrics", "before", "after", "changes"})
 
 _SCHEMA = f"""
 CREATE TABLE views_head (notification_id INTEGER NOT NULL, position INTEGER NOT NULL, hash TEXT NOT NULL);
@@ -154,7 +152,7 @@ class SQLiteViews(AuditQueries):
 
     def _decoded(self, row: Row) -> dict[str, Any]:
         return {
-            name: json.loads(row[name]) if name in _JSON and row[name] is not None else row[name]
+            name: json.loads(row[name]) if name in JSON_COLUMNS and row[name] is not None else row[name]
             for name in row.keys()  # noqa: SIM118 -- an sqlite3.Row iterates over values
         }
 

@@ -1,0 +1,300 @@
+"""The event log and what is kept of it: its views, the audit log among them, and what proves its truth."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+from eventsourcing.application import Application
+from eventsourcing.persistence import InfrastructureFactory, Mapper, PersistenceError
+from eventsourcing.utils import Environment
+
+from domain.events import DomainEvent, RecordedEvent
+from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, LogExported, ViewsRebuilt
+from domain.projections import project
+from domain.proof import Checkpoint, Checkpoints, Signer
+from domain.read_models import (
+    LOG_BEGINS,
+    AuditCount,
+    AuditEntry,
+    AuditPage,
+    AuditQuery,
+    CountBy,
+    Head,
+    Insert,
+    RowChange,
+    Views,
+    ViewsMoved,
+)
+from domain.users import Edition, User
+from domain.values import Value
+from domain.verification import ExpectedRows, Finding, LinkChecker, first_bad_checkpoint
+
+_BATCH = 500
+_READ_AT_ONCE = 2000
+
+
+class Verification(Value):
+    """What came of reading the whole log: how much there is, its last hash, and what is not what it was."""
+
+    entries: int
+    hash: str
+    checkpoints: int
+    findings: tuple[Finding, ...]
+
+
+class EventLog(Application[UUID]):
+    """The log of all events, and the views that are projected from it."""
+
+    def __init__(self, store: InfrastructureFactory[Any], *, views: Views) -> None:
+        self._store = store
+        super().__init__()
+        self._views = views
+
+    def construct_env(self, name: str, env: Mapping[str, str] | None = None) -> Environment:
+        # The library would add the process's environment, where a stray variable could move the store.
+        return self._store.env
+
+    def construct_factory(self, env: Environment) -> InfrastructureFactory[Any]:
+        return self._store
+
+    def construct_mapper(self) -> Mapper[UUID]:
+        return self._store.mapper()
+
+    # What happens to the installation.
+
+    def record_licence_installed(
+        self,
+        licence_id: str,
+        *,
+        key_id: str,
+        customer: str,
+        users: Sequence[str],
+        edition: Edition,
+        not_before: datetime,
+        expires: datetime,
+        replaces: str | None = None,
+        by: User,
+        command_id: UUID | None = None,
+    ) -> None:
+        """Record that a licence, already verified, was put in place, possibly of another."""
+        self._record_event(
+            LicenceInstalled.happened(
+                licence_id=licence_id,
+                key_id=key_id,
+                customer=customer,
+                users=tuple(users),
+                edition=edition,
+                not_before=not_before,
+                expires=expires,
+                replaces=replaces,
+                by=by,
+                command_id=command_id or uuid4(),
+            )
+        )
+
+    def record_licence_removed(self, licence_id: str, *, reason: str, by: User, command_id: UUID | None = None) -> None:
+        """Record that a licence was taken away, and why."""
+        self._record_event(
+            LicenceRemoved.happened(licence_id=licence_id, reason=reason, by=by, command_id=command_id or uuid4())
+        )
+
+    # The audit log.
+
+    def audit(self, query: AuditQuery | None = None) -> list[AuditEntry]:
+        """Entries of the audit log, the oldest first unless the query says otherwise."""
+        return list(self.audit_page(query or AuditQuery()).entries)
+
+    def audit_page(self, query: AuditQuery) -> AuditPage:
+        """As many entries as were asked for, if there are so many, and the position after which to go on."""
+        self.catch_up()
+        found: list[AuditEntry] = []
+        while True:
+            page = self._views.audit_page(query.model_copy(update={"limit": query.limit - len(found)}))
+            found += page.entries
+            if page.next_after is None or len(found) == query.limit:
+                return AuditPage(entries=tuple(found), next_after=page.next_after)
+            query = query.model_copy(update={"after": page.next_after})
+
+    def audit_counts(self, by: CountBy, query: AuditQuery | None = None) -> list[AuditCount]:
+        """How many entries the query fits, by actor, action, method and so on, the most first."""
+        self.catch_up()
+        return self._views.audit_counts(by, query or AuditQuery())
+
+    @property
+    def views_writable(self) -> bool:
+        """Whether this user may bring the views up to date; else they are read as they stand."""
+        return self._views.writable
+
+    def audit_up_to(self) -> tuple[int, datetime | None]:
+        """The last entry that queries see, and when it was recorded. Whoever may write sees all there is."""
+        head = self.catch_up()
+        newest = self._views.audit_page(AuditQuery(newest_first=True, limit=1)).entries
+        return head.position, newest[0].recorded_at if newest else None
+
+    # The views.
+
+    def catch_up(self) -> Head:
+        """Project what the views have not seen, in batches, each exactly once, whoever else does the same."""
+        while True:
+            since = head = self._views.head()
+            if not self._views.writable:
+                return head
+            notifications = self.recorder.select_notifications(
+                start=head.notification_id, limit=_BATCH, inclusive_of_start=False
+            )
+            if not notifications:
+                return head
+            changes: list[RowChange] = []
+            for recorded in cast(Sequence[RecordedEvent], notifications):
+                event = cast(DomainEvent, self.mapper.to_domain_event(recorded))
+                more, head = project(event, recorded, since=head)
+                changes += more
+            try:
+                self._views.project(changes, since=since, until=head)
+            except ViewsMoved:
+                continue
+
+    def views_behind(self) -> int:
+        """How many numbers of the event log the views have not seen yet."""
+        newest = self.recorder.max_notification_id() or 0
+        return max(newest - self._views.head().notification_id, 0)
+
+    def rebuild_views(self, *, by: User, command_id: UUID | None = None) -> ViewsRebuilt:
+        """Drop the views and replay the log; what is recorded of it, with whether the outcome is what was there."""
+        before = self._views.head()
+        self._views.clear()
+        head = self.catch_up()
+        agreed = before.position <= head.position and self._views.head_at(before.position).hash == before.hash
+        rebuilt = ViewsRebuilt.happened(
+            position=head.position, hash=head.hash, agreed=agreed, by=by, command_id=command_id or uuid4()
+        )
+        self._record_event(rebuilt)
+        return rebuilt
+
+    def _catch_up_after_append(self) -> None:
+        # The event is stored, and that is what counts: if this fails, the next reader catches the views up.
+        with suppress(PersistenceError):
+            self.catch_up()
+
+    def replay(self, since: Head) -> Iterator[tuple[RecordedEvent, Head, list[RowChange]]]:
+        """Every event after this place in the log, where the log stands with it, and what the views make of it."""
+        head = since
+        while events := self.recorder.select_notifications(
+            start=head.notification_id, limit=_BATCH, inclusive_of_start=False
+        ):
+            for recorded in cast(Sequence[RecordedEvent], events):
+                changes, head = project(cast(DomainEvent, self.mapper.to_domain_event(recorded)), recorded, since=head)
+                yield recorded, head, changes
+
+    # What proves that the log was not changed.
+
+    def make_checkpoint(self, signer: Signer, checkpoints: Checkpoints, *, by: User) -> Checkpoint:
+        """Sign where the log stands and keep that outside the database; the newest one if nothing happened since."""
+        while True:
+            head, previous = self.catch_up(), checkpoints.newest()
+            if previous is not None and not self._happened_since(previous, head):
+                return previous
+            checkpoint = Checkpoint.signed_by(signer, head=head, previous=previous)
+            if checkpoints.keep(checkpoint):
+                break  # else somebody else made one at the same moment
+        self._record_event(
+            CheckpointMade.happened(
+                position=head.position, hash=head.hash, key_id=signer.key_id, by=by, command_id=uuid4()
+            )
+        )
+        return checkpoint
+
+    def _happened_since(self, checkpoint: Checkpoint, head: Head) -> bool:
+        if head.position != checkpoint.position + 1:
+            return head.position > checkpoint.position
+        (newest,) = self._views.audit_page(AuditQuery(newest_first=True, limit=1)).entries
+        return newest.action != "checkpoint"  # its own entry is not news
+
+    def entries(self, first: int, last: int) -> Iterator[tuple[AuditEntry, RecordedEvent]]:
+        """The entries of a range, each with what is stored of its event, straight from the log."""
+        for recorded, head, changes in self.replay(self._views.head_at(first - 1)):
+            if head.position > last:
+                return
+            (row,) = (change.row for change in changes if isinstance(change, Insert) and change.table == "audit_log")
+            yield AuditEntry.model_construct(**{name: row[name] for name in AuditEntry.model_fields}), recorded
+
+    def verify(
+        self, checkpoints: Sequence[Checkpoint] = (), *, is_signed: Callable[[Checkpoint], bool] = lambda _: True
+    ) -> Verification:
+        """Read the whole log and compare it with its views and with what was signed of it. Nothing is written."""
+        end = self._views.head()
+        links = LinkChecker(
+            self._stored_events(until=end.notification_id),
+            self._known_hashes(),
+            wanted=[checkpoint.position for checkpoint in checkpoints],
+        )
+        findings = [links.run()]
+        findings.append(
+            first_bad_checkpoint(checkpoints, is_signed=is_signed, hashes=links.hashes, end=links.position)
+            if findings[0] is None
+            else None
+        )
+        if findings == [None, None]:
+            findings += self._disagreeing_views(end)
+        return Verification(
+            entries=links.position,
+            hash=links.hash,
+            checkpoints=len(checkpoints),
+            findings=tuple(finding for finding in findings if finding is not None),
+        )
+
+    def _disagreeing_views(self, end: Head) -> Iterator[Finding]:
+        expected = ExpectedRows(self._views.as_stored)
+        stored = self._stored_entries()
+        for _, head, changes in self.replay(LOG_BEGINS):
+            if head.notification_id > end.notification_id:
+                break
+            for change in changes:
+                if isinstance(change, Insert) and change.table == "audit_log":
+                    row, wanted = next(stored), self._views.as_stored(change.row)
+                    if row != wanted:
+                        wrong = ", ".join(name for name in wanted if row[name] != wanted[name])
+                        yield Finding(
+                            position=head.position,
+                            words=f"the view of the audit log disagrees with the log about {wrong}",
+                        )
+                        return
+                else:
+                    expected.apply(change, head.position)
+        yield from expected.differences(self._views.rows)
+
+    def _stored_events(self, *, until: int) -> Iterator[RecordedEvent]:
+        number = 0
+        while events := self.recorder.select_notifications(
+            start=number, limit=_READ_AT_ONCE, stop=until, inclusive_of_start=False
+        ):
+            yield from cast(Sequence[RecordedEvent], events)
+            number = events[-1].id
+
+    def _known_hashes(self) -> Iterator[tuple[int, str]]:
+        position = 0
+        while known := self._views.hashes(since=position, limit=_READ_AT_ONCE):
+            yield from known
+            position = known[-1][0]
+
+    def _stored_entries(self) -> Iterator[Mapping[str, Any]]:
+        position = 0
+        while rows := list(self._views.rows("audit_log", since=position, limit=_READ_AT_ONCE)):
+            yield from rows
+            position = rows[-1]["position"]
+
+    def hash_at(self, position: int) -> str:
+        """The hash of the chain at a position."""
+        return self._views.head_at(position).hash
+
+    def record_export(self, form: str, *, first: int, last: int, count: int, hash: str, by: User) -> None:
+        """Record that a range of the audit log was written to a file."""
+        self._record_event(
+            LogExported.happened(format=form, first=first, last=last, count=count, hash=hash, by=by, command_id=uuid4())
+        )
+
+    def _record_event(self, event: DomainEvent) -> None:
+        self.save(event)
+        self._catch_up_after_append()

@@ -1,0 +1,190 @@
+"""Is the log what it was? Finds, and names the first place of, whatever was changed, in the log or in its views."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+from domain.events import RecordedEvent
+from domain.projections import link
+from domain.proof import FIRST, Checkpoint
+from domain.read_models import Insert, Remove, RowChange, Table, Update
+from domain.values import Value
+
+T = TypeVar("T")
+
+_LOOKS_AHEAD = 20
+
+Known = tuple[int, str]
+"""An entry's position and hash, as the audit log's view knows it."""
+
+
+class Finding(Value):
+    """Something is not what it was; `position` is the first entry that it touches."""
+
+    position: int
+    words: str
+
+
+class LinkChecker:
+    """Follows the chain through the log, beside what the view knows of it, up to the first place that differs.
+
+    `hashes` are those that were computed at the positions asked for.
+    """
+
+    def __init__(self, events: Iterable[RecordedEvent], known: Iterable[Known], *, wanted: Iterable[int] = ()) -> None:
+        self._events = _Ahead(events)
+        self._known = _Ahead(known)
+        self._wanted = frozenset(wanted)
+        self.hashes: dict[int, str] = {0: FIRST}
+        self.position = 0
+        self.hash = FIRST
+
+    def run(self) -> Finding | None:
+        while (event := self._events.first()) is not None:
+            known = self._known.first()
+            computed = link(self.hash, event)
+            if known is None:
+                return Finding(
+                    position=self.position + 1, words=f"the view of the audit log lacks entry {self.position + 1}"
+                )
+            if known != (self.position + 1, computed):
+                return self._differs(event, known)
+            self.position, self.hash = self.position + 1, computed
+            if self.position in self._wanted:
+                self.hashes[self.position] = computed
+            self._events.advance()
+            self._known.advance()
+        if self._known.first() is not None:
+            return Finding(
+                position=self.position + 1,
+                words=f"the log ends after entry {self.position}, and the entries from {self.position + 1} on are gone",
+            )
+        return None
+
+    def _differs(self, event: RecordedEvent, known: Known) -> Finding:
+        here, known_hash = self.position + 1, known[1]
+        if known[0] != here:
+            return Finding(position=here, words=f"the view of the audit log lacks entry {here}")
+        following = self._events.at(1)
+        comes_first = following is not None and link(self.hash, following) == known_hash
+        if comes_first and self._is_known_as(event, here + 1):
+            return Finding(position=here, words=f"entries {here} and {here + 1} have changed places")
+        if comes_first:
+            return Finding(position=here, words=f"an entry was put in before entry {here}")
+        for gone in range(1, _LOOKS_AHEAD):
+            if self._is_known_as(event, here + gone):
+                what = f"entry {here} is gone" if gone == 1 else f"entries {here} to {here + gone - 1} are gone"
+                return Finding(position=here, words=f"{what} from the log, or stands at another place")
+        next_known = self._known.at(1)
+        if following and next_known and link(link(self.hash, event), following) == next_known[1]:
+            return Finding(position=here, words=f"the view of the audit log has another hash for entry {here}")
+        return Finding(position=here, words=f"entry {here} was changed: its hash is not the one that the view knows")
+
+    def _is_known_as(self, event: RecordedEvent, position: int) -> bool:
+        before, it = self._known.at(position - self.position - 2), self._known.at(position - self.position - 1)
+        return before is not None and it is not None and link(before[1], event) == it[1]
+
+
+def first_bad_checkpoint(
+    checkpoints: Sequence[Checkpoint],
+    *,
+    is_signed: Callable[[Checkpoint], bool],
+    hashes: Mapping[int, str],
+    end: int,
+) -> Finding | None:
+    """The first checkpoint that is forged, out of order, or vouches for another log than the one that was read."""
+    previous: Checkpoint | None = None
+    for checkpoint in checkpoints:
+        name = f"checkpoint {checkpoint.number}"
+        good = previous.position if previous else 0
+        if not is_signed(checkpoint):
+            return Finding(position=checkpoint.position, words=f"{name} is forged: its signature does not hold")
+        if checkpoint.number != (previous.number + 1 if previous else 1) or checkpoint.previous != (
+            previous.digest() if previous else FIRST
+        ):
+            return Finding(
+                position=checkpoint.position,
+                words=f"{name} does not follow the one before it: one is gone or was moved",
+            )
+        if checkpoint.position > end:
+            return Finding(
+                position=end + 1,
+                words=f"{name} vouches for {checkpoint.position} entries and the log has {end}: its end is gone",
+            )
+        if hashes.get(checkpoint.position) != checkpoint.hash:
+            return Finding(
+                position=good + 1,
+                words=(
+                    f"the chain was rewritten: {name} vouches for other entries up to {checkpoint.position}; "
+                    f"up to entry {good} they are as they were signed"
+                ),
+            )
+        previous = checkpoint
+    return None
+
+
+class ExpectedRows:
+    """What the views' tables should hold, from the changes that projections make; the audit log's are checked apart."""
+
+    def __init__(self, as_stored: Callable[[Mapping[str, Any]], dict[str, Any]]) -> None:
+        self._as_stored = as_stored
+        self._rows: dict[Table, dict[Any, tuple[int, dict[str, Any]]]] = {
+            "selectable_methods": {},
+            "method_versions": {},
+            "training_runs": {},
+        }
+        self._keys: dict[Table, str] = {
+            "selectable_methods": "method_id",
+            "method_versions": "version_id",
+            "training_runs": "run_id",
+        }
+
+    def apply(self, change: RowChange, position: int) -> None:
+        if change.table not in self._rows:
+            return
+        rows = self._rows[change.table]
+        match change:
+            case Insert(row=row):
+                rows[row[self._keys[change.table]]] = (position, self._as_stored(row))
+            case Update(key=key, row=row):
+                if key in rows:
+                    rows[key] = (position, rows[key][1] | self._as_stored(row))
+            case Remove(key=key):
+                rows.pop(key, None)
+
+    def differences(self, stored: Callable[[Table], Iterator[Mapping[str, Any]]]) -> Iterator[Finding]:
+        """Rows of the views that are not what the log says; the position is that of the row's last event."""
+        for table, rows in self._rows.items():
+            expected = {self._as_stored({"key": key})["key"]: row for key, row in rows.items()}
+            for row in stored(table):
+                position, wanted = expected.pop(row[self._keys[table]], (0, {}))
+                wrong = [name for name, value in row.items() if value != wanted.get(name)]
+                if wrong:
+                    yield Finding(
+                        position=position, words=f"the view {table} disagrees with the log about {', '.join(wrong)}"
+                    )
+            for position, _ in expected.values():
+                yield Finding(position=position, words=f"the view {table} lacks a row that the log says is there")
+
+
+class _Ahead(Generic[T]):
+    """An iterator whose next few items can be looked at before they are taken."""
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._items = iter(items)
+        self._seen: deque[T] = deque()
+
+    def at(self, index: int) -> T | None:
+        while len(self._seen) <= index:
+            try:
+                self._seen.append(next(self._items))
+            except StopIteration:
+                return None
+        return self._seen[index]
+
+    def first(self) -> T | None:
+        return self.at(0)
+
+    def advance(self) -> None:
+        if self._seen:
+            self._seen.popleft()
