@@ -1,5 +1,6 @@
 """The event log and what is kept of it: its views, the audit log among them, and what proves its truth."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -15,6 +16,7 @@ from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, 
 from domain.projections import project
 from domain.proof import Checkpoint, Checkpoints, Signer
 from domain.read_models import (
+    COUNTED,
     LOG_BEGINS,
     AuditCount,
     AuditEntry,
@@ -247,6 +249,7 @@ class EventLog(Application[UUID]):
 
     def _disagreeing_views(self, end: Head) -> Iterator[Finding]:
         expected = ExpectedRows(self._views.as_stored)
+        counts = Counter[tuple[str, ...]]()
         stored = self._stored_entries()
         for _, head, changes in self.replay(LOG_BEGINS):
             if head.notification_id > end.notification_id:
@@ -254,6 +257,7 @@ class EventLog(Application[UUID]):
             for change in changes:
                 if isinstance(change, Insert) and change.table == "audit_log":
                     row, wanted = next(stored), self._views.as_stored(change.row)
+                    counts[tuple(str(change.row[column] or "") for column in COUNTED)] += 1
                     if row != wanted:
                         wrong = ", ".join(name for name in wanted if row[name] != wanted[name])
                         yield Finding(
@@ -264,6 +268,9 @@ class EventLog(Application[UUID]):
                 else:
                     expected.apply(change, head.position)
         yield from expected.differences(self._views.rows)
+        kept = {tuple(row[column] for column in COUNTED): row["entries"] for row in self._views.rows("audit_counts")}
+        if kept != counts:
+            yield Finding(position=0, words="the view audit_counts disagrees with the log")
 
     def _stored_events(self, *, until: int) -> Iterator[RecordedEvent]:
         number = 0

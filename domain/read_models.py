@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
-from domain.method_spec import Backend, Change, MethodSpec, MethodType
+from domain.method_spec import Change, MethodSpec
 from domain.options import OptionValue
 from domain.training_run import Provenance, RunRequest, RunStatus
 from domain.values import Value
@@ -180,6 +180,10 @@ class CountBy(StrEnum):
     DAY = "day"
 
 
+COUNTED = ("actor", "action", "method", "outcome", "origin", "licence_id")
+"""What entries are counted by as they come: there is a row for each combination, '' for what is absent."""
+
+
 class AuditCount(Value):
     """How many entries have this value; None for those that have none."""
 
@@ -190,6 +194,7 @@ class AuditCount(Value):
 # What a projection does to the rows. Tables are named as the read models are.
 
 Table = Literal["selectable_methods", "method_versions", "training_runs", "audit_log"]
+KeptTable = Table | Literal["audit_counts"]
 
 
 @dataclass(frozen=True)
@@ -254,9 +259,7 @@ class Views(Protocol):
         """Drop every row and begin again at `LOG_BEGINS`."""
         ...
 
-    def selectable_methods(
-        self, *, backend: Backend | None = None, method_type: MethodType | None = None
-    ) -> list[SelectableMethod]:
+    def selectable_methods(self) -> list[SelectableMethod]:
         """By internal name."""
         ...
 
@@ -298,6 +301,6 @@ class Views(Protocol):
         """A row that a projection made, as `rows` would give it."""
         ...
 
-    def rows(self, table: Table, *, since: int = 0, limit: int | None = None) -> Iterator[Mapping[str, Any]]:
+    def rows(self, table: KeptTable, *, since: int = 0, limit: int | None = None) -> Iterator[Mapping[str, Any]]:
         """A read model's rows in the order of its key, as they are stored; of the audit log those beyond `since`."""
         ...

@@ -254,11 +254,25 @@ class TrainingMethods(EventLog):
     # Queries.
 
     def selectable_methods(
-        self, *, backend: Backend | None = None, method_type: MethodType | None = None
+        self,
+        *,
+        backend: Backend | None = None,
+        method_type: MethodType | None = None,
+        as_of: datetime | None = None,
     ) -> list[SelectableMethod]:
-        """What can be chosen for a training, by internal name."""
+        """What can be chosen for a training, or could be at a moment, by internal name."""
         self.catch_up()
-        return self._views.selectable_methods(backend=backend, method_type=method_type)
+        methods = (
+            self._views.selectable_methods()
+            if as_of is None
+            else self._views.selectable_methods_at(self._views.position_at(as_of))
+        )
+        return [
+            method
+            for method in methods
+            if (backend is None or backend in method.spec.backends)
+            and (method_type is None or method.spec.method_type is method_type)
+        ]
 
     def selectable_method(self, internal_name: str) -> SelectableMethod:
         """One method that can be chosen. Raises `MethodNotFound`, or `MethodNotSelectable` if it was deleted."""
@@ -311,11 +325,6 @@ class TrainingMethods(EventLog):
         """The options that a run of this request would have now, after the defaults of its method and its trainer."""
         return self._options_for(request)[1]
 
-    def selectable_methods_as_of(self, moment: datetime) -> list[SelectableMethod]:
-        """What was selectable at a moment, by internal name."""
-        self.catch_up()
-        return self._views.selectable_methods_at(self._views.position_at(moment))
-
     # What a person may do, and why things are as they are.
 
     def verdict(self, action: Action, internal_name: str, *, by: User) -> Verdict:
@@ -354,6 +363,19 @@ class TrainingMethods(EventLog):
             because=entry,
             refused=attempts[0] if attempts else None,
         )
+
+    def history_of(self, internal_name: str) -> list[AuditEntry]:
+        """Everything that was done to a method, or tried, the oldest first. Raises `MethodNotFound`."""
+        found: list[AuditEntry] = []
+        for action in ("preinstall", "add", "add-again", "modify", "delete"):
+            query: AuditQuery | None = AuditQuery(method=internal_name, action=action, limit=1000)
+            while query is not None:
+                page = self.audit_page(query)
+                found += page.entries
+                query = query.model_copy(update={"after": page.next_after}) if page.next_after is not None else None
+        if not found:
+            raise MethodNotFound(internal_name)
+        return sorted(found, key=lambda entry: entry.position)
 
     def _newest(self, query: AuditQuery) -> list[AuditEntry]:
         return self.audit(query.model_copy(update={"newest_first": True, "limit": 1}))

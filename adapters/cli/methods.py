@@ -1,28 +1,37 @@
 """`tmm list` and `tmm show`: what can be chosen for a training."""
 
+import json
+from datetime import datetime
+
 import click
 
 from adapters.cli.documents import entry_document, method_document, run_document
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, facts, heading, moment, option_value, remark, say, table
-from adapters.cli.parameters import BACKEND, METHOD_TYPE, json_option
+from adapters.cli.parameters import BACKEND, METHOD_TYPE, Moment, json_option
 from domain.method_spec import Backend, MethodType
 from domain.read_models import AuditEntry, AuditQuery, Run, SelectableMethod
 
 HISTORY_SHOWN = 10
 RUNS_SHOWN = 5
+LONGEST_VALUE = 200
 
 
 @click.command("list", short_help="List the methods that can be chosen for a training.")
 @click.option("--backend", type=BACKEND, help="Only methods that run on this backend.")
 @click.option("--type", "method_type", type=METHOD_TYPE, help="Only methods of this type.")
+@click.option("--as-of", type=Moment(), help="What could be chosen then, as the log tells.")
 @json_option
 @click.pass_obj
 def list_methods(
-    installation: Installation, backend: Backend | None, method_type: MethodType | None, json_wanted: bool
+    installation: Installation,
+    backend: Backend | None,
+    method_type: MethodType | None,
+    as_of: datetime | None,
+    json_wanted: bool,
 ) -> None:
     """List the methods that can be chosen for a training, by internal name."""
-    methods = installation.service.selectable_methods(backend=backend, method_type=method_type)
+    methods = installation.service.selectable_methods(backend=backend, method_type=method_type, as_of=as_of)
     if json_wanted:
         as_json([method_document(method) for method in methods])
     elif methods:
@@ -34,6 +43,8 @@ def list_methods(
             ],
             clip=True,
         )
+    elif as_of:
+        remark(f"No method of this kind could be chosen at {moment(as_of)} UTC.")
     elif backend or method_type:
         remark("No method is of this kind. List all of them with: tmm list")
     else:
@@ -42,10 +53,14 @@ def list_methods(
 
 @click.command(short_help="Show one method with its options, limits, history and runs.")
 @click.argument("name", help="The method's internal name.")
+@click.option("--history", "whole_history", is_flag=True, help="Its whole life instead, also of one that was deleted.")
 @json_option
 @click.pass_obj
-def show(installation: Installation, name: str, json_wanted: bool) -> None:
+def show(installation: Installation, name: str, whole_history: bool, json_wanted: bool) -> None:
     """Show one method: what it offers, within which limits, its newest changes and runs."""
+    if whole_history:
+        _tell_history(installation, name, json_wanted)
+        return
     service = installation.service
     method = service.selectable_method(name)
     newest = service.audit(AuditQuery(method=name, newest_first=True, limit=100))
@@ -108,6 +123,24 @@ def _show_history(history: list[AuditEntry]) -> None:
     for entry in history:
         refusal = f": {entry.reason}" if entry.outcome == "refused" and entry.reason else ""
         facts([(moment(entry.occurred_at), entry.sentence + refusal)])
+
+
+def _tell_history(installation: Installation, name: str, json_wanted: bool) -> None:
+    entries = installation.service.history_of(name)
+    if json_wanted:
+        as_json([entry_document(entry) for entry in entries])
+        return
+    for entry in entries:
+        facts([(f"{entry.position}  {moment(entry.occurred_at)}", entry.sentence)])
+        if entry.outcome == "refused":
+            facts([("refused", entry.reason)], indent="    ")
+        elif entry.action == "modify":
+            facts([(c.field, f"{_short(c.before)} -> {_short(c.after)}") for c in entry.changes], indent="    ")
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
 
 
 def _show_runs(runs: list[Run]) -> None:

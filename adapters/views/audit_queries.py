@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from adapters.views.sql import COUNTED, SqlViews
+from adapters.views.sql import SqlViews
 from domain.projections import words
-from domain.read_models import AuditCount, AuditEntry, AuditPage, AuditQuery, CountBy, Head
+from domain.read_models import COUNTED, AuditCount, AuditEntry, AuditPage, AuditQuery, CountBy, Head
 
 WINDOW = 2000
 

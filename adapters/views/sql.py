@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.method_spec import Backend, MethodType
 from domain.read_models import (
+    COUNTED,
     LOG_BEGINS,
     Head,
     Insert,
+    KeptTable,
     Remove,
     RowChange,
     Run,
@@ -33,9 +34,6 @@ KEYS: dict[Table, str] = {
 }
 
 JSON_COLUMNS = frozenset({"spec", "request", "options", "provenance", "metrics", "before", "after", "changes"})
-
-COUNTED = ("actor", "action", "method", "outcome", "origin", "licence_id")
-"""What entries are counted by as they come: `audit_counts` has a row for each combination, '' for what is absent."""
 
 
 class Cursor(Protocol):
@@ -175,20 +173,12 @@ class SqlViews(ABC):
 
     # Queries.
 
-    def selectable_methods(
-        self, *, backend: Backend | None = None, method_type: MethodType | None = None
-    ) -> list[SelectableMethod]:
+    def selectable_methods(self) -> list[SelectableMethod]:
         """By internal name."""
         rows = self._select(
             f"SELECT method_id, spec, preinstalled, version FROM {self.prefix}selectable_methods ORDER BY internal_name"
         )
-        methods = [SelectableMethod.model_validate(row) for row in rows]
-        return [
-            method
-            for method in methods
-            if (backend is None or backend in method.spec.backends)
-            and (method_type is None or method.spec.method_type is method_type)
-        ]
+        return [SelectableMethod.model_validate(row) for row in rows]
 
     def selectable_method(self, internal_name: str) -> SelectableMethod | None:
         rows = self._select(
@@ -248,12 +238,13 @@ class SqlViews(ABC):
         """A row that a projection made, as `rows` would give it."""
         return {name: self._encoded(value) for name, value in row.items()}
 
-    def rows(self, table: Table, *, since: int = 0, limit: int | None = None) -> Iterator[Row]:
+    def rows(self, table: KeptTable, *, since: int = 0, limit: int | None = None) -> Iterator[Row]:
         """A read model's rows in the order of its key, as they are stored; of the audit log those beyond `since`."""
         beyond = f"WHERE position > {since} " if table == "audit_log" else ""
         bound = f"LIMIT {limit}" if limit is not None else ""
+        key = ", ".join(COUNTED) if table == "audit_counts" else KEYS[table]
         with self._transaction(write=False) as cursor:
-            cursor.execute(f"SELECT * FROM {self.prefix}{table} {beyond}ORDER BY {KEYS[table]} {bound}")
+            cursor.execute(f"SELECT * FROM {self.prefix}{table} {beyond}ORDER BY {key} {bound}")
             while batch := cursor.fetchmany(1000):
                 yield from (dict(row) for row in batch)
 

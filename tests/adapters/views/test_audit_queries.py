@@ -153,7 +153,7 @@ def test_what_was_selectable_at_a_moment(service: TrainingMethods) -> None:
         moments.append(service.audit(AuditQuery(newest_first=True, limit=1))[0].recorded_at)
         expected.append(service.selectable_methods())
     assert moments[1] is not None
-    assert service.selectable_methods_as_of(moments[1] - timedelta(seconds=1)) == []
+    assert service.selectable_methods(as_of=moments[1] - timedelta(seconds=1)) == []
     for moment, methods in zip(moments[1:], expected[1:], strict=True):
         assert moment is not None
-        assert service.selectable_methods_as_of(moment) == methods
+        assert service.selectable_methods(as_of=moment) == methods
