@@ -47,6 +47,12 @@ _BUILT_IN: dict[str, _BuiltIn] = {
         _CUDA,
         (MethodType.RLOO,),
     ),
+    "ppo": _BuiltIn(
+        "adapters.trainers.ppo",
+        "Proximal Policy Optimisation with verifiable rewards or a trained reward model",
+        _CUDA,
+        (MethodType.PPO,),
+    ),
 }
 
 

@@ -18,8 +18,8 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
     """Minimise the mean negative log-likelihood of the assistant's tokens, or of all tokens of plain texts."""
     from adapters.conversations import encode
     from adapters.trainers.bad_results import some_must_be_learned
-    from adapters.trainers.mlx_batches import padded
-    from adapters.trainers.mlx_models import longest, open_model
+    from adapters.trainers.batches import padded
+    from adapters.trainers.mlx_models import longest, open_model, width_step
     from adapters.trainers.mlx_steps import Steps
     from adapters.trainers.row_order import rows_of_step
     from adapters.trainers.shapes import must_have_columns
@@ -33,7 +33,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
     steps = Steps(job, opened, options, progress, loss)
     for step in steps:
         chosen = rows_of_step(step, rows=len(rows), batch_size=options.batch_size, seed=job.seed)
-        tokens, learned = padded([rows[index] for index in chosen])
+        tokens, learned = padded([rows[index] for index in chosen], multiple_of=width_step())
         steps.report(steps.update({"tokens": tokens, "weights": learned / learned[:, 1:].sum()}))
     return steps.result()
 

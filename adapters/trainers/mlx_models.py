@@ -73,6 +73,13 @@ def longest(model: Any, max_length: int) -> int:
     return min(max_length, getattr(model.args, "max_position_embeddings", None) or max_length)
 
 
+def width_step() -> int:
+    """Of what number batches' widths are multiples: on a GPU each width is compiled anew, on the CPU nothing is."""
+    import mlx.core as mx
+
+    return 32 if mx.default_device() == mx.gpu else 1
+
+
 def _add_adapter(model: Any, options: ModelOptions) -> None:
     from mlx_lm.tuner import linear_to_lora_layers
 

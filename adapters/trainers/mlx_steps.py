@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
+from adapters.trainers.batches import Batch, in_parts
 from adapters.trainers.common_options import CheckpointOptions, OptimiserOptions
 from adapters.trainers.mlx_models import ModelOptions, Opened, gradient_checkpointing, save_model
 from adapters.trainers.row_order import seed_of_step
@@ -19,7 +20,6 @@ from adapters.trainers.schedules import learning_rate_at
 from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult
 
-Batch = Mapping[str, Any]
 Loss = Callable[[Any, Batch], tuple[Any, Mapping[str, Any]]]
 
 
@@ -103,7 +103,7 @@ class Steps:
         )
         self._optimiser.learning_rate = rate
         sums: tuple[Any, Any, Any] | None = None
-        for part in _in_parts(batch, options.gradient_accumulation_steps):
+        for part in in_parts(batch, options.gradient_accumulation_steps):
             (loss, reported), gradient = self._gradient({name: mx.array(values) for name, values in part.items()})
             here = (loss, reported, gradient)
             sums = here if sums is None else tree_map(mx.add, sums, here)
@@ -185,14 +185,6 @@ def _loaded(file: Path) -> Any:
 
     arrays: Any = mx.load(str(file))
     return tree_unflatten(list(arrays.items()))
-
-
-def _in_parts(batch: Batch, parts: int) -> Iterator[Batch]:
-    rows = len(next(iter(batch.values())))
-    for part in range(parts):
-        here = slice(rows * part // parts, rows * (part + 1) // parts)
-        if here.start < here.stop:
-            yield {name: values[here] for name, values in batch.items()}
 
 
 def _fingerprint(model: Any) -> list[tuple[float, float]]:
