@@ -25,6 +25,10 @@ class Model(Protocol):
         """Of each row the summed log-likelihood of its learned tokens, in nats, and how many these are."""
         ...
 
+    def values(self, rows: Sequence[Row]) -> list[float]:
+        """How much the model thinks of each row's completion: a reward model's score, or nats a token of likelihood."""
+        ...
+
     def tokens_in(self, text: str) -> int: ...
 
 
@@ -40,6 +44,8 @@ def evaluate(
     with opened(base_model, trained, device=device, is_adapter=is_adapter) as model:
         if "chosen" in rows[0]:
             return _preferences(model, rows)
+        if "label" in rows[0]:
+            return _wanted(model, rows)
         metrics: dict[str, float] = {}
         answers: list[Answer] = []
         if all(expected_answer(row) is not None for row in rows):
@@ -96,23 +102,35 @@ def _asked(row: Row) -> str:
 
 
 def _loss(model: Model, rows: Sequence[Row]) -> float:
-    wanted = [row for row in rows if row.get("label", True)]
-    measured = model.log_likelihoods(wanted)
+    measured = model.log_likelihoods(rows)
     return -sum(total for total, _ in measured) / max(1, sum(tokens for _, tokens in measured))
 
 
 def _preferences(model: Model, rows: Sequence[Row]) -> Evaluation:
-    """How often the chosen answer is the likelier one, by the mean over its tokens, and by how many nats a token."""
-    chosen = model.log_likelihoods([{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows])
-    rejected = model.log_likelihoods([{"prompt": row["prompt"], "completion": row["rejected"]} for row in rows])
-    margins = [
-        good / max(1, good_tokens) - bad / max(1, bad_tokens)
-        for (good, good_tokens), (bad, bad_tokens) in zip(chosen, rejected, strict=True)
-    ]
+    """How often the chosen answer is valued more than the rejected one, and by how much on average."""
+    chosen = model.values([{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows])
+    rejected = model.values([{"prompt": row["prompt"], "completion": row["rejected"]} for row in rows])
+    margins = [good - bad for good, bad in zip(chosen, rejected, strict=True)]
     return Evaluation(
         {
             "preference_accuracy": sum(margin > 0 for margin in margins) / len(margins),
             "margin": sum(margins) / len(margins),
+        },
+        [],
+    )
+
+
+def _wanted(model: Model, rows: Sequence[Row]) -> Evaluation:
+    """Over all pairs of a wanted and an unwanted answer, as for pairs that belong together."""
+    values = model.values(rows)
+    good = [value for value, row in zip(values, rows, strict=True) if row["label"]]
+    bad = [value for value, row in zip(values, rows, strict=True) if not row["label"]]
+    if not good or not bad:
+        return Evaluation({}, [])
+    return Evaluation(
+        {
+            "preference_accuracy": sum(a > b for a in good for b in bad) / (len(good) * len(bad)),
+            "margin": sum(good) / len(good) - sum(bad) / len(bad),
         },
         [],
     )

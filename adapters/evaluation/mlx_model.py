@@ -62,6 +62,9 @@ class MlxModel:
             measured.update(zip(batch, self._measure([encoded[i] for i in batch]), strict=True))
         return [measured[i] for i in range(len(rows))]
 
+    def values(self, rows: Sequence[Row]) -> list[float]:
+        return [total / max(1, tokens) for total, tokens in self.log_likelihoods(rows)]
+
     def _measure(self, batch: Sequence[Encoded]) -> list[tuple[float, int]]:
         import mlx.core as mx
         from mlx import nn

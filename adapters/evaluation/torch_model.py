@@ -1,33 +1,47 @@
 """A model of transformers, with or without an adapter, as something that can be measured."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from adapters.conversations import Encoded, completed, encode, prompt_ids
 from adapters.evaluation.batches import in_batches
 from adapters.quiet import quiet
 from domain.training import Row
 
+T = TypeVar("T")
+
 
 @contextmanager
 def opened(base_model: str, trained: Path | None, device: str, *, is_adapter: bool) -> "Iterator[TorchModel]":
     """The base model, what a training made of it, or the base model with the adapter that was trained."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
     # What is measured leaves no trace in the random numbers that a training draws later.
     with quiet(), torch.random.fork_rng(), torch.inference_mode():
         source = str(trained) if trained and not is_adapter else base_model
         dtype = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        scores = trained is not None and _gives_scores(trained)
+        kind, how = (AutoModelForSequenceClassification, {"num_labels": 1}) if scores else (AutoModelForCausalLM, {})
+        model = kind.from_pretrained(source, dtype=dtype, **how)
         if trained and is_adapter:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(trained))
         tokenizer = completed(AutoTokenizer.from_pretrained(str(trained) if trained else base_model))
-        yield TorchModel(model.to(device).eval(), tokenizer, device)
+        yield (RewardModel if scores else TorchModel)(model.to(device).eval(), tokenizer, device)
+
+
+def _gives_scores(trained: Path) -> bool:
+    """Whether a folder holds a reward model, or the adapter of one."""
+    for file, key in (("config.json", "architectures"), ("adapter_config.json", "task_type")):
+        if (trained / file).is_file():
+            said = str(json.loads((trained / file).read_bytes()).get(key))
+            return "ForSequenceClassification" in said or "SEQ_CLS" in said
+    return False
 
 
 class TorchModel:
@@ -67,11 +81,17 @@ class TorchModel:
             said.update(zip(batch, texts, strict=True))
         return [said[i] for i in range(len(prompts))]
 
+    def values(self, rows: Sequence[Row]) -> list[float]:
+        return [total / max(1, tokens) for total, tokens in self.log_likelihoods(rows)]
+
     def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:
+        return self._in_batches(rows, self._measure)
+
+    def _in_batches(self, rows: Sequence[Row], measure: Callable[[Sequence[Encoded]], list[T]]) -> list[T]:
         encoded = [encode(self._tokenizer, row).cut_to(self._room) for row in rows]
-        measured: dict[int, tuple[float, int]] = {}
+        measured: dict[int, T] = {}
         for batch in in_batches([len(row.ids) for row in encoded]):
-            measured.update(zip(batch, self._measure([encoded[i] for i in batch]), strict=True))
+            measured.update(zip(batch, measure([encoded[i] for i in batch]), strict=True))
         return [measured[i] for i in range(len(rows))]
 
     @property
@@ -86,8 +106,26 @@ class TorchModel:
         # Padded on the right, the causal mask alone keeps padding out of every real position.
         ids = torch.tensor([row.ids + [pad] * (width - len(row.ids)) for row in batch], device=self._device)
         learned = torch.tensor([row.learned + [False] * (width - len(row.ids)) for row in batch], device=self._device)
-        logits = self._model(input_ids=ids, use_cache=False).logits[:, :-1].float()
+        # An adapter's virtual tokens stand before those of the row.
+        logits = self._model(input_ids=ids, use_cache=False).logits[:, -width:][:, :-1].float()
         likely = torch.log_softmax(logits, -1).gather(-1, ids[:, 1:, None])[..., 0]
         counted = learned[:, 1:]
         totals, counts = (likely * counted).sum(-1).tolist(), counted.sum(-1).tolist()
         return list(zip(totals, counts, strict=True))
+
+
+class RewardModel(TorchModel):
+    """A model that scores a whole conversation; it neither says anything nor finds anything likely."""
+
+    def values(self, rows: Sequence[Row]) -> list[float]:
+        return self._in_batches(rows, self._score)
+
+    def _score(self, batch: Sequence[Encoded]) -> list[float]:
+        import torch
+
+        width = max(len(row.ids) for row in batch)
+        pad = self._tokenizer.pad_token_id
+        ids = torch.tensor([row.ids + [pad] * (width - len(row.ids)) for row in batch], device=self._device)
+        mask = torch.tensor([[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in batch], device=self._device)
+        scores: list[float] = self._model(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()
+        return scores

@@ -35,6 +35,30 @@ _BUILT_IN: dict[str, _BuiltIn] = {
         _MLX,
         (MethodType.PEFT, MethodType.SFT),
     ),
+    "peft": _BuiltIn(
+        "adapters.trainers.peft",
+        "Parameter-efficient fine-tuning: LoRA, rsLoRA, DoRA, IA3 or prompt tuning",
+        _CUDA,
+        (MethodType.PEFT,),
+    ),
+    "dpo": _BuiltIn(
+        "adapters.trainers.dpo", "Direct preference optimisation on pairs of answers", _CUDA, (MethodType.DPO,)
+    ),
+    "kto": _BuiltIn(
+        "adapters.trainers.kto",
+        "Kahneman-Tversky optimisation on wanted and unwanted answers",
+        _CUDA,
+        (MethodType.KTO,),
+    ),
+    "orpo": _BuiltIn(
+        "adapters.trainers.orpo", "Odds-ratio preference optimisation on pairs of answers", _CUDA, (MethodType.ORPO,)
+    ),
+    "reward": _BuiltIn(
+        "adapters.trainers.reward",
+        "A reward model that learns to score answers from pairs",
+        _CUDA,
+        (MethodType.REWARD,),
+    ),
     "grpo": _BuiltIn(
         "adapters.trainers.grpo",
         "Group Relative Policy Optimization with rewards that a program verifies",

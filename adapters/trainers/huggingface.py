@@ -27,17 +27,34 @@ _REPORTED = {
     "entropy": "entropy",
     "completions/mean_length": "completion_length",
     "completions/clipped_ratio": "cut_off",
+    "rewards/accuracies": "preference_accuracy",
+    "rewards/margins": "margin",
+    "accuracy": "preference_accuracy",
+    "margin": "margin",
 }
 _EACH_REWARD = re.compile(r"rewards/(\w+)/mean")
 
 
-def open_model(job: TrainingJob) -> tuple[Any, Any]:
-    """The base model with 32-bit weights, and its tokenizer with all that trainings need."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def open_model(job: TrainingJob, *, scores: bool = False, **loading: Any) -> tuple[Any, Any]:
+    """The base model with 32-bit weights, and its tokenizer with all that trainings need.
 
-    model = AutoModelForCausalLM.from_pretrained(job.base_model, dtype=torch.float32)
+    With `scores` it gives one score in place of tokens, through a last layer that the job's seed fills.
+    """
+    import torch
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+        set_seed,
+    )
+
+    set_seed(job.seed)
     tokenizer = completed(AutoTokenizer.from_pretrained(job.base_model))
+    if scores:
+        model = AutoModelForSequenceClassification.from_pretrained(job.base_model, num_labels=1, dtype=torch.float32)
+        model.config.pad_token_id = tokenizer.pad_token_id
+    else:
+        model = AutoModelForCausalLM.from_pretrained(job.base_model, dtype=torch.float32, **loading)
     return model, tokenizer
 
 
@@ -119,16 +136,22 @@ def run(
     return TrainingResult(folder=folder, is_adapter=is_adapter, steps=steps, metrics=_metrics(logged[-1]))
 
 
-def lora(options: LoraOptions) -> Any:
-    """A LoRA adapter on every linear layer but the last."""
+def adapter(options: Any, *, task: str = "CAUSAL_LM") -> Any:
+    """What is trained in place of all weights, by the option that trainers have in common: nothing, or LoRA."""
+    return lora(options, task_type=task) if options.adapter == "lora" else None
+
+
+def lora(options: LoraOptions, *, task_type: str = "CAUSAL_LM", **kind: bool) -> Any:
+    """A LoRA adapter, or another of its kind, on every linear layer but the last."""
     from peft import LoraConfig
 
     return LoraConfig(
-        task_type="CAUSAL_LM",
+        task_type=task_type,
         target_modules="all-linear",
         r=options.lora_rank,
         lora_alpha=options.lora_alpha,
         lora_dropout=options.lora_dropout,
+        **kind,
     )
 
 

@@ -62,7 +62,7 @@ def train_on_rewards(
             ),
             processing_class=tokenizer,
             reward_funcs=_functions(rewards, job),
-            peft_config=huggingface.lora(options) if options.adapter == "lora" else None,
+            peft_config=huggingface.adapter(options),
         )
 
 

@@ -1,6 +1,6 @@
 """Real trainings, small ones: a job on the small base model and the demos' rows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,7 +10,7 @@ import pytest
 from adapters.checkpoints import FolderCheckpoints
 from adapters.datasets import Datasets
 from domain.method_spec import Backend
-from domain.training import TrainingJob
+from domain.training import Row, TrainingJob
 from infra import samples
 
 SAMPLES = Path(samples.__file__).parent
@@ -32,6 +32,30 @@ class Hearing:
             raise KeyboardInterrupt
 
 
+def in_pairs(rows: Sequence[Row]) -> list[Row]:
+    """Demonstrations as pairs that want what the base model finds unlikely: to answer at once, without reasoning."""
+    return [
+        {"prompt": row["messages"][:1], "chosen": [_unreasoned(row)], "rejected": row["messages"][1:]} for row in rows
+    ]
+
+
+def marked(rows: Sequence[Row]) -> list[Row]:
+    """Demonstrations as unwanted answers, and every second one as a wanted answer without reasoning."""
+    return [
+        {
+            "prompt": row["messages"][:1],
+            "completion": [_unreasoned(row)] if number % 2 == 0 else row["messages"][1:],
+            "label": number % 2 == 0,
+        }
+        for number, row in enumerate(rows)
+    ]
+
+
+def _unreasoned(row: Row) -> dict[str, str]:
+    said = str(row["messages"][1]["content"])
+    return {"role": "assistant", "content": said[said.index("<answer>") :]}
+
+
 @pytest.fixture
 def hearing() -> type[Hearing]:
     return Hearing
@@ -39,18 +63,23 @@ def hearing() -> type[Hearing]:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Callable[..., TrainingJob]:
-    """Makes a job in a folder of its own; another `folder` name is another run."""
+    """Makes a job in a folder of its own; another `folder` name is another run.
+
+    The dataset is a sample's name, or one followed by «in pairs» or «marked».
+    """
 
     def make(dataset: str = "sft-demo", *, folder: str = "run", **changes: Any) -> TrainingJob:
-        rows = Datasets(SAMPLES).load(dataset, seed=0)
+        sample, _, shape = dataset.partition(" ")
+        rows = Datasets(SAMPLES).load(sample, seed=0)
+        shaped = {"": list, "in pairs": in_pairs, "marked": marked}[shape]
         fields: dict[str, Any] = {
             "run_id": UUID(int=1),
             "method": "under-test",
             "backend": Backend.CUDA,
             "device": "cpu",
             "base_model": str(SAMPLES / "small-base"),
-            "rows": rows.rows,
-            "held_out": rows.held_out,
+            "rows": shaped(rows.rows),
+            "held_out": shaped(rows.held_out[:80]),
             "seed": 0,
             "folder": tmp_path / folder,
             "checkpoints": FolderCheckpoints(tmp_path / folder / "checkpoints"),

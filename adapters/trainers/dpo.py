@@ -1,0 +1,50 @@
+"""Direct preference optimisation (Rafailov et al. 2023): chosen answers become likelier than rejected ones, measured
+against what the base model thought of both.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from adapters.trainers.common_options import (
+    AdapterOptions,
+    CheckpointOptions,
+    LengthOptions,
+    MemoryOptions,
+    OptimiserOptions,
+)
+from adapters.trainers.preferences import train_on_pairs
+from domain.training import Progress, TrainingJob, TrainingResult
+
+
+class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
+    learning_rate: float = Field(default=1e-6, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    beta: float = Field(
+        default=0.1, ge=0.001, le=100.0, description="How strongly the model is held to what the base model thinks"
+    )
+    loss_type: Literal["sigmoid", "ipo", "hinge"] = Field(
+        default="sigmoid", description="Loss on the margin between chosen and rejected: logistic, squared or hinge"
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0.0, le=0.49, description="Share of pairs that are taken to be the wrong way round (sigmoid)"
+    )
+
+
+def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """Widen the margin between chosen and rejected answers, relative to the base model."""
+    return train_on_pairs(
+        "dpo",
+        job,
+        options,
+        progress,
+        _classes,
+        beta=options.beta,
+        loss_type=options.loss_type,
+        label_smoothing=options.label_smoothing,
+    )
+
+
+def _classes() -> tuple[type[Any], type[Any]]:
+    from trl import DPOConfig, DPOTrainer
+
+    return DPOConfig, DPOTrainer

@@ -1,0 +1,33 @@
+"""Odds-ratio preference optimisation (Hong et al. 2024): demonstrations and preferences at once, with no reference."""
+
+from typing import Any
+
+from pydantic import Field
+
+from adapters.trainers.common_options import (
+    AdapterOptions,
+    CheckpointOptions,
+    LengthOptions,
+    MemoryOptions,
+    OptimiserOptions,
+)
+from adapters.trainers.preferences import train_on_pairs
+from domain.training import Progress, TrainingJob, TrainingResult
+
+
+class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
+    learning_rate: float = Field(default=8e-6, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    beta: float = Field(
+        default=0.1, ge=0.0, le=100.0, description="Weight of the odds ratio beside the likelihood of chosen answers"
+    )
+
+
+def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """Make chosen answers likely, and likelier than rejected ones by their odds."""
+    return train_on_pairs("orpo", job, options, progress, _classes, beta=options.beta)
+
+
+def _classes() -> tuple[type[Any], type[Any]]:
+    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+
+    return ORPOConfig, ORPOTrainer

@@ -1,0 +1,51 @@
+"""What trainers on trl that learn from pairs have in common: DPO, ORPO and reward models."""
+
+from collections.abc import Callable
+from typing import Any
+
+from adapters.conversations import prompt_ids
+from adapters.quiet import quiet
+from adapters.trainers.bad_results import some_must_be_learned
+from adapters.trainers.shapes import must_have_columns
+from domain.training import Progress, TrainingJob, TrainingResult
+
+COLUMNS = ("prompt", "chosen", "rejected")
+
+
+def train_on_pairs(
+    name: str,
+    job: TrainingJob,
+    options: Any,
+    progress: Progress,
+    classes: Callable[[], tuple[type[Any], type[Any]]],
+    *,
+    scores: bool = False,
+    **settings: Any,
+) -> TrainingResult:
+    """Train with one of trl's trainers, given by its config class and trainer class, on chosen and rejected answers.
+
+    With `scores` the model gives a score in place of tokens. `settings` are the config's own.
+    """
+    must_have_columns(job, COLUMNS, trainer=name)
+    with quiet():
+        from datasets import Dataset
+
+        from adapters.trainers import huggingface
+
+        config_class, trainer_class = classes()
+        model, tokenizer = huggingface.open_model(job, scores=scores)
+        longest = huggingface.longest(model, options.max_length)
+        room = [max(0, longest - len(prompt_ids(tokenizer, row["prompt"]))) for row in job.rows]
+        some_must_be_learned(room, max_length=longest)
+        adapter = huggingface.adapter(options, task="SEQ_CLS" if scores else "CAUSAL_LM")
+        return huggingface.run(
+            trainer_class,
+            job,
+            progress,
+            is_adapter=adapter is not None,
+            model=model,
+            args=config_class(**huggingface.arguments(job, options), max_length=longest, **settings),
+            train_dataset=Dataset.from_list([{column: row[column] for column in COLUMNS} for row in job.rows]),
+            processing_class=tokenizer,
+            peft_config=adapter,
+        )
