@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from domain.training import Row
@@ -63,6 +64,25 @@ class Evaluation:
 
     metrics: Mapping[str, float]
     answers: Sequence[Answer]
+
+
+@dataclass(frozen=True)
+class ExportedModel:
+    """A model written to a folder; `merged` if that took an adapter and its base model together."""
+
+    folder: Path
+    merged: bool
+    weights_hash: str
+    warning: str | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the base model and a run's result said to the same questions, in their order."""
+
+    base: Sequence[str]
+    result: Sequence[str]
+    warning: str | None
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,15 @@
 """What is kept of runs, wherever it lies: in their artefact, or before there is one in their folder on this machine."""
 
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from domain.errors import InvalidRunRequest
+from domain.method_spec import MethodType
+from domain.ports import Asked, BaseModel, ExportedModel
 from domain.read_models import Run
+from domain.training_run import RunStatus
 from infra.training_progress import METRICS_FILE, numbers_of, steps_in, steps_told
 
 if TYPE_CHECKING:
@@ -23,3 +29,64 @@ def answers_of(installation: "Installation", run: Run) -> list[dict[str, Any]]:
         return []
     answers: list[dict[str, Any]] = json.loads(kept)
     return answers
+
+
+def export(installation: "Installation", run: Run, out: Path) -> ExportedModel:
+    """Write the model of a completed run, with what explains it, as one folder that other programs open."""
+    from adapters import exports
+    from adapters.run_files import explain_export, weights_hash_of
+
+    trained = _trained(installation, run)
+    base_model, warning = _base_model(installation, run)
+    merged = exports.is_adapter(trained)
+    exports.export(trained, base_model, out, backend=run.request.backend)
+    if merged:
+        explain_export(trained, out)
+    return ExportedModel(folder=out, merged=merged, weights_hash=weights_hash_of(out), warning=warning)
+
+
+def ask(
+    installation: "Installation", run: Run, questions: Sequence[str], *, longest: int, temperature: float, seed: int
+) -> Asked:
+    """Let the base model and the result of a completed run answer, on the backend that the run had."""
+    from adapters.evaluation import opened
+    from adapters.exports import is_adapter
+
+    if installation.service.method_of_run(run.run_id).method_type is MethodType.REWARD:
+        raise InvalidRunRequest(f"Training run {run.run_id} made a reward model, which judges answers and gives none.")
+    trained = _trained(installation, run)
+    base_model, warning = _base_model(installation, run)
+    device = installation.device(run.request.backend)
+    prompts = [_prompt(question, trained) for question in questions]
+    said = []
+    for result in (None, trained):
+        with opened(base_model.source, result, device=device, is_adapter=is_adapter(trained)) as model:
+            said.append(model.say(prompts, longest=longest, seed=seed, temperature=temperature))
+    return Asked(base=said[0], result=said[1], warning=warning)
+
+
+def _prompt(question: str, trained: Path) -> str | list[Mapping[str, Any]]:
+    """The question in the form of the rows that were trained on: a conversation, or plain text."""
+    dataset = json.loads((trained / "run.json").read_bytes())["dataset"]
+    return [{"role": "user", "content": question}] if dataset["conversations"] else question
+
+
+def _trained(installation: "Installation", run: Run) -> Path:
+    if run.artifact is None:
+        stands = "has not ended yet" if run.finished_at is None else f"has {_ended(run.status)}"
+        raise InvalidRunRequest(f"Training run {run.run_id} {stands}, so there is no model of it.")
+    return installation.artifacts.fetch(run.artifact)
+
+
+def _ended(status: RunStatus) -> str:
+    return "been cancelled" if status is RunStatus.CANCELLED else status.value
+
+
+def _base_model(installation: "Installation", run: Run) -> tuple[BaseModel, str | None]:
+    """The base model as it is now, and a warning if it is not the one that the run began with."""
+    base_model = installation.base_models.open(run.request.base_model)
+    if run.provenance is None or base_model.files_hash == run.provenance.base_model_hash:
+        return base_model, None
+    return base_model, (
+        f"The base model {base_model.name} has changed since the run: what you get is not what was measured then."
+    )

@@ -11,7 +11,7 @@ from uuid import UUID
 from adapters import trainers
 from domain.errors import PrefectUnavailable, TrainingMethodError
 from domain.method_spec import Backend
-from domain.ports import Device
+from domain.ports import Asked, Device, ExportedModel
 from domain.preinstalled import preinstalled_methods
 from domain.read_models import Run
 from domain.run_plan import RunPlan
@@ -295,6 +295,18 @@ class Installation:
         from infra.results import steps_of
 
         return steps_of(self, run)
+
+    def export(self, run: Run, out: Path) -> ExportedModel:
+        """Write the model of a completed run as one folder that transformers and mlx_lm open."""
+        from infra.results import export
+
+        return export(self, run, out)
+
+    def ask(self, run: Run, questions: Sequence[str], *, longest: int, temperature: float, seed: int) -> Asked:
+        """What the base model and the result of a completed run say to the questions."""
+        from infra.results import ask
+
+        return ask(self, run, questions, longest=longest, temperature=temperature, seed=seed)
 
     def answers_of(self, run: Run) -> list[dict[str, Any]]:
         from infra.results import answers_of

@@ -10,7 +10,7 @@ from domain.errors import TrainingMethodError
 from domain.event_log import Verification
 from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend, MethodCode, MethodSpec
-from domain.ports import Finding, Licences, Progressed
+from domain.ports import Asked, ExportedModel, Finding, Licences, Progressed
 from domain.proof import Checkpoint
 from domain.read_models import Run
 from domain.run_plan import RunPlan
@@ -203,6 +203,14 @@ class Installation(Protocol):
 
     def answers_of(self, run: Run) -> Sequence[Mapping[str, Any]]:
         """Sample answers of a run: `prompt`, `expected`, and `said` and `right`, each `before` and `after`."""
+        ...
+
+    def export(self, run: Run, out: Path) -> ExportedModel:
+        """Write the model of a completed run to a new folder. Raises `InvalidInput` where that cannot be."""
+        ...
+
+    def ask(self, run: Run, questions: Sequence[str], *, longest: int, temperature: float, seed: int) -> Asked:
+        """What the base model and the result of a completed run say to the questions."""
         ...
 
     def explain(self, error: Exception) -> TrainingMethodError | None:

@@ -39,6 +39,8 @@ COMMANDS: dict[str, dict[str, Later]] = {
         "train": Later("training", "train", "Train with a method and follow the run."),
         "runs": Later("runs", "runs", "List training runs, show one, or compare two."),
         "cancel": Later("runs", "cancel", "Cancel a training run."),
+        "ask": Later("asking", "ask", "Put a question to the base model and to a run's result."),
+        "export": Later("exporting", "export", "Write a run's model as one folder for other programs."),
         "rerun": Later("rerunning", "rerun", "Repeat a run from the log, and say whether its curve agrees."),
     },
     "Audit and licences": {

@@ -17,8 +17,15 @@ ANSWERS_SHOWN = 3
 class Model(Protocol):
     """A model that is measured. It is asked in one process, and gives the same for the same seed."""
 
-    def say(self, prompts: Sequence[str | list[Mapping[str, Any]]], *, longest: int, seed: int) -> list[str]:
-        """An answer to each prompt, sampled at temperature 1, of `longest` tokens at most."""
+    def say(
+        self,
+        prompts: Sequence[str | list[Mapping[str, Any]]],
+        *,
+        longest: int,
+        seed: int,
+        temperature: float = 1.0,
+    ) -> list[str]:
+        """An answer to each prompt, of `longest` tokens at most; at temperature 0 the likeliest token each time."""
         ...
 
     def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:

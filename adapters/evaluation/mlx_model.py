@@ -35,7 +35,14 @@ class MlxModel:
     def tokens_in(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def say(self, prompts: Sequence[str | list[Mapping[str, Any]]], *, longest: int, seed: int) -> list[str]:
+    def say(
+        self,
+        prompts: Sequence[str | list[Mapping[str, Any]]],
+        *,
+        longest: int,
+        seed: int,
+        temperature: float = 1.0,
+    ) -> list[str]:
         import mlx.core as mx
         from mlx_lm.generate import batch_generate
         from mlx_lm.sample_utils import make_sampler
@@ -47,7 +54,7 @@ class MlxModel:
             self._wrapped,
             asked,
             max_tokens=longest,
-            sampler=make_sampler(temp=1.0),
+            sampler=make_sampler(temp=temperature),
             return_token_ids=True,
             completion_batch_size=256,
             prefill_batch_size=256,

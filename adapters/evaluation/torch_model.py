@@ -53,7 +53,14 @@ class TorchModel:
     def tokens_in(self, text: str) -> int:
         return len(self._tokenizer.encode(text, add_special_tokens=False))
 
-    def say(self, prompts: Sequence[str | list[Mapping[str, Any]]], *, longest: int, seed: int) -> list[str]:
+    def say(
+        self,
+        prompts: Sequence[str | list[Mapping[str, Any]]],
+        *,
+        longest: int,
+        seed: int,
+        temperature: float = 1.0,
+    ) -> list[str]:
         import torch
 
         torch.manual_seed(seed)
@@ -70,10 +77,7 @@ class TorchModel:
                 input_ids=ids,
                 attention_mask=mask,
                 max_new_tokens=longest,
-                do_sample=True,
-                temperature=1.0,
-                top_k=0,
-                top_p=1.0,
+                **_sampling(temperature),
                 pad_token_id=pad,
                 eos_token_id=self._tokenizer.eos_token_id,
             )
@@ -129,3 +133,9 @@ class RewardModel(TorchModel):
         mask = torch.tensor([[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in batch], device=self._device)
         scores: list[float] = self._model(input_ids=ids, attention_mask=mask).logits[:, 0].float().tolist()
         return scores
+
+
+def _sampling(temperature: float) -> dict[str, Any]:
+    if temperature == 0:
+        return {"do_sample": False}
+    return {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from adapters.run_files.story import RunStory
+from adapters.run_files.story import RunStory, short_name
 from domain.method_spec import Backend
 from domain.ports import Answer
 
@@ -26,6 +27,24 @@ def model_card(story: RunStory) -> str:
         "Everything needed to repeat it stands in `run.json`; every reported step in `metrics.jsonl`.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def card_of_merged(record: Mapping[str, Any]) -> str:
+    """The card of a model that was merged from a run's adapter and its base model; `record` is the run's `run.json`."""
+    base, method = short_name(record["base_model"]["name"]), record["method"]
+    front = {"base_model": base, "library_name": "transformers", "pipeline_tag": "text-generation"}
+    measured = [
+        (name, _figure(record["before"], name), _figure(record["after"], name)) for name in sorted(record["after"])
+    ]
+    parts = [
+        "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in front.items()), "---"]),
+        f"# {_one_line(record['name'] or base + ' after ' + method['display_name'])}",
+        f"{_code(base)} with the adapter of the training run `{record['run_id']}` merged into its weights.",
+        _table(("Measured", "Before", "After"), measured) if measured else "",
+        "![Loss or reward over the steps](curve.svg)",
+        "What the run was made of stands in `run.json`, every reported step in `metrics.jsonl`.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _front_matter(story: RunStory) -> str:

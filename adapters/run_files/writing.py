@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from adapters.curve import curve_svg
-from adapters.run_files.model_card import model_card
+from adapters.run_files.model_card import card_of_merged, model_card
 from adapters.run_files.story import RunStory
 
 
@@ -18,6 +19,14 @@ def write_run_files(folder: Path, story: RunStory) -> None:
     _write_json(folder / "answers.json", sample_answers(story))
     (folder / "README.md").write_text(model_card(story), encoding="utf-8")
     _write_json(folder / "run.json", run_record(story, folder))
+
+
+def explain_export(trained: Path, out: Path) -> None:
+    """Give a model that was merged from an adapter the files of its run, and a card that says what was done."""
+    for name in ("run.json", "metrics.jsonl", "curve.svg", "answers.json"):
+        shutil.copy(trained / name, out)
+    record = json.loads((trained / "run.json").read_bytes())
+    (out / "README.md").write_text(card_of_merged(record), encoding="utf-8")
 
 
 def sample_answers(story: RunStory) -> list[dict[str, Any]]:
@@ -52,6 +61,7 @@ def run_record(story: RunStory, folder: Path) -> dict[str, Any]:
         "dataset": {
             "name": request.dataset,
             "rows": len(story.dataset.rows),
+            "conversations": any(isinstance(value, list) for value in story.dataset.rows[0].values()),
             "sha256": made_of.dataset_hash,
             "held_out_rows": len(story.dataset.held_out),
             "held_out_sha256": made_of.held_out_hash,

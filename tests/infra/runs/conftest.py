@@ -35,6 +35,9 @@ def trained(installation: Installation, run_id: UUID, **asked: Any) -> Run:
     return installation.service.training_run(run_id)
 
 
+# Enough for an adapter to change what is answered.
+TAUGHT = {"max_steps": 10, "learning_rate": 5e-3}
+
 Train = Callable[..., Run]
 
 
@@ -137,6 +140,12 @@ def whole(train: Train) -> Run:
 
 
 @pytest.fixture(scope="session")
+def on_mlx(train: Train) -> Run:
+    """A LoRA adapter trained with MLX."""
+    return train(method="mlx-demo", backend="mlx", options=TAUGHT)
+
+
+@pytest.fixture(scope="session")
 def lora(train: Train) -> Run:
     """A LoRA adapter trained with torch."""
-    return train(options={"adapter": "lora"})
+    return train(options={"adapter": "lora"} | TAUGHT)

@@ -41,7 +41,8 @@ def test_a_comparison_is_one_document_for_programs(tmm: Tmm, whole: Run, lora: R
     found = json.loads(tmm("runs", "compare", str(whole.run_id), str(lora.run_id), "--json").out)
 
     assert [run["run_id"] for run in found["runs"]] == [str(whole.run_id), str(lora.run_id)]
-    assert found["options"] == [{"name": "adapter", "one": "none", "other": "lora"}]
+    assert [option["name"] for option in found["options"]] == ["max_steps", "learning_rate", "adapter"]
+    assert {"name": "adapter", "one": "none", "other": "lora"} in found["options"]
     assert found["agreement"]["curves"] == "different"
     assert found["agreement"]["same_weights"] is False
     assert {"accuracy", "loss"} <= {measure["name"] for measure in found["measures"]}
