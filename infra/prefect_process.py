@@ -8,6 +8,8 @@ and never outlive the supervisor. The worker waits until the server answers and 
 started at the same moment.
 """
 
+import asyncio
+import logging
 import os
 import signal
 import sys
@@ -17,6 +19,13 @@ import urllib.error
 import urllib.request
 from contextlib import suppress
 from types import FrameType
+from typing import Any
+
+from adapters.prefect.warm_worker.compatibility import why_not_with_this_prefect
+from adapters.prefect.warm_worker.imports import imports_of
+from adapters.prefect.warm_worker.server_handle import ForkServer
+from infra.settings import Settings
+from infra.worker_kind import why_stock
 
 _SERVER_DEADLINE_S = 120
 _EXIT_GRACE_S = 15
@@ -32,14 +41,32 @@ def serve(host: str, port: int) -> None:
 
 def work(pool: str, name: str) -> None:
     """A worker of a pool, until told to end; the flow runs under way are told to end too."""
-    import asyncio
+    with suppress(asyncio.CancelledError, KeyboardInterrupt):
+        asyncio.run(_work(pool, name))
 
+
+async def _work(pool: str, name: str) -> None:
+    arguments: dict[str, Any] = {
+        "work_pool_name": pool,
+        "name": name,
+        "create_pool_if_not_found": False,
+        "prefetch_seconds": 1,
+    }
+    pool_address = f"{os.environ['PREFECT_API_URL']}/work_pools/{pool}"
+    if (reason := why_stock(Settings.from_environment().worker)) is None:
+        # The fork server imports while this process itself gets ready.
+        async with ForkServer(imports_of(pool), logging.getLogger("prefect.worker")) as fork_server:
+            if (reason := why_not_with_this_prefect()) is None:
+                from adapters.prefect.warm_worker.worker import WarmProcessWorker
+
+                _await(pool_address)
+                await WarmProcessWorker(**arguments, fork_server=fork_server).start()
+                return
+    sys.stdout.write(f"{reason}\n")
     from prefect.workers.process import ProcessWorker
 
-    _await(f"{os.environ['PREFECT_API_URL']}/work_pools/{pool}")
-    worker = ProcessWorker(work_pool_name=pool, name=name, create_pool_if_not_found=False, prefetch_seconds=1)
-    with suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(worker.start())
+    _await(pool_address)
+    await ProcessWorker(**arguments).start()
 
 
 def _await(url: str) -> None:

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from domain.errors import InvalidSettings
 from domain.method_spec import Backend
+from infra.worker_kind import WorkerKind
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -39,6 +40,11 @@ class Settings(BaseSettings):
     )
     artifacts: str = Field(default="", description="Where trained models go")
     poll_seconds: float = Field(default=1.0, gt=0, le=60, description="How often a worker asks Prefect for work")
+    worker: WorkerKind = Field(
+        default=WorkerKind.AUTO,
+        description="How runs start: warm (libraries imported already), stock (Prefect's own worker), or auto: warm on "
+        "Linux without a GPU",
+    )
 
     custom_memory_gb: float = Field(
         default=0, ge=0, description="Memory that a method's own code may use; 0 for nine tenths of the machine's"
@@ -125,6 +131,7 @@ class Settings(BaseSettings):
             "TMM_POLL_SECONDS": str(self.poll_seconds),
             "TMM_CUSTOM_MEMORY_GB": str(self.custom_memory_gb),
             "TMM_CUSTOM_SILENCE_MINUTES": str(self.custom_silence_minutes),
+            "TMM_WORKER": self.worker.value,
         }
 
 

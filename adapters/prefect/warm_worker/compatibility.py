@@ -40,12 +40,17 @@ LEANS_ON: Mapping[str, tuple[str, ...]] = {
 """Each part with the parameters that the warm worker knows it to have."""
 
 
-def why_not() -> str | None:
-    """Why runs cannot start warm here, in one sentence; None when they can."""
+def why_not_here() -> str | None:
+    """Why runs cannot start warm on this machine, in one sentence; None when they can. Imports nothing."""
     if sys.platform != "linux":
-        return "Runs start warm on Linux only."
+        return "This is not Linux, where alone runs can start warm."
     if (installed := version("prefect")) != PREFECT:
         return f"Runs start warm with Prefect {PREFECT} only, and this is {installed}."
+    return None
+
+
+def why_not_with_this_prefect() -> str | None:
+    """Which part of Prefect is not as the warm worker knows it, in one sentence; None when all are. Imports them."""
     for address, parameters in LEANS_ON.items():
         if (difference := _difference(address, parameters)) is not None:
             return f"Runs cannot start warm with this Prefect: {difference}."

@@ -31,7 +31,6 @@ from typing import Any
 # A library that starts threads while it is imported would make every fork unsafe.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _PR_SET_PDEATHSIG = 1
-_STDERR = 2
 _prctl = ctypes.CDLL(None).prctl
 
 
@@ -118,15 +117,18 @@ def _why_unsafe() -> str | None:
 
 
 def _serve(control: socket.socket) -> tuple[socket.socket, int, int]:
-    """Fork a child for each request and report each child's end. Returns in a child only: its socket and outputs."""
-    woken, wake = os.pipe()
-    os.set_blocking(woken, False)
-    os.set_blocking(wake, False)
-    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    children: dict[int, socket.socket] = {}
+    """Fork a child for each request and report each child's end. Returns in a child only: its socket and outputs.
+
+    On the way out the child closes what is the server's: a file forgotten here would be closed at the run's end, when
+    its number is the run's own.
+    """
     server = os.getpid()
-    with selectors.DefaultSelector() as ready:
+    children: dict[int, socket.socket] = {}
+    with contextlib.ExitStack() as of_the_server:
+        of_the_server.enter_context(control)
+        of_the_server.callback(_close_all, children)
+        woken = _woken_by_ended_children(of_the_server)
+        ready = of_the_server.enter_context(selectors.DefaultSelector())
         ready.register(control, selectors.EVENT_READ)
         ready.register(woken, selectors.EVENT_READ)
         while True:
@@ -147,6 +149,23 @@ def _serve(control: socket.socket) -> tuple[socket.socket, int, int]:
                     child.close()  # the worker sees that there is no process, and starts a fresh one
                 os.close(files[0])
                 os.close(files[1])
+
+
+def _close_all(children: dict[int, socket.socket]) -> None:
+    for child in children.values():
+        child.close()
+
+
+def _woken_by_ended_children(of_the_server: contextlib.ExitStack) -> int:
+    """A file that can be read whenever a child has ended."""
+    woken, wake = os.pipe()
+    for end in (woken, wake):
+        os.set_blocking(end, False)
+        of_the_server.callback(os.close, end)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    of_the_server.callback(signal.set_wakeup_fd, -1)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    return woken
 
 
 def _fork() -> int | None:
@@ -172,14 +191,13 @@ def _become(child: socket.socket, output: int, error_output: int) -> None:
     """Turn this forked copy into what a fresh process would be, then run the module that the worker names."""
     os.setsid()
     _usual_signals()
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.dup2(output, 1)
-    os.dup2(error_output, _STDERR)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for file, number in ((nothing, 0), (output, 1), (error_output, 2)):
+        os.dup2(file, number)
+        os.close(file)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with child:
-        os.closerange(_STDERR + 1, child.fileno())
-        os.closerange(child.fileno() + 1, os.sysconf("SC_OPEN_MAX"))
         child.sendall(b"%d\n" % os.getpid())
         line = child.makefile().readline()
     if not line:
@@ -203,7 +221,6 @@ def _die_with(parent: int) -> None:
 
 
 def _usual_signals() -> None:
-    signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         if signal.getsignal(number) is not None:  # None: a handler that Python does not know; the C library has its own
             signal.signal(number, signal.SIG_DFL)

@@ -80,7 +80,7 @@ class _Ready:
 
 @dataclass
 class ForkServer:
-    """A fork server for as long as the `async with` lasts. Its processes end with it.
+    """A fork server for as long as the `async with` lasts. Its processes end with it, after a moment to end well.
 
     It is started at once and gets ready meanwhile. When it ends by itself, another is started; when that does not
     help, or its start-up check fails, `fork` gives None from then on and the log says why, once.
@@ -91,13 +91,20 @@ class ForkServer:
     _ready: "asyncio.Future[_Ready | None]" = field(init=False)
     _keeper: "asyncio.Task[None]" = field(init=False)
     _process: subprocess.Popen[bytes] | None = field(init=False, default=None)
+    _forked: set[int] = field(init=False, default_factory=set)
 
     async def __aenter__(self) -> Self:
         self._ready = asyncio.get_running_loop().create_future()
         self._keeper = asyncio.create_task(self._keep())
+        await asyncio.sleep(0)  # it starts now, however busy the caller is
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # Who stops a worker has told its runs to end; what they still have to say, they say now.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_GRACE_S):
+                while any(map(_lives, self._forked)):
+                    await asyncio.sleep(0.05)
         self._keeper.cancel()
         await asyncio.wait([self._keeper])
 
@@ -111,7 +118,7 @@ class ForkServer:
         try:
             async with asyncio.timeout(_FORK_DEADLINE_S + (0 if self._ready.done() else _START_DEADLINE_S)):
                 while (ready := await asyncio.shield(self._ready)) is not None:
-                    if (process := await self._forked(ready, output, error_output)) is not None:
+                    if (process := await self._fork(ready, output, error_output)) is not None:
                         return process
                     if not await ready.is_gone():
                         break
@@ -190,14 +197,14 @@ class ForkServer:
 
     async def _probe(self, ready: _Ready) -> None:
         """Let one child compute before any run does: a library that cannot stand the fork hangs or fails there."""
-        child = await self._forked(ready, 1, 2)
+        child = await self._fork(ready, 1, 2)
         if child is None:
             raise _Unusable("it cannot fork")
         child.run(_PROBE, environment=os.environ, folder=Path.cwd())
         if (code := await child.wait()) != 0:
             raise _Unusable(f"a forked process that computes ended with exit code {code}")
 
-    async def _forked(self, ready: _Ready, output: int | None, error_output: int | None) -> ForkedProcess | None:
+    async def _fork(self, ready: _Ready, output: int | None, error_output: int | None) -> ForkedProcess | None:
         ours, theirs = socket.socketpair()
         with theirs, open(os.devnull, "wb") as nowhere:
             outputs = [number if number is not None else nowhere.fileno() for number in (output, error_output)]
@@ -212,6 +219,7 @@ class ForkServer:
             with contextlib.suppress(OSError):
                 if line := await reader.readline():
                     unless_it_answers.pop_all()
+                    self._forked = {*filter(_lives, self._forked), int(line)}
                     return ForkedProcess(int(line), reader, writer)
         return None
 
@@ -233,6 +241,14 @@ async def _line(control: socket.socket) -> dict[str, Any] | None:
         buffer += more
     told: dict[str, Any] = json.loads(buffer)
     return told
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def _ended(process: subprocess.Popen[bytes]) -> None:

@@ -32,24 +32,9 @@ class WarmProcessWorker(ProcessWorker, abc.ABC):
     A run that cannot start warm is left to `ProcessWorker.run`, as it stands.
     """
 
-    def __init__(self, *args: Any, modules: tuple[str, ...], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fork_server: ForkServer, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fork_server = ForkServer(modules, self._logger)
-
-    async def __aenter__(self) -> "WarmProcessWorker":
-        await self.fork_server.__aenter__()
-        try:
-            await super().__aenter__()
-        except BaseException as error:
-            await self.fork_server.__aexit__(type(error), error, error.__traceback__)
-            raise
-        return self
-
-    async def __aexit__(self, *exc_info: Any) -> None:
-        try:
-            await super().__aexit__(*exc_info)
-        finally:
-            await self.fork_server.__aexit__(*exc_info)
+        self._fork_server = fork_server
 
     async def run(
         self,
@@ -63,7 +48,7 @@ class WarmProcessWorker(ProcessWorker, abc.ABC):
             self.get_flow_run_logger(flow_run).info("This run starts in a fresh process: %s.", reason)
             return await super().run(flow_run, configuration, task_status)
         outputs = (1, 2) if configuration.stream_output else (None, None)
-        if (process := await self.fork_server.fork(*outputs)) is None:
+        if (process := await self._fork_server.fork(*outputs)) is None:
             return await super().run(flow_run, configuration, task_status)
         with contextlib.closing(process), contextlib.ExitStack() as stack:
             folder = configuration.working_dir or stack.enter_context(tempfile.TemporaryDirectory(suffix="prefect"))
@@ -83,7 +68,7 @@ class WarmProcessWorker(ProcessWorker, abc.ABC):
                 flow_run,
                 _ForkedEngine(process, environment, folder, context.control_channel),
                 propose_submitting=False,
-                hook_runner=ForkedHooks(self.fork_server, environment, folder),
+                hook_runner=ForkedHooks(self._fork_server, environment, folder),
             )
 
             async def execute(*, task_status: anyio.abc.TaskStatus[ProcessHandle]) -> None:
@@ -101,7 +86,7 @@ class WarmProcessWorker(ProcessWorker, abc.ABC):
     async def _why_fresh(self, configuration: ProcessJobConfiguration, environment: Mapping[str, str]) -> str | None:
         if configuration.command and command_from_string(configuration.command)[1:] != ["-m", _ENGINE]:
             return "its pool or deployment has a command of its own"
-        if changed := await self.fork_server.changed_since_import(environment):
+        if changed := await self._fork_server.changed_since_import(environment):
             verb = "is" if len(changed) == 1 else "are"
             return f"{', '.join(changed)} {verb} read while libraries are imported, and set otherwise for this run"
         return None

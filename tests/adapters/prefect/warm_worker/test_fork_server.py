@@ -115,6 +115,18 @@ def test_a_run_ends_as_a_fresh_process_would(tmp_path: Path, code: str, expected
     tell(tmp_path, story)
 
 
+def test_what_a_run_has_opened_stays_open_until_its_very_end(tmp_path: Path) -> None:
+    async def story(server: Server) -> None:
+        code = """
+import atexit, os
+files = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
+atexit.register(lambda: print(len([os.fstat(file) for file in files])))
+"""
+        assert await server.run(code) == (0, "20\n")
+
+    tell(tmp_path, story)
+
+
 def test_a_run_reacts_to_signals_as_a_fresh_process_does(tmp_path: Path) -> None:
     code = """
 import os, signal
@@ -254,7 +266,21 @@ asyncio.run(main())
     asyncio.run(until(lambda: gone(server) and gone(run)))
 
 
-def test_closing_leaves_no_process_behind(tmp_path: Path) -> None:
+def test_closing_leaves_runs_that_were_told_to_end_a_moment_to_do_so(tmp_path: Path) -> None:
+    async def story(server: Server) -> None:
+        code = "import signal, time; signal.signal(15, lambda *_: (time.sleep(0.3), print('goodbye'), exit(0)))"
+        run, output = await server.start(code + "; print('here', flush=True); time.sleep(60)")
+        await until(lambda: output.read_text() != "")
+        os.kill(run.pid, signal.SIGTERM)
+        run.close()
+
+    tell(tmp_path, story)
+    [output] = tmp_path.glob("*.out")
+    assert output.read_text() == "here\ngoodbye\n"
+
+
+def test_closing_leaves_no_process_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.prefect.warm_worker.server_handle._STOP_GRACE_S", 0.1)
     left: list[int] = []
 
     async def story(server: Server) -> None:

@@ -1,0 +1,289 @@
+"""The warm worker under Prefect: what people see of a run is the same, whatever becomes of the processes."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psutil
+import pytest
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
+from prefect.client.schemas.objects import FlowRun
+from prefect.states import Cancelling
+from prefect.workers.process import ProcessWorker
+
+from adapters.prefect.client import prefect_client
+from infra.prefect_environment import prefect_environment
+from tests.journeys.conftest import Machine
+
+pytestmark = pytest.mark.journey
+
+DEADLINE_S = 60
+
+FLOW = """
+import os, signal, sys, time
+from pathlib import Path
+from prefect import flow, get_run_logger, task
+import psutil
+
+FOLDER = Path(__file__).parent
+EDITION = "first"
+
+def by_hook(kind):
+    def hook(flow, flow_run, state):
+        (FOLDER / f"{flow_run.id}.{kind}").write_text(f"{EDITION} {os.getppid()} {state.name}")
+    return hook
+
+@task
+def say(words):
+    get_run_logger().info(words)
+
+@flow(on_cancellation=[by_hook("cancelled")], on_crashed=[by_hook("crashed")], log_prints=True)
+def tiny(do="nothing"):
+    from prefect.runtime import flow_run
+    started_by = " ".join(psutil.Process(os.getppid()).cmdline())
+    warm = "fork_server" in started_by
+    (FOLDER / f"{flow_run.id}.started").write_text(f"{EDITION} {os.getpid()} {os.getppid()} {warm}")
+    in_folder, threads = os.getcwd() == str(FOLDER), os.environ.get("OMP_NUM_THREADS")
+    print(f"edition {EDITION}, warm {warm}, in {in_folder}, threads {threads}")
+    say("said in a task")
+    if do == "fail":
+        raise ValueError("the loss is not a number")
+    if do == "leave":
+        os._exit(7)
+    if do == "wait":
+        deadline = time.monotonic() + 120
+        while not (FOLDER / f"{flow_run.id}.go").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+"""
+
+
+@dataclass
+class Place:
+    """The journeys' Prefect server, and a folder with the flow above."""
+
+    client: SyncPrefectClient
+    machine: Machine
+    folder: Path
+
+    @contextlib.contextmanager
+    def worker(self) -> "Iterator[Worker]":
+        """A warm worker on a pool of its own with one deployment of the flow, once it is ready."""
+        pool = f"pool-{uuid4().hex[:8]}"
+        template = ProcessWorker.get_default_base_job_template()
+        self.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
+        deployment = self.client.create_deployment(
+            flow_id=self.client.create_flow_from_name("tiny"),
+            name=pool,
+            entrypoint="tiny.py:tiny",
+            path=str(self.folder),
+            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}],
+            work_pool_name=pool,
+        )
+        log = self.folder / f"{pool}.log"
+        environment = {
+            **self.machine.environment,
+            **prefect_environment(self.machine.settings, self.machine.api_url),
+            "TMM_WORKER": "warm",
+            "PREFECT_WORKER_QUERY_SECONDS": "0.3",
+        }
+        command = [sys.executable, "-m", "infra.prefect_process", "worker", pool, pool]
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+        try:
+            until(lambda: "is ready after" in log.read_text() and "started!" in log.read_text())
+            yield Worker(process, deployment)
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
+
+    def start(self, worker: "Worker", do: str = "nothing", **job_variables: Any) -> UUID:
+        return self.client.create_flow_run_from_deployment(
+            worker.deployment, parameters={"do": do}, job_variables=job_variables or None
+        ).id
+
+    def read(self, run: UUID) -> FlowRun:
+        return self.client.read_flow_run(run)
+
+    def end(self, run: UUID) -> tuple[str, str]:
+        """How the run ended: the state's name and message."""
+
+        def ended() -> bool:
+            state = self.read(run).state
+            return state is not None and state.is_final()
+
+        until(ended)
+        state = self.read(run).state
+        assert state is not None
+        return str(state.name), state.message or ""
+
+    def started(self, run: UUID) -> tuple[str, int, int, bool]:
+        """Waits for the first line: the flow's edition, its process, the parent process, and whether it is warm."""
+        file = self.folder / f"{run}.started"
+        until(lambda: file.exists() and file.read_text() != "")
+        edition, process, parent, warm = file.read_text().split()
+        return edition, int(process), int(parent), warm == "True"
+
+    def told_by_hook(self, run: UUID, kind: str) -> str:
+        file = self.folder / f"{run}.{kind}"
+        until(lambda: file.exists() and file.read_text() != "")
+        return file.read_text()
+
+    def go(self, run: UUID) -> None:
+        (self.folder / f"{run}.go").touch()
+
+    def logs(self, run: UUID, *, until_there: str) -> str:
+        def read() -> str:
+            lines = self.client.read_logs(LogFilter(flow_run_id=LogFilterFlowRunId(any_=[run])), limit=200, offset=0)
+            return "\n".join(line.message for line in lines)
+
+        until(lambda: until_there in read())
+        return read()
+
+
+@dataclass
+class Worker:
+    """A worker's process, and the deployment whose runs it takes."""
+
+    process: "subprocess.Popen[bytes]"
+    deployment: UUID
+
+    @property
+    def fork_server(self) -> int:
+        [child] = [
+            child for child in psutil.Process(self.process.pid).children() if "fork_server" in str(child.cmdline())
+        ]
+        return child.pid
+
+
+def until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture(scope="module")
+def place(machine: Machine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    folder = tmp_path_factory.mktemp("flows")
+    (folder / "tiny.py").write_text(FLOW)
+    with prefect_client(machine.api_url) as client:
+        yield Place(client, machine, folder)
+
+
+@pytest.fixture(scope="module")
+def worker(place: Place) -> Iterator[Worker]:
+    with place.worker() as worker:
+        yield worker
+
+
+def test_a_run_starts_warm_and_prefect_sees_its_logs_and_its_end(place: Place, worker: Worker) -> None:
+    run = place.start(worker)
+    assert place.end(run)[0] == "Completed"
+    logs = place.logs(run, until_there="Finished in state Completed()")
+    assert "edition first, warm True, in True, threads 1" in logs
+    assert "said in a task" in logs
+    assert place.started(run)[2] == worker.fork_server
+
+
+def test_a_failed_run_fails_with_its_reason(place: Place, worker: Worker) -> None:
+    run = place.start(worker, "fail")
+    assert place.end(run) == ("Failed", "Flow run encountered an exception: ValueError: the loss is not a number")
+    assert "Traceback" in place.logs(run, until_there="Finished in state Failed")
+
+
+def test_a_run_whose_process_leaves_or_is_killed_is_crashed_and_its_hook_tells(place: Place, worker: Worker) -> None:
+    left, killed = place.start(worker, "leave"), place.start(worker, "wait")
+    os.kill(place.started(killed)[1], signal.SIGKILL)
+    for run, code in ((left, 7), (killed, -9)):
+        name, message = place.end(run)
+        assert name == "Crashed"
+        assert f"status code: {code}" in message
+        assert place.told_by_hook(run, "crashed") == f"first {worker.fork_server} Crashed"
+
+
+def test_a_cancelled_run_stops_and_its_hook_tells(place: Place, worker: Worker) -> None:
+    run = place.start(worker, "wait")
+    _, process, _, warm = place.started(run)
+    assert warm
+    place.client.set_flow_run_state(run, Cancelling(message="enough"))
+    assert place.end(run)[0] == "Cancelled"
+    assert gone(process)
+    assert place.told_by_hook(run, "cancelled").startswith(f"first {worker.fork_server} Cancel")
+
+
+def test_two_runs_go_side_by_side(place: Place, worker: Worker) -> None:
+    one, two = place.start(worker, "wait"), place.start(worker, "wait")
+    assert place.started(one)[1] != place.started(two)[1]
+    place.go(one)
+    place.go(two)
+    assert {place.end(one)[0], place.end(two)[0]} == {"Completed"}
+
+
+def test_a_run_that_sets_what_libraries_read_at_import_starts_fresh_and_says_so(place: Place, worker: Worker) -> None:
+    run = place.start(worker, env={"OMP_NUM_THREADS": "2"})
+    assert place.end(run)[0] == "Completed"
+    logs = place.logs(run, until_there="Finished in state Completed()")
+    assert "edition first, warm False, in True, threads 2" in logs
+    assert (
+        "This run starts in a fresh process: OMP_NUM_THREADS is read while libraries are imported, "
+        "and set otherwise for this run." in logs
+    )
+
+
+def test_a_runs_prefect_settings_are_its_own(place: Place, worker: Worker) -> None:
+    run = place.start(worker, env={"PREFECT_LOGGING_LEVEL": "DEBUG"})
+    assert "warm True" in place.logs(run, until_there="Executing flow 'tiny' for flow run")
+
+
+def test_when_the_fork_server_is_killed_its_runs_are_crashed_and_recorded_and_the_next_starts_warm(
+    place: Place, worker: Worker
+) -> None:
+    runs = [place.start(worker, "wait"), place.start(worker, "wait")]
+    processes = [place.started(run)[1] for run in runs]
+    os.kill(worker.fork_server, signal.SIGKILL)
+    for run in runs:
+        assert place.end(run)[0] == "Crashed"
+        assert place.told_by_hook(run, "crashed").endswith(" Crashed")
+    assert all(map(gone, processes))
+    after = place.start(worker)
+    assert place.end(after)[0] == "Completed"
+    assert place.started(after)[3]
+
+
+def test_edited_flow_code_is_picked_up(place: Place, worker: Worker) -> None:
+    (place.folder / "tiny.py").write_text(FLOW.replace('EDITION = "first"', 'EDITION = "second"'))
+    try:
+        run = place.start(worker, "leave")
+        assert place.end(run)[0] == "Crashed"
+        assert place.started(run)[0] == "second"
+        assert place.told_by_hook(run, "crashed").startswith("second ")
+    finally:
+        (place.folder / "tiny.py").write_text(FLOW)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_no_run_outlives_its_worker_unseen_and_a_new_worker_goes_on(place: Place, number: signal.Signals) -> None:
+    with place.worker() as stopped:
+        run = place.start(stopped, "wait")
+        _, process, parent, _ = place.started(run)
+        stopped.process.send_signal(number)
+        until(lambda: gone(process) and gone(parent) and gone(stopped.process.pid))
+        if number is signal.SIGTERM:
+            assert place.end(run)[0] == "Crashed"
+    with place.worker() as new:
+        after = place.start(new)
+        assert place.end(after)[0] == "Completed"
