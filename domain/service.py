@@ -32,6 +32,7 @@ from domain.read_models import (
     Views,
 )
 from domain.refusals import ActionRefused
+from domain.secrets import without_secrets
 from domain.trainers import Trainers, trainer_of
 from domain.training_method import TrainingMethod
 from domain.training_run import Provenance, RunRequest, RunStatus, TrainingRun
@@ -430,8 +431,8 @@ class TrainingMethods(EventLog):
                     action=action,
                     subject_type="run" if action == "request" else "method",
                     subject_name=name,
-                    reason=str(refusal),
-                    tried=dict(tried),
+                    reason=without_secrets(str(refusal)),
+                    tried=without_secrets(dict(tried)),
                 )
             )
             raise

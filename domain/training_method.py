@@ -5,10 +5,11 @@ from uuid import UUID, uuid5
 
 from eventsourcing.domain import event
 
-from domain.errors import MethodAlreadyExists, MethodNotSelectable
+from domain.errors import InvalidMethod, MethodAlreadyExists, MethodNotSelectable
 from domain.events import Aggregate, Created
 from domain.method_spec import Change, MethodSpec
 from domain.preinstalled import PREINSTALLED
+from domain.secrets import holds_secret
 from domain.users import INSTALLER, User
 
 _NAMES = UUID("6f0a4a1e-52f3-5b7f-9d7e-0f2e6f1c8a11")
@@ -79,6 +80,7 @@ class TrainingMethod(Aggregate):
     @classmethod
     def add(cls, spec: MethodSpec, *, by: User, command_id: UUID) -> Self:
         by.must_be_commercial(to="add a training method")
+        _must_hold_no_secret(spec)
         return cls._create(cls.Added, id=cls.create_id(spec.internal_name), spec=spec, by=by, command_id=command_id)
 
     def add_again(self, spec: MethodSpec, *, by: User, command_id: UUID) -> None:
@@ -86,6 +88,7 @@ class TrainingMethod(Aggregate):
         by.must_be_commercial(to="add a training method")
         if self.selectable:
             raise MethodAlreadyExists(self.spec.internal_name)
+        _must_hold_no_secret(spec)
         self.trigger_event(self.AddedAgain, spec=spec, by=by, command_id=command_id)
 
     def modify(self, spec: MethodSpec, *, by: User, command_id: UUID) -> None:
@@ -94,6 +97,7 @@ class TrainingMethod(Aggregate):
         if not by.is_commercial:
             self._must_be_shapeable(spec, changes, by)
         self.must_be_selectable(to="modify")
+        _must_hold_no_secret(spec)
         if changes:
             self.trigger_event(self.Modified, spec=spec, changes=changes, by=by, command_id=command_id)
 
@@ -145,3 +149,12 @@ def _as_preinstalled(spec: MethodSpec) -> bool:
     """Whether trainer and backends are those that a template of this name came with."""
     came_with = {(p.internal_name, p.trainer, p.backends) for p in PREINSTALLED}
     return (spec.internal_name, spec.trainer, spec.backends) in came_with
+
+
+def _must_hold_no_secret(spec: MethodSpec) -> None:
+    for field, value in spec.model_dump(mode="json", exclude={"code"}).items():
+        if holds_secret(value):
+            raise InvalidMethod(
+                f"{field}: holds a password, token or key, which the log would keep for ever and everybody could read. "
+                "Leave it out."
+            )

@@ -12,6 +12,7 @@ from domain.errors import InvalidRunRequest, RunAlreadyFinished, RunRequestChang
 from domain.events import Aggregate, Created
 from domain.method_spec import Backend
 from domain.options import OptionValue
+from domain.secrets import holds_secret, without_secrets
 from domain.users import User
 from domain.values import Value, in_words
 
@@ -135,6 +136,12 @@ class TrainingRun(Aggregate):
 
     @classmethod
     def ask_for(cls, run_id: UUID, request: RunRequest, *, by: User, command_id: UUID) -> Self:
+        for field, value in request.model_dump(mode="json").items():
+            if holds_secret(value):
+                raise InvalidRunRequest(
+                    f"{field}: holds a password, token or key, which the log would keep for ever. "
+                    "Give it through the environment instead."
+                )
         return cls._create(
             cls.Requested, id=run_id, method=request.method, request=request, by=by, command_id=command_id
         )
@@ -206,11 +213,11 @@ class TrainingRun(Aggregate):
 
     def fail(self, reason: str, *, interrupted: bool = False, by: User, command_id: UUID) -> None:
         self._must_not_be_finished(to="failed")
-        self._happen(self.Failed, by, command_id, reason=reason, interrupted=interrupted)
+        self._happen(self.Failed, by, command_id, reason=without_secrets(reason), interrupted=interrupted)
 
     def cancel(self, reason: str, *, by: User, command_id: UUID) -> None:
         self._must_not_be_finished(to="cancelled")
-        self._happen(self.Cancelled, by, command_id, reason=reason)
+        self._happen(self.Cancelled, by, command_id, reason=without_secrets(reason))
 
     def _happen(self, what: type[Event], by: User, command_id: UUID, **facts: Any) -> None:
         self.trigger_event(what, method=self.request.method, by=by, command_id=command_id, **facts)

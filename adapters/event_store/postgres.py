@@ -61,6 +61,24 @@ CREATE OR REPLACE FUNCTION tmm.refuse_change() RETURNS trigger LANGUAGE plpgsql 
     BEGIN RAISE EXCEPTION 'the event log is never changed'; END $$;
 CREATE OR REPLACE TRIGGER stored_events_are_not_changed BEFORE UPDATE OR DELETE OR TRUNCATE ON tmm.stored_events
     FOR EACH STATEMENT EXECUTE FUNCTION tmm.refuse_change();
+DO $$ BEGIN
+    CREATE ROLE tmm_application NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN NULL;
+END $$;
+DO $$ BEGIN
+    CREATE ROLE tmm_auditor NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation OR insufficient_privilege THEN NULL;
+END $$;
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'tmm_application') THEN
+        GRANT USAGE ON SCHEMA tmm TO tmm_application;
+        GRANT SELECT, INSERT ON tmm.stored_events TO tmm_application;
+        GRANT USAGE ON SEQUENCE tmm.stored_events_notification_id_seq TO tmm_application;
+    END IF;
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'tmm_auditor') THEN
+        GRANT USAGE ON SCHEMA tmm TO tmm_auditor;
+    END IF;
+END $$;
 """
 
 

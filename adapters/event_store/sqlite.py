@@ -126,6 +126,7 @@ def _recorded(row: Sequence[Any]) -> RecordedEvent:
 
 def migrate(file: Path) -> None:
     """Create the event log's table, once. Call it under `only_one_migrates`."""
+    file.touch(mode=0o600)  # SQLite gives its log and index files the same permissions
     with closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT_S, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")

@@ -115,6 +115,22 @@ CREATE TABLE audit_counts (
     entries bigint NOT NULL,
     PRIMARY KEY (actor, action, method, outcome, origin, licence_id)
 );
+
+DO $$
+DECLARE kept text;
+BEGIN
+    FOREACH kept IN ARRAY ARRAY[
+        'selectable_methods', 'method_versions', 'training_runs', 'audit_log', 'audit_counts', 'views_head',
+        'views_form'
+    ] LOOP
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'tmm_application') THEN
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tmm.%I TO tmm_application', kept);
+        END IF;
+        IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'tmm_auditor') THEN
+            EXECUTE format('GRANT SELECT ON tmm.%I TO tmm_auditor', kept);
+        END IF;
+    END LOOP;
+END $$;
 """
 
 
@@ -195,5 +211,5 @@ def migrate(connection: "psycopg.Connection[Any]") -> None:
             return
     for table in (*KEYS, "audit_counts", "views_head", "views_form"):
         connection.execute(f"DROP TABLE IF EXISTS tmm.{table}")
-    connection.execute(_SCHEMA)
     connection.execute(f"CREATE TABLE tmm.views_form AS SELECT '{fingerprint(_SCHEMA)}' AS form")
+    connection.execute(_SCHEMA)
