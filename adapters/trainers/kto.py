@@ -16,18 +16,32 @@ from adapters.trainers.common_options import (
 )
 from adapters.trainers.shapes import must_have_columns
 from domain.errors import InvalidConfigurationOptions, InvalidInput
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 _COLUMNS = ("prompt", "completion", "label")
 
 
 class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
-    learning_rate: float = Field(default=1e-6, ge=1e-8, le=1.0, description="AdamW step size at its highest")
-    beta: float = Field(
-        default=0.1, ge=0.001, le=100.0, description="How strongly the model is held to what the base model thinks"
+    learning_rate: float = Field(
+        default=1e-6,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
     )
-    desirable_weight: float = Field(default=1.0, ge=0.0, le=100.0, description="Weight of wanted answers")
-    undesirable_weight: float = Field(default=1.0, ge=0.0, le=100.0, description="Weight of unwanted answers")
+    beta: float = Field(
+        default=0.1,
+        ge=0.001,
+        le=100.0,
+        description="How strongly the model is held to what the base model thinks",
+        json_schema_extra=changes("weights"),
+    )
+    desirable_weight: float = Field(
+        default=1.0, ge=0.0, le=100.0, description="Weight of wanted answers", json_schema_extra=changes("weights")
+    )
+    undesirable_weight: float = Field(
+        default=1.0, ge=0.0, le=100.0, description="Weight of unwanted answers", json_schema_extra=changes("weights")
+    )
 
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:

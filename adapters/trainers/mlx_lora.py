@@ -7,11 +7,17 @@ from pydantic import Field
 
 from adapters.trainers.common_options import LengthOptions
 from adapters.trainers.mlx_steps import StepOptions
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(LengthOptions, StepOptions):
-    learning_rate: float = Field(default=1e-4, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    learning_rate: float = Field(
+        default=1e-4,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
 
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:

@@ -18,7 +18,7 @@ from adapters.mlx_runtime import make_ready
 from adapters.quiet import quiet
 from adapters.trainers.common_options import LoraOptions
 from domain.errors import InvalidBaseModel
-from domain.training import TrainingJob
+from domain.training import TrainingJob, changes
 
 NAME_OF_ADAPTER = "adapters.safetensors"
 
@@ -27,10 +27,14 @@ class ModelOptions(LoraOptions):
     """Which weights are trained, and how exactly everything is computed."""
 
     adapter: Literal["lora", "dora", "none"] = Field(
-        default="lora", description="Train a LoRA or DoRA adapter, or all weights (none)"
+        default="lora",
+        description="Train a LoRA or DoRA adapter, or all weights (none)",
+        json_schema_extra=changes("artifact"),
     )
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Precision of weights and computation; auto is that of the base model's files"
+        default="auto",
+        description="Precision of weights and computation; auto is that of the base model's files",
+        json_schema_extra=changes("weights", tried="bfloat16"),
     )
 
 

@@ -18,7 +18,7 @@ from adapters.trainers.mlx_models import ModelOptions, Opened, gradient_checkpoi
 from adapters.trainers.row_order import seed_of_step
 from adapters.trainers.schedules import learning_rate_at
 from domain.errors import InvalidConfigurationOptions
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 Loss = Callable[[Any, Batch], tuple[Any, Mapping[str, Any]]]
 
@@ -27,10 +27,16 @@ class StepOptions(CheckpointOptions, ModelOptions, OptimiserOptions):
     """What every trainer on MLX honours."""
 
     gradient_accumulation_steps: int = Field(
-        default=1, ge=1, le=4096, description="Parts in which the rows of one step are computed, one after the other"
+        default=1,
+        ge=1,
+        le=4096,
+        description="Parts in which the rows of one step are computed, one after the other",
+        json_schema_extra=changes("memory"),
     )
     gradient_checkpointing: bool = Field(
-        default=False, description="Compute activations again in the backward pass instead of keeping them"
+        default=False,
+        description="Compute activations again in the backward pass instead of keeping them",
+        json_schema_extra=changes("memory"),
     )
 
 

@@ -18,19 +18,34 @@ from adapters.trainers.common_options import (
 )
 from adapters.trainers.demonstrations import train_on_demonstrations
 from domain.errors import InvalidConfigurationOptions
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(CheckpointOptions, MemoryOptions, LoraOptions, LengthOptions, OptimiserOptions):
-    learning_rate: float = Field(default=2e-4, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    learning_rate: float = Field(
+        default=2e-4,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
     adapter: Literal["lora", "rslora", "dora", "ia3", "prompt"] = Field(
         default="lora",
         description="What is trained: low-rank matrices (lora; rslora scales them by the root of their rank; dora adds "
         "magnitudes), scales of activations (ia3), or virtual tokens before each row (prompt)",
+        json_schema_extra=changes("artifact"),
     )
-    virtual_tokens: int = Field(default=16, ge=1, le=1024, description="Virtual tokens of the adapter prompt")
+    virtual_tokens: int = Field(
+        default=16,
+        ge=1,
+        le=1024,
+        description="Virtual tokens of the adapter prompt",
+        json_schema_extra=changes("artifact", beside={"adapter": "prompt"}),
+    )
     quantization: Literal["none", "4bit"] = Field(
-        default="none", description="Precision in which the base model's weights rest; 4bit needs a CUDA GPU"
+        default="none",
+        description="Precision in which the base model's weights rest; 4bit needs a CUDA GPU",
+        json_schema_extra=changes("memory"),
     )
 
 

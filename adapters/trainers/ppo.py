@@ -25,37 +25,105 @@ from adapters.trainers.common_options import (
 from adapters.trainers.rollouts import Judge, Policy, Rollouts, judged_by, must_be_answerable
 from adapters.trainers.shapes import must_have_columns
 from domain.errors import InvalidConfigurationOptions
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class PpoOptions(RewardOptions, SamplingOptions, OptimiserOptions):
     """What PPO honours on every backend."""
 
-    max_steps: int = Field(default=100, ge=1, le=1_000_000, description="Rounds of answering and learning from it")
-    batch_size: int = Field(default=64, ge=2, le=4096, description="Answers in one round")
-    mini_batch_size: int = Field(default=32, ge=1, le=4096, description="Answers in one update of the weights")
-    ppo_epochs: int = Field(default=2, ge=1, le=64, description="Times that a round's answers are learned from")
-    learning_rate: float = Field(default=1e-5, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    max_steps: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Rounds of answering and learning from it",
+        json_schema_extra=changes("steps"),
+    )
+    batch_size: int = Field(
+        default=64, ge=2, le=4096, description="Answers in one round", json_schema_extra=changes("weights")
+    )
+    mini_batch_size: int = Field(
+        default=32,
+        ge=1,
+        le=4096,
+        description="Answers in one update of the weights",
+        json_schema_extra=changes("weights", tried=8),
+    )
+    ppo_epochs: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Times that a round's answers are learned from",
+        json_schema_extra=changes("weights"),
+    )
+    learning_rate: float = Field(
+        default=1e-5,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
     num_generations: int = Field(
-        default=1, ge=1, le=512, description="Answers sampled for each prompt; the batch size is a multiple of it"
+        default=1,
+        ge=1,
+        le=512,
+        description="Answers sampled for each prompt; the batch size is a multiple of it",
+        json_schema_extra=changes("weights", tried=4),
     )
     beta: float = Field(
-        default=0.05, ge=0.0, le=10.0, description="What a token pays for each nat that it diverges from the base model"
+        default=0.05,
+        ge=0.0,
+        le=10.0,
+        description="What a token pays for each nat that it diverges from the base model",
+        json_schema_extra=changes("weights"),
     )
     epsilon: float = Field(
-        default=0.2, ge=0.001, le=1.0, description="How far a token's probability ratio counts before it is clipped"
+        default=0.2,
+        ge=0.001,
+        le=1.0,
+        description="How far a token's probability ratio counts before it is clipped",
+        json_schema_extra=changes("weights", tried=0.001),
     )
     epsilon_value: float = Field(
-        default=0.2, ge=0.001, le=1e6, description="How far a value may move in one round before it is clipped"
+        default=0.2,
+        ge=0.001,
+        le=1e6,
+        description="How far a value may move in one round before it is clipped",
+        json_schema_extra=changes("weights", tried=0.001),
     )
-    gamma: float = Field(default=1.0, ge=0.0, le=1.0, description="Discount of what later tokens earn")
+    gamma: float = Field(
+        default=1.0,
+        ge=0.0,
+        le=1.0,
+        description="Discount of what later tokens earn",
+        json_schema_extra=changes("weights", tried=0.5),
+    )
     lam: float = Field(
-        default=0.95, ge=0.0, le=1.0, description="λ of advantage estimation: 1 trusts rewards, 0 trusts values"
+        default=0.95,
+        ge=0.0,
+        le=1.0,
+        description="λ of advantage estimation: 1 trusts rewards, 0 trusts values",
+        json_schema_extra=changes("weights", tried=0.5),
     )
-    value_coef: float = Field(default=0.5, ge=0.0, le=100.0, description="Weight of the value loss")
-    entropy_coef: float = Field(default=0.0, ge=0.0, le=10.0, description="Weight of the entropy that is encouraged")
-    whiten_rewards: bool = Field(default=False, description="Scale each round's token rewards to variance 1")
-    whiten_advantages: bool = Field(default=True, description="Scale each round's advantages to mean 0, variance 1")
+    value_coef: float = Field(
+        default=0.5, ge=0.0, le=100.0, description="Weight of the value loss", json_schema_extra=changes("weights")
+    )
+    entropy_coef: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Weight of the entropy that is encouraged",
+        json_schema_extra=changes("weights"),
+    )
+    whiten_rewards: bool = Field(
+        default=False,
+        description="Scale each round's token rewards to variance 1",
+        json_schema_extra=changes("weights"),
+    )
+    whiten_advantages: bool = Field(
+        default=True,
+        description="Scale each round's advantages to mean 0, variance 1",
+        json_schema_extra=changes("weights"),
+    )
 
 
 class Options(CheckpointOptions, MemoryOptions, AdapterOptions, PpoOptions):
@@ -63,6 +131,7 @@ class Options(CheckpointOptions, MemoryOptions, AdapterOptions, PpoOptions):
         default="",
         max_length=1000,
         description="Folder or hub id of a trained reward model whose score is added to the rewards; empty for none",
+        json_schema_extra=changes("weights", tried="a-model-that-is-not-there"),
     )
 
 

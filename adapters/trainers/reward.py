@@ -12,12 +12,16 @@ from adapters.trainers.common_options import (
     OptimiserOptions,
 )
 from adapters.trainers.preferences import train_on_pairs
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
     center_rewards_coefficient: float = Field(
-        default=0.0, ge=0.0, le=10.0, description="Weight of keeping scores around zero (Eisenstein et al. 2023)"
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Weight of keeping scores around zero (Eisenstein et al. 2023)",
+        json_schema_extra=changes("weights", tried=0.1),
     )
 
 

@@ -18,7 +18,7 @@ from uuid import uuid4
 from pydantic import BaseModel
 
 from adapters.checkpoints import FolderCheckpoints
-from domain.errors import BackendUnavailable, TrainingMethodError
+from domain.errors import BackendUnavailable, InvalidInput, TrainingMethodError, Unreachable
 from domain.options import ConfigurationOption, OptionType, OptionValue, declared_options
 from domain.ports import Device
 from domain.training import TrainingJob, TrainingResult
@@ -31,6 +31,7 @@ Verdict = Literal["kept", "broken", "not shown"]
 SMALL: Mapping[str, OptionValue] = {
     "max_steps": 4,
     "batch_size": 8,
+    "mini_batch_size": 4,
     "num_generations": 8,
     "max_completion_length": 32,
     "max_length": 64,
@@ -257,6 +258,8 @@ class Kit:
         if (problem := option.problem_with(other)) is not None:
             return claim, "broken", f"the value to try is none: {problem}"
         one, two = self.trial(**beside), self.trial(**(beside | {option.name: other}))
+        if one.error is None and isinstance(two.error, InvalidInput | Unreachable):
+            return claim, "not shown", f"{other} cannot be tried here: {two.error}"
         for trial in (one, two):
             if trial.error is not None:
                 return claim, "broken", f"with {_set(trial.values, option.name)}: {self._told(trial.error)}"
