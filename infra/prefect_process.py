@@ -1,6 +1,6 @@
 """A Prefect server or worker as a process of its own: what `Supervisor` starts.
 
-    python -m infra.prefect_process server HOST PORT
+    python -m infra.prefect_process server SOCKET
     python -m infra.prefect_process worker POOL NAME
 
 Started this way instead of with Prefect's own command they are up a second or two sooner, end at the first SIGTERM,
@@ -31,12 +31,12 @@ _SERVER_DEADLINE_S = 120
 _EXIT_GRACE_S = 15
 
 
-def serve(host: str, port: int) -> None:
-    """A Prefect server with its services and its UI, until told to end."""
+def serve(socket: int) -> None:
+    """A Prefect server with its services and its UI, on an open socket, until told to end."""
     import uvicorn
     from prefect.server.api.server import create_app
 
-    uvicorn.run(create_app(final=True), host=host, port=port, log_level="warning", timeout_keep_alive=5)
+    uvicorn.run(create_app(final=True), fd=socket, log_level="warning", timeout_keep_alive=5)
 
 
 def work(pool: str, name: str) -> None:
@@ -114,8 +114,8 @@ def main(arguments: list[str]) -> None:
     _end_at_the_first_signal()
     _end_with_the_parent()
     match arguments:
-        case ["server", host, port]:
-            serve(host, int(port))
+        case ["server", socket]:
+            serve(int(socket))
         case ["worker", pool, name]:
             work(pool, name)
         case _:

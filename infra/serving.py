@@ -16,7 +16,6 @@ from infra.supervisor import Supervisor, interrupts_raised
 if TYPE_CHECKING:
     from infra.wiring import Installation
 
-_PREFECTS_OWN_PORT = 4200
 _RECONCILE_EVERY_S = 10.0
 _SHOW_CATALOGUE_EVERY_S = 60.0
 
@@ -28,7 +27,7 @@ def serve(tmm: "Installation", backends: Sequence[Backend]) -> None:
         supervisor = stack.enter_context(Supervisor(tmm.settings, say=remark))
         if (api_url := os.environ.get("PREFECT_API_URL")) is None:
             stack.enter_context(only_here(tmm.settings))
-            api_url = supervisor.start_server(preferred_port=_PREFECTS_OWN_PORT)
+            api_url = supervisor.start_server(preferred_port=tmm.settings.prefect_port)
             stack.enter_context(the_only_server(tmm.settings, api_url))
         for backend in backends:
             supervisor.start_worker(backend, api_url)

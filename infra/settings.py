@@ -39,6 +39,9 @@ class Settings(BaseSettings):
         default=Path(), description="Folder of the key that checkpoints are signed with; made when there is none"
     )
     artifacts: str = Field(default="", description="Where trained models go")
+    prefect_port: int = Field(
+        default=4200, ge=0, le=65535, description="Where tmm up serves Prefect; a free port if it is taken, or 0"
+    )
     poll_seconds: float = Field(default=1.0, gt=0, le=60, description="How often a worker asks Prefect for work")
     worker: WorkerKind = Field(
         default=WorkerKind.AUTO,
@@ -128,6 +131,7 @@ class Settings(BaseSettings):
             "TMM_CHECKPOINTS": str(self.checkpoints),
             "TMM_CHECKPOINT_KEY": str(self.checkpoint_key),
             "TMM_ARTIFACTS": self.artifacts,
+            "TMM_PREFECT_PORT": str(self.prefect_port),
             "TMM_POLL_SECONDS": str(self.poll_seconds),
             "TMM_CUSTOM_MEMORY_GB": str(self.custom_memory_gb),
             "TMM_CUSTOM_SILENCE_MINUTES": str(self.custom_silence_minutes),

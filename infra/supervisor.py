@@ -55,6 +55,7 @@ class Supervisor:
     say: Callable[[str], None] = print
     _processes: dict[str, "_Started"] = field(default_factory=dict)
     _logs: dict[str, IO[bytes]] = field(default_factory=dict)
+    _socket: socket.socket | None = None
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -64,9 +65,10 @@ class Supervisor:
 
     def start_server(self, *, preferred_port: int = 0) -> str:
         """Start a Prefect server on a free local port; its API address. Returns before it answers."""
-        port = _free_port(preferred_port)
-        self._start(SERVER, ["server", "127.0.0.1", str(port)], prefect_environment(self.settings))
-        return f"http://127.0.0.1:{port}/api"
+        # The server is handed the socket itself: no other process can come between finding a free port and using it.
+        self._socket = _bound_socket(preferred_port)
+        self._start(SERVER, ["server", str(self._socket.fileno())], prefect_environment(self.settings))
+        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
 
     def await_server(self, api_url: str) -> None:
         """Return when the server answers. Raises `PrefectUnavailable` if it stays silent."""
@@ -132,6 +134,8 @@ class Supervisor:
             self.stop_workers()
             _end([started.popen for started in self._processes.values()])
             self._processes.clear()
+            if self._socket is not None:
+                self._socket.close()
             for log in self._logs.values():
                 log.close()
             self._logs.clear()
@@ -155,6 +159,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=self._logs[name],
             stderr=subprocess.STDOUT,
+            pass_fds=[self._socket.fileno()] if self._socket is not None and name == SERVER else [],
             start_new_session=True,  # a Ctrl-C in the terminal reaches us alone; we stop the others in order
         )
         self._processes[name] = _Started(popen, arguments, environment, time.monotonic() + _NOT_AGAIN_WITHIN_S)
@@ -216,11 +221,13 @@ def _python_path() -> str:
     return os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
-def _free_port(preferred: int = 0) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", preferred))
-        except OSError:
-            probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _bound_socket(preferred_port: int) -> socket.socket:
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(("127.0.0.1", preferred_port))
+        bound.listen()
+    except OSError:
+        bound.close()
+        return _bound_socket(0)
+    return bound

@@ -180,13 +180,21 @@ class Installation:
             return f"The change is done, and Prefect will show it when it is reached again. {error}"
         return None
 
-    def show_catalogue(self) -> None:
-        """Make Prefect show the selectable list. Raises `PrefectUnavailable`."""
-        shown = None
+    def show_catalogue(self) -> list[str]:
+        """Make Prefect show the selectable list; a sentence about each change. Raises `PrefectUnavailable`."""
+        shown, changed = None, []
         while (selectable := self.service.selectable_methods()) != shown:
             # Somebody may change the list while it is being shown; then it is shown once more.
-            self.catalogue.reconcile(selectable)
+            changed += self.catalogue.reconcile(selectable)
             shown = selectable
+        return changed
+
+    def fix(self) -> list[str]:
+        """Put right runs that are stuck, and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
+        from infra.reconciliation import Reconciler
+
+        self.catalogue.ensure_pools(self.settings.backends)
+        return [*Reconciler(self).reconcile(), *self.show_catalogue()]
 
     def _prefect(self) -> str:
         """The server's address; from here on this process's Prefect client is our own, whatever profile there is."""

@@ -237,6 +237,13 @@ class Installation(Protocol):
         """What `tmm doctor` looks at."""
         ...
 
+    def fix(self) -> Sequence[str]:
+        """Put right what `tmm doctor --fix` can: runs that are stuck, and what Prefect shows; a sentence about each.
+
+        Raises `PrefectUnavailable`.
+        """
+        ...
+
     def up(self, backends: Sequence[Backend]) -> None:
         """Prefect server and workers until interrupted."""
         ...

@@ -84,11 +84,18 @@ def rebuild(installation: Installation) -> None:
 
 
 @click.command(short_help="Show every setting and check what is needed.")
+@click.option("--fix", is_flag=True, help="First put right what can be: runs that are stuck, and what Prefect shows.")
 @json_option
 @click.pass_context
-def doctor(ctx: click.Context, json_wanted: bool) -> None:
+def doctor(ctx: click.Context, fix: bool, json_wanted: bool) -> None:
     """Show every setting, and check what the service needs. Exit code 5 when something is not as it should be."""
     installation: Installation = ctx.obj
+    if fix:
+        fixed = installation.fix()
+        for sentence in fixed:
+            remark(f"fixed: {plain(sentence)}")
+        if not fixed:
+            remark("Nothing had to be put right.")
     settings, checks = installation.describe_settings(), installation.checks()
     if json_wanted:
         as_json(

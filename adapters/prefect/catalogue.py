@@ -7,21 +7,16 @@ and is not selectable goes, after its waiting flow runs were cancelled with the 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from adapters.prefect import forms
 from adapters.prefect.client import prefect_client
+from adapters.prefect.deployments import CATALOGUE_QUEUE, FLOWS, of_methods, of_the_catalogue
 from domain.method_spec import Backend
 from domain.read_models import SelectableMethod
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
-
-CATALOGUE_QUEUE = "catalogue"
-"""Adding and deleting wait in a queue of their own, never behind a training."""
-
-MANAGEMENT_TAG = "catalogue"
 
 ENGINE = "python -m prefect.engine"
 
@@ -43,57 +38,33 @@ class PrefectCatalogue:
             for backend in backends:
                 _ensure_pool(client, backend)
 
-    def reconcile(self, selectable: Sequence[SelectableMethod]) -> None:
-        """Make the deployments exactly the selectable methods. Raises `PrefectUnavailable`."""
+    def reconcile(self, selectable: Sequence[SelectableMethod]) -> list[str]:
+        """Make the deployments exactly the selectable methods; a sentence about each change.
+
+        Raises `PrefectUnavailable`.
+        """
         with prefect_client(self._api_url) as client:
             pools = {pool.name for pool in client.read_work_pools(limit=200)}
+            backends = [backend for backend in Backend if backend in pools]
             wanted = [
-                (method, backend) for method in selectable for backend in method.spec.backends if backend in pools
+                *of_methods(selectable, backends, datasets=self._datasets, base_models=self._base_models),
+                *of_the_catalogue(selectable, backends, trainers=self._trainers),
             ]
-            train = client.create_flow_from_name("train")
-            kept = {self._deploy(client, train, method, backend) for method, backend in wanted}
-            self._deploy_management(client, selectable, [backend for backend in Backend if backend in pools])
-            for deployment in _ours(client):
-                if deployment.id not in kept:
+            flows = {name: client.create_flow_from_name(name) for name in FLOWS}
+            there = {(deployment.flow_id, deployment.name): deployment for deployment in _there(client)}
+            changed, kept = [], set()
+            for one in wanted:
+                key = flows[one.flow], one.name
+                kept.add(key)
+                if key not in there or one.differs_from(there[key]):
+                    one.put_into(client, flows[one.flow], there.get(key))
+                    changed.append(f"Prefect shows {one.address} as it is now.")
+            for key, deployment in there.items():
+                # Somebody else's flow may have the same name as ours; only what carries our tag is ours.
+                if key not in kept and forms.TAG in deployment.tags:
                     _withdraw(client, deployment)
-
-    def _deploy(self, client: "SyncPrefectClient", flow_id: UUID, method: SelectableMethod, backend: Backend) -> UUID:
-        # The same flow and name again is an update in place: the id, its runs and its schedules stay.
-        return client.create_deployment(
-            flow_id=flow_id,
-            name=forms.deployment_name(method, backend),
-            version=str(method.version),
-            description=forms.description(method, backend),
-            tags=forms.tags(method, backend),
-            parameters=forms.default_parameters(method, backend),
-            parameter_openapi_schema=forms.run_form(
-                method, backend, datasets=self._datasets, base_models=self._base_models
-            ),
-            enforce_parameter_schema=True,
-            entrypoint="flows.train.train",
-            work_pool_name=backend.value,
-            work_queue_name="default",
-        )
-
-    def _deploy_management(
-        self, client: "SyncPrefectClient", selectable: Sequence[SelectableMethod], backends: Sequence[Backend]
-    ) -> None:
-        if not backends:
-            return
-        names = [method.spec.internal_name for method in selectable]
-        for verb, form in (("add", forms.add_form(names, self._trainers)), ("delete", forms.delete_form(names))):
-            name = f"{verb}-training-method"
-            client.create_deployment(
-                flow_id=client.create_flow_from_name(name),
-                name=name,
-                description=f"{verb.title()} a training method. For commercial users only.",
-                tags=[MANAGEMENT_TAG],
-                parameter_openapi_schema=form,
-                enforce_parameter_schema=True,
-                entrypoint=f"flows.manage.{name.replace('-', '_')}",
-                work_pool_name=backends[0].value,
-                work_queue_name=CATALOGUE_QUEUE,
-            )
+                    changed.append(f"Prefect shows {deployment.name} no more.")
+            return changed
 
 
 def _ensure_pool(client: "SyncPrefectClient", backend: Backend) -> None:
@@ -121,17 +92,15 @@ def _ensure_pool(client: "SyncPrefectClient", backend: Backend) -> None:
         client.create_work_queue(name=CATALOGUE_QUEUE, work_pool_name=backend.value)
 
 
-def _ours(client: "SyncPrefectClient") -> "Iterable[DeploymentResponse]":
-    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+def _there(client: "SyncPrefectClient") -> "Iterable[DeploymentResponse]":
+    from prefect.client.schemas.filters import FlowFilter, FlowFilterName
     from prefect.client.schemas.sorting import DeploymentSort
 
     page = 200
     found: list[DeploymentResponse] = []
     while True:
-        ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[forms.TAG]))
-        more = client.read_deployments(
-            deployment_filter=ours, limit=page, offset=len(found), sort=DeploymentSort.NAME_ASC
-        )
+        ours = FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
+        more = client.read_deployments(flow_filter=ours, limit=page, offset=len(found), sort=DeploymentSort.NAME_ASC)
         found += more
         if len(more) < page:
             return found

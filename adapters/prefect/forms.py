@@ -119,8 +119,9 @@ def delete_form(names: list[str]) -> dict[str, Any]:
     return _form({"internal_name": {"type": "string", "enum": names}}, required=["internal_name"])
 
 
-def _fixed(value: str) -> dict[str, Any]:
-    return {"type": "string", "const": value, "default": value, "description": "Fixed"}
+def empty_form() -> dict[str, Any]:
+    """The form of a flow that asks for nothing."""
+    return _form({}, required=[])
 
 
 def _form(fields: dict[str, dict[str, Any]], *, required: list[str]) -> dict[str, Any]:

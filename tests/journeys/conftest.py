@@ -52,6 +52,7 @@ class Machine:
         ours = {
             "TMM_HOME": str(self.home),
             "TMM_BACKENDS": self.backends,
+            "TMM_PREFECT_PORT": "0",
             "PYTHONPATH": str(CHECKOUT),
             "HF_HUB_OFFLINE": "1",
             "OMP_NUM_THREADS": "1",  # the small model gains nothing from more, and tests share their machine

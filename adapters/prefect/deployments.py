@@ -1,0 +1,132 @@
+"""The deployments that Prefect should have: one for each selectable method and backend, and for the service itself."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from adapters.prefect import forms
+from domain.method_spec import Backend
+from domain.read_models import SelectableMethod
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.responses import DeploymentResponse
+
+FLOWS = ("train", "add-training-method", "delete-training-method", "reconcile")
+
+CATALOGUE_QUEUE = "catalogue"
+"""Adding and deleting wait in a queue of their own, never behind a training."""
+
+MANAGEMENT_TAG = "catalogue"
+
+_RECONCILE_EVERY = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A deployment as it should be; fields that are not named here are the operator's."""
+
+    flow: str
+    name: str
+    fields: dict[str, Any]
+
+    @property
+    def address(self) -> str:
+        return f"{self.flow}/{self.name}"
+
+    def differs_from(self, present: "DeploymentResponse") -> bool:
+        return any(getattr(present, field) != value for field, value in self.fields.items())
+
+    def put_into(self, client: "SyncPrefectClient", flow_id: UUID, present: "DeploymentResponse | None") -> None:
+        """Make it, or change it in place: its id, its runs and the schedules that people gave it stay."""
+        from prefect.client.schemas.actions import DeploymentUpdate
+        from prefect.exceptions import ObjectNotFound
+
+        if present is not None:
+            try:
+                client.update_deployment(present.id, DeploymentUpdate(**self.fields))
+            except ObjectNotFound:
+                pass  # it was deleted this very moment
+            else:
+                return
+        client.create_deployment(flow_id=flow_id, name=self.name, schedules=self._first_schedules(), **self.fields)
+
+    def _first_schedules(self) -> Any:
+        from prefect.client.schemas.actions import DeploymentScheduleCreate
+        from prefect.client.schemas.schedules import IntervalSchedule
+
+        if self.flow != "reconcile":
+            return None
+        return [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=_RECONCILE_EVERY))]
+
+
+def of_methods(
+    selectable: Sequence[SelectableMethod],
+    backends: Sequence[Backend],
+    *,
+    datasets: list[str],
+    base_models: list[str],
+) -> Iterator[Wanted]:
+    """One deployment for each method and backend, on that backend's pool."""
+    for method in selectable:
+        for backend in method.spec.backends:
+            if backend in backends:
+                yield Wanted(
+                    "train",
+                    forms.deployment_name(method, backend),
+                    {
+                        "version": str(method.version),
+                        "description": forms.description(method, backend),
+                        "tags": forms.tags(method, backend),
+                        "parameters": forms.default_parameters(method, backend),
+                        "parameter_openapi_schema": forms.run_form(
+                            method, backend, datasets=datasets, base_models=base_models
+                        ),
+                        "enforce_parameter_schema": True,
+                        "entrypoint": "flows.train.train",
+                        "work_pool_name": backend.value,
+                        "work_queue_name": "default",
+                    },
+                )
+
+
+def of_the_catalogue(
+    selectable: Sequence[SelectableMethod], backends: Sequence[Backend], *, trainers: list[str]
+) -> Iterator[Wanted]:
+    """Adding, deleting and reconciling, on the first backend's pool."""
+    if not backends:
+        return
+    names = [method.spec.internal_name for method in selectable]
+    described = {
+        "add-training-method": (
+            "Add a training method. For commercial users only.",
+            "flows.manage.add_training_method",
+            forms.add_form(names, trainers),
+        ),
+        "delete-training-method": (
+            "Delete a training method. For commercial users only.",
+            "flows.manage.delete_training_method",
+            forms.delete_form(names),
+        ),
+        "reconcile": (
+            "Put right runs that are stuck, and what Prefect shows of the catalogue.",
+            "flows.reconcile.reconcile",
+            forms.empty_form(),
+        ),
+    }
+    for name, (description, entrypoint, form) in described.items():
+        yield Wanted(
+            name,
+            name,
+            {
+                "description": description,
+                "tags": [MANAGEMENT_TAG],
+                "parameter_openapi_schema": form,
+                "enforce_parameter_schema": True,
+                "entrypoint": entrypoint,
+                "work_pool_name": backends[0].value,
+                "work_queue_name": CATALOGUE_QUEUE,
+            },
+        )
