@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -31,12 +32,13 @@ _SERVER_DEADLINE_S = 120
 _EXIT_GRACE_S = 15
 
 
-def serve(socket: int) -> None:
+def serve(descriptor: int) -> None:
     """A Prefect server with its services and its UI, on an open socket, until told to end."""
     import uvicorn
     from prefect.server.api.server import create_app
 
-    uvicorn.run(create_app(final=True), fd=socket, log_level="warning", timeout_keep_alive=5)
+    config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_keep_alive=5)
+    uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
 def work(pool: str, name: str) -> None:
@@ -114,8 +116,8 @@ def main(arguments: list[str]) -> None:
     _end_at_the_first_signal()
     _end_with_the_parent()
     match arguments:
-        case ["server", socket]:
-            serve(int(socket))
+        case ["server", descriptor]:
+            serve(int(descriptor))
         case ["worker", pool, name]:
             work(pool, name)
         case _:

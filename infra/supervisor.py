@@ -67,8 +67,10 @@ class Supervisor:
         """Start a Prefect server on a free local port; its API address. Returns before it answers."""
         # The server is handed the socket itself: no other process can come between finding a free port and using it.
         self._socket = _bound_socket(preferred_port)
-        self._start(SERVER, ["server", str(self._socket.fileno())], prefect_environment(self.settings))
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
+        api_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
+        environment = prefect_environment(self.settings) | {"PREFECT_UI_API_URL": api_url}
+        self._start(SERVER, ["server", str(self._socket.fileno())], environment)
+        return api_url
 
     def await_server(self, api_url: str) -> None:
         """Return when the server answers. Raises `PrefectUnavailable` if it stays silent."""
