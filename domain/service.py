@@ -280,7 +280,7 @@ class TrainingMethods(EventLog):
         self.catch_up()
         method = self._views.selectable_method(internal_name)
         if method is None:
-            _existing(self._method(internal_name), internal_name).must_be_selectable(to="choose")
+            _existing(self._method(internal_name), internal_name).must_be_selectable(to="choose it")
             raise MethodNotFound(internal_name)
         return method
 
@@ -440,7 +440,7 @@ class TrainingMethods(EventLog):
     def _options_for(self, request: RunRequest) -> tuple[TrainingMethod, dict[str, OptionValue]]:
         """The method as it is now, and the options after its defaults. Raises what makes the request impossible."""
         method = _existing(self._method(request.method), request.method)
-        method.must_be_selectable(to="train")
+        method.must_be_selectable(to="train with it")
         if request.backend not in method.spec.backends:
             raise MethodNotSelectable(
                 f"The training method {request.method!r} does not run on {request.backend}; "

@@ -96,14 +96,14 @@ class TrainingMethod(Aggregate):
         changes = self.spec.differences(spec)
         if not by.is_commercial:
             self._must_be_shapeable(spec, changes, by)
-        self.must_be_selectable(to="modify")
+        self.must_be_selectable(to="modify it")
         _must_hold_no_secret(spec)
         if changes:
             self.trigger_event(self.Modified, spec=spec, changes=changes, by=by, command_id=command_id)
 
     def delete(self, *, by: User, command_id: UUID) -> None:
         by.must_be_commercial(to=f"delete {self.spec.display_name}")
-        self.must_be_selectable(to="delete")
+        self.must_be_selectable(to="delete it")
         self.trigger_event(
             self.Deleted,
             internal_name=self.spec.internal_name,
@@ -116,7 +116,7 @@ class TrainingMethod(Aggregate):
         """Raise `MethodNotSelectable` if this method was deleted."""
         if not self.selectable:
             raise MethodNotSelectable(
-                f"The training method {self.spec.internal_name!r} was deleted, so there is nothing to {to}. "
+                f"The training method {self.spec.internal_name!r} was deleted, so nobody can {to} any more. "
                 "List the ones that can be chosen with: tmm list"
             )
 

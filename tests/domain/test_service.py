@@ -186,7 +186,7 @@ def test_a_deletion_cancels_waiting_runs_and_leaves_running_ones_alone(service: 
 def test_a_deleted_method_cannot_be_asked_for(service: TrainingMethods) -> None:
     service.add_method(method(), by=ALICE)
     service.delete_method("sft-support", by=ALICE)
-    with pytest.raises(MethodNotSelectable, match="nothing to train"):
+    with pytest.raises(MethodNotSelectable, match="nobody can train with it"):
         requested(service)
 
 
