@@ -35,6 +35,30 @@ _BUILT_IN: dict[str, _BuiltIn] = {
         _MLX,
         (MethodType.PEFT, MethodType.SFT),
     ),
+    "mlx-dpo": _BuiltIn(
+        "adapters.trainers.mlx_dpo",
+        "Direct preference optimisation on MLX, from chosen and rejected answers",
+        _MLX,
+        (MethodType.DPO,),
+    ),
+    "mlx-orpo": _BuiltIn(
+        "adapters.trainers.mlx_orpo",
+        "Odds-ratio preference optimisation on MLX, from chosen and rejected answers",
+        _MLX,
+        (MethodType.ORPO,),
+    ),
+    "mlx-grpo": _BuiltIn(
+        "adapters.trainers.mlx_grpo",
+        "Group Relative Policy Optimization on MLX with rewards that a program verifies",
+        _MLX,
+        (MethodType.GRPO,),
+    ),
+    "mlx-ppo": _BuiltIn(
+        "adapters.trainers.mlx_ppo",
+        "Proximal Policy Optimisation on MLX with rewards that a program verifies",
+        _MLX,
+        (MethodType.PPO,),
+    ),
     "peft": _BuiltIn(
         "adapters.trainers.peft",
         "Parameter-efficient fine-tuning: LoRA, rsLoRA, DoRA, IA3 or prompt tuning",

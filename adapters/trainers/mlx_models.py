@@ -74,7 +74,12 @@ def open_model(job: TrainingJob, options: ModelOptions) -> Opened:
 
 def longest(model: Any, max_length: int) -> int:
     """How many tokens of a row are kept: no model learns from what lies beyond the positions that it knows."""
-    return min(max_length, getattr(model.args, "max_position_embeddings", None) or max_length)
+    return min(max_length, positions(model) or max_length)
+
+
+def positions(model: Any) -> int | None:
+    """How many positions the model knows, if it says so."""
+    return getattr(model.args, "max_position_embeddings", None)
 
 
 def width_step() -> int:

@@ -64,16 +64,20 @@ def whitened(numbers: Array, mask: Array, *, keep_mean: bool = False) -> Array:
     return np.where(mask > 0, white + mean if keep_mean else white, np.zeros_like(white))
 
 
-def group_advantages(scores: Array, group: int, *, scale: bool = True) -> Array:
+def group_advantages(scores: Array, group: int, *, scale: str = "group") -> Array:
     """Each score relative to those of its group of answers to one prompt: (r − mean) / std (Shao 2024, 4.1.2).
 
-    Groups lie one after the other. Without `scale` nothing is divided, as Liu 2025 (arXiv:2503.20783) proposes.
+    Groups lie one after the other. The deviation is that of the `group`, or of the whole `batch`; with `none` nothing
+    is divided, as Liu 2025 (arXiv:2503.20783) proposes.
     """
     groups = scores.reshape(-1, group)
-    centred = groups - groups.mean(axis=1, keepdims=True)
-    if scale:
-        centred = centred / (groups.std(axis=1, keepdims=True) + 1e-4)
-    return np.asarray(centred).reshape(-1)
+    relative = groups - groups.mean(axis=1, keepdims=True)
+    match scale:
+        case "group":
+            relative = relative / (groups.std(axis=1, keepdims=True) + 1e-4)
+        case "batch":
+            relative = relative / (groups.std() + 1e-4)
+    return np.asarray(relative).reshape(-1)
 
 
 def clipped_surrogate(logprobs: Any, old_logprobs: Any, advantages: Any, *, epsilon: float, xp: Any) -> tuple[Any, Any]:

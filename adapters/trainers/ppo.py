@@ -28,7 +28,7 @@ from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class PpoOptions(RewardOptions, SamplingOptions, OptimiserOptions):
+class PpoOptions(RewardOptions, SamplingOptions):
     """What PPO honours on every backend."""
 
     max_steps: int = Field(
@@ -126,7 +126,7 @@ class PpoOptions(RewardOptions, SamplingOptions, OptimiserOptions):
     )
 
 
-class Options(CheckpointOptions, MemoryOptions, AdapterOptions, PpoOptions):
+class Options(PpoOptions, CheckpointOptions, MemoryOptions, AdapterOptions, OptimiserOptions):
     reward_model: str = Field(
         default="",
         max_length=1000,

@@ -24,6 +24,18 @@ def rows(sample: str, part: str = "train", *, first: int) -> list[dict[str, Any]
     return [json.loads(line) for line in lines[:first]]
 
 
+def pairs(sample: str, part: str = "train", *, first: int) -> list[dict[str, Any]]:
+    """Right demonstrations beside guesses, for training code that learns from preferences."""
+    return [
+        {
+            "prompt": row["messages"][:1],
+            "chosen": row["messages"][1:],
+            "rejected": [{"role": "assistant", "content": f"<answer>{(37 * number) % 160 + 20}</answer>"}],
+        }
+        for number, row in enumerate(rows(sample, part, first=first))
+    ]
+
+
 class Recorded:
     """Keeps what was reported; kills the process when it comes to a step, if one is named."""
 

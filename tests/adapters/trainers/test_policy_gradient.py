@@ -107,7 +107,10 @@ def test_whitening_may_keep_the_mean_and_never_divides_by_nothing() -> None:
 def test_an_answer_is_compared_with_those_of_its_own_group() -> None:
     relative = pg.group_advantages(np.array([0.0, 2.0, 10.0, 10.0]), 2)
     assert relative == pytest.approx([-1.0, 1.0, 0.0, 0.0], abs=1e-3)
-    assert pg.group_advantages(np.array([0.0, 2.0, 10.0, 16.0]), 2, scale=False).tolist() == [-1, 1, -3, 3]
+    scores = np.array([0.0, 2.0, 10.0, 16.0])  # their variance is 41
+    assert pg.group_advantages(scores, 2, scale="none").tolist() == [-1, 1, -3, 3]
+    in_batch = np.array([-1, 1, -3, 3]) / math.sqrt(41)
+    assert pg.group_advantages(scores, 2, scale="batch") == pytest.approx(in_batch, rel=1e-3)
 
 
 @pytest.mark.parametrize(

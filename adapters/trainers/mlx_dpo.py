@@ -1,0 +1,92 @@
+"""Direct preference optimisation on MLX (Rafailov 2023): chosen answers become likelier than rejected ones, measured
+against what the base model thought of both.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from adapters.trainers.common_options import LengthOptions
+from adapters.trainers.mlx_steps import StepOptions
+from domain.training import Progress, TrainingJob, TrainingResult
+
+
+class Options(LengthOptions, StepOptions):
+    learning_rate: float = Field(default=1e-5, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    beta: float = Field(
+        default=0.1, ge=0.001, le=100.0, description="How strongly the model is held to what the base model thinks"
+    )
+    loss_type: Literal["sigmoid", "ipo", "hinge"] = Field(
+        default="sigmoid", description="Loss on the margin between chosen and rejected: logistic, squared or hinge"
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0.0, le=0.49, description="Share of pairs that are taken to be the wrong way round (sigmoid)"
+    )
+
+
+def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """Widen the margin between chosen and rejected answers, relative to the base model."""
+    from adapters.trainers.mlx_models import open_model
+    from adapters.trainers.mlx_preferences import Pairs, answer_logprobs, take_steps
+    from adapters.trainers.mlx_steps import Steps
+
+    opened = open_model(job, options)
+    at_first = opened.model.trainable_parameters()
+    pairs = Pairs(job, opened, options, trainer="mlx-dpo")
+
+    def reference(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the base model thinks of the pairs: the same model with the weights that it had at first."""
+        import mlx.core as mx
+
+        now = opened.model.trainable_parameters()
+        opened.model.update(at_first)
+        opened.model.eval()
+        arrays = {name: mx.array(values) for name, values in batch.items()}
+        measured = {
+            f"{side}_reference": np.array(answer_logprobs(opened.model, arrays, side)[0])
+            for side in ("chosen", "rejected")
+        }
+        opened.model.update(now)
+        opened.model.train()
+        return measured
+
+    def loss(model: Any, batch: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+        chosen, chosen_tokens = answer_logprobs(model, batch, "chosen")
+        rejected, rejected_tokens = answer_logprobs(model, batch, "rejected")
+        gained, lost = chosen - batch["chosen_reference"], rejected - batch["rejected_reference"]
+        if options.loss_type == "ipo":
+            gained, lost = gained / chosen_tokens, lost / rejected_tokens
+        losses = margin_loss(
+            gained - lost, beta=options.beta, loss_type=options.loss_type, label_smoothing=options.label_smoothing
+        )
+        share = batch["share"]
+        return (losses * share).sum(), {
+            "margin": (options.beta * (gained - lost) * share).sum(),
+            "preference_accuracy": ((gained > lost) * share).sum(),
+        }
+
+    steps = Steps(job, opened, options, progress, loss)
+    take_steps(steps, pairs, reference)
+    return steps.result()
+
+
+def margin_loss(margin: Any, *, beta: float, loss_type: str, label_smoothing: float) -> Any:
+    """The loss on each pair's margin h = log π(y_w)/ρ(y_w) − log π(y_l)/ρ(y_l).
+
+    sigmoid: −log σ(βh) (Rafailov 2023, eq. 7), with smoothing ε: −(1−ε) log σ(βh) − ε log σ(−βh) (Mitchell 2023).
+    ipo: (h − 1/2β)², with h of means over tokens (Azar 2023, eq. 17). hinge: max(0, 1 − βh) (Zhao 2023).
+    """
+    import mlx.core as mx
+    from mlx import nn
+
+    match loss_type:
+        case "sigmoid":
+            right, wrong = nn.log_sigmoid(beta * margin), nn.log_sigmoid(-beta * margin)
+            return -(1.0 - label_smoothing) * right - label_smoothing * wrong
+        case "ipo":
+            return (margin - 0.5 / beta) ** 2
+        case "hinge":
+            return mx.maximum(1.0 - beta * margin, 0.0)
+    raise ValueError(f"there is no loss {loss_type!r}")
