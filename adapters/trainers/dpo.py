@@ -14,6 +14,7 @@ from adapters.trainers.common_options import (
     OptimiserOptions,
 )
 from adapters.trainers.preferences import train_on_pairs
+from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
@@ -32,22 +33,27 @@ class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, O
         description="How strongly the model is held to what the base model thinks",
         json_schema_extra=changes("weights"),
     )
-    loss_type: Literal["sigmoid", "ipo", "hinge"] = Field(
+    loss_type: Literal["sigmoid", "ipo", "hinge", "robust"] = Field(
         default="sigmoid",
-        description="Loss on the margin between chosen and rejected: logistic, squared or hinge",
+        description="Loss on the margin between chosen and rejected: logistic, squared, hinge, or logistic where some "
+        "pairs are the wrong way round",
         json_schema_extra=changes("weights"),
     )
     label_smoothing: float = Field(
         default=0.0,
         ge=0.0,
         le=0.49,
-        description="Share of pairs that are taken to be the wrong way round (sigmoid)",
-        json_schema_extra=changes("weights", tried=0.2),
+        description="Share of pairs that are the wrong way round, for loss_type robust",
+        json_schema_extra=changes("weights", tried=0.2, beside={"loss_type": "robust"}),
     )
 
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Widen the margin between chosen and rejected answers, relative to the base model."""
+    if options.label_smoothing and options.loss_type != "robust":
+        raise InvalidConfigurationOptions(
+            [f"option 'label_smoothing' is for loss_type robust; with loss_type {options.loss_type} it must be 0"]
+        )
     return train_on_pairs(
         "dpo",
         job,

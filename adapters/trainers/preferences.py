@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from adapters.conversations import prompt_ids
+from adapters.conversations import encode, prompt_ids
 from adapters.quiet import quiet
 from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.shapes import must_have_columns
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, Row, TrainingJob, TrainingResult
 
 COLUMNS = ("prompt", "chosen", "rejected")
 
@@ -35,8 +35,8 @@ def train_on_pairs(
         config_class, trainer_class = classes()
         model, tokenizer = huggingface.open_model(job, scores=scores)
         longest = huggingface.longest(model, options.max_length)
-        room = [max(0, longest - len(prompt_ids(tokenizer, row["prompt"]))) for row in job.rows]
-        some_must_be_learned(room, max_length=longest)
+        lengths = [_length(tokenizer, row) if scores else len(prompt_ids(tokenizer, row["prompt"])) for row in job.rows]
+        some_must_be_learned([max(0, longest + scores - length) for length in lengths], max_length=longest)
         adapter = huggingface.adapter(options, task="SEQ_CLS" if scores else "CAUSAL_LM")
         return huggingface.run(
             trainer_class,
@@ -49,3 +49,9 @@ def train_on_pairs(
             processing_class=tokenizer,
             peft_config=adapter,
         )
+
+
+def _length(tokenizer: Any, row: Row) -> int:
+    """Tokens of a row's longer conversation: a score is given at the end, so a reward model leaves out what is cut."""
+    whole = ({"prompt": row["prompt"], "completion": row[answer]} for answer in ("chosen", "rejected"))
+    return max(len(encode(tokenizer, said).ids) for said in whole)

@@ -16,6 +16,13 @@ from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
+    max_length: int = Field(
+        default=1024,
+        ge=8,
+        le=1_048_576,
+        description="Longest row in tokens; rows that are longer are left out",
+        json_schema_extra=changes("weights", tried=30),
+    )
     center_rewards_coefficient: float = Field(
         default=0.0,
         ge=0.0,

@@ -1,6 +1,6 @@
 """Real trainings, small ones: a job on the small base model and the demos' rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,8 +10,9 @@ import pytest
 from adapters.checkpoints import FolderCheckpoints
 from adapters.datasets import Datasets
 from domain.method_spec import Backend
-from domain.training import Row, TrainingJob
+from domain.training import TrainingJob
 from infra import samples
+from tests.adapters.trainers.shaped_rows import SHAPES
 
 SAMPLES = Path(samples.__file__).parent
 
@@ -32,30 +33,6 @@ class Hearing:
             raise KeyboardInterrupt
 
 
-def in_pairs(rows: Sequence[Row]) -> list[Row]:
-    """Demonstrations as pairs that want what the base model finds unlikely: to answer at once, without reasoning."""
-    return [
-        {"prompt": row["messages"][:1], "chosen": [_unreasoned(row)], "rejected": row["messages"][1:]} for row in rows
-    ]
-
-
-def marked(rows: Sequence[Row]) -> list[Row]:
-    """Demonstrations as unwanted answers, and every second one as a wanted answer without reasoning."""
-    return [
-        {
-            "prompt": row["messages"][:1],
-            "completion": [_unreasoned(row)] if number % 2 == 0 else row["messages"][1:],
-            "label": number % 2 == 0,
-        }
-        for number, row in enumerate(rows)
-    ]
-
-
-def _unreasoned(row: Row) -> dict[str, str]:
-    said = str(row["messages"][1]["content"])
-    return {"role": "assistant", "content": said[said.index("<answer>") :]}
-
-
 @pytest.fixture
 def hearing() -> type[Hearing]:
     return Hearing
@@ -71,7 +48,7 @@ def job(tmp_path: Path) -> Callable[..., TrainingJob]:
     def make(dataset: str = "sft-demo", *, folder: str = "run", **changes: Any) -> TrainingJob:
         sample, _, shape = dataset.partition(" ")
         rows = Datasets(SAMPLES).load(sample, seed=0)
-        shaped = {"": list, "in pairs": in_pairs, "marked": marked}[shape]
+        shaped = SHAPES[shape]
         fields: dict[str, Any] = {
             "run_id": UUID(int=1),
             "method": "under-test",

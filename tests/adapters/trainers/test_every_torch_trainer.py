@@ -120,3 +120,10 @@ def test_prompts_that_leave_no_room_for_an_answer_fail_the_run(trainer: str, job
 
     with pytest.raises(BadResult, match="Raise max_length"):
         trained(case, job(case.dataset, rows=long), hearing(), max_steps=1, batch_size=4)
+
+
+def test_label_smoothing_is_refused_where_the_loss_would_ignore_it(job: Jobs, hearing: Any) -> None:
+    case = Case("dpo", PAIRS, "margin", 0.0, {"label_smoothing": 0.1})
+
+    with pytest.raises(InvalidConfigurationOptions, match="for loss_type robust"):
+        trained(case, job(PAIRS), hearing(), max_steps=1, batch_size=4)
