@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 from eventsourcing.persistence import InterfaceError, OperationalError
 
 from adapters.run_files import RunStory, weights_hash_of, write_run_files
-from domain.errors import DatabaseUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
+from domain.errors import DatabaseUnavailable, InvalidDataset, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.options import OptionValue
 from domain.ports import BaseModel, Dataset, Device, Evaluation
 from domain.read_models import AuditQuery
 from domain.run_plan import RunPlan
 from domain.training import TrainingJob, TrainingResult
-from domain.training_run import RunRequest, RunStatus
+from domain.training_run import Provenance, RunRequest, RunStatus
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
@@ -73,7 +73,8 @@ class TrainingSession:
         self._watcher.phase("opening the base model and the dataset")
         asked = uuid4()
         run = patiently(lambda: service.request_run(self.run_id, request, by=self._by, command_id=asked))
-        if run.status is not RunStatus.REQUESTED:
+        resumed = run.interrupted and run.status is RunStatus.FAILED
+        if run.status is not RunStatus.REQUESTED and not resumed:
             # A final end stays one, and a process that is gone did not record its end yet.
             raise RunAlreadyFinished(_not_again(self.run_id, run.status))
         self._device = tmm.device(request.backend)
@@ -86,8 +87,7 @@ class TrainingSession:
             device=self._device.description,
             machine=socket.gethostname(),
         )
-        started = uuid4()
-        self._options = patiently(lambda: service.start_run(self.run_id, provenance, by=self._by, command_id=started))
+        self._options = self._resumed(provenance) if resumed else self._started(provenance)
         self._plan = looked_at(
             tmm,
             request,
@@ -110,6 +110,33 @@ class TrainingSession:
             checkpoints=tmm.checkpoints(self.run_id),
         )
         return self._job
+
+    def _started(self, provenance: Provenance) -> Mapping[str, OptionValue]:
+        command_id = uuid4()
+        return patiently(lambda: self._service.start_run(self.run_id, provenance, by=self._by, command_id=command_id))
+
+    def _resumed(self, provenance: Provenance) -> Mapping[str, OptionValue]:
+        """Record that an interrupted run goes on as it began, from its newest checkpoint or else from its beginning."""
+        began = patiently(lambda: self._service.training_run(self.run_id))
+        if began.options is None or began.provenance is None:
+            raise RunAlreadyFinished(
+                f"Training run {self.run_id} was interrupted before it started, so there is nothing to go on with. "
+                f"Repeat it as a new run with: tmm rerun {self.run_id}"
+            )
+        for what, field in (("dataset", "dataset_hash"), ("base model", "base_model_hash")):
+            if getattr(began.provenance, field) != getattr(provenance, field):
+                raise InvalidDataset(
+                    f"The {what} of training run {self.run_id} changed since it began, so it cannot go on where it "
+                    f"stopped. Repeat it as a new run with: tmm rerun {self.run_id}"
+                )
+        newest = self._installation.checkpoints(self.run_id).newest()
+        command_id = uuid4()
+        patiently(
+            lambda: self._service.resume_run(
+                self.run_id, newest[0] if newest else 0, by=self._by, command_id=command_id
+            )
+        )
+        return began.options
 
     @property
     def plan(self) -> RunPlan:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 from uuid import UUID
 
@@ -36,28 +37,42 @@ class Display(Protocol):
         ...
 
 
-def follow(installation: Installation, run_id: UUID) -> Run:
+def follow(installation: Installation, run_id: UUID, *, ended_before: datetime | None = None) -> Run:
     """Show how the run goes on until it has ended; the run. Ctrl-C leaves the run alone.
+
+    `ended_before` is when a run that is resumed had ended, which does not count.
 
     Raises `PrefectUnavailable` when Prefect stays away, `TrainingFailed` when the run is gone without a recorded end.
     """
     try:
-        return follow_to_the_end(installation, run_id)
+        return follow_to_the_end(installation, run_id, ended_before=ended_before)
     except KeyboardInterrupt:
         remark(f"\nThe training goes on. See it with: tmm runs show {run_id}, or stop it with: tmm cancel {run_id}")
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
-def follow_to_the_end(installation: Installation, run_id: UUID, *, meanwhile: Callable[[], None] = lambda: None) -> Run:
+def follow_to_the_end(
+    installation: Installation,
+    run_id: UUID,
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    ended_before: datetime | None = None,
+) -> Run:
     """Show how the run goes on until it has ended; the run. `meanwhile` is called at every look, and may raise."""
     with _display() as display:
-        return _Follower(installation, run_id, display, meanwhile).to_the_end()
+        return _Follower(installation, run_id, display, meanwhile, ended_before).to_the_end()
 
 
 class _Follower:
     def __init__(
-        self, installation: Installation, run_id: UUID, display: Display, meanwhile: Callable[[], None]
+        self,
+        installation: Installation,
+        run_id: UUID,
+        display: Display,
+        meanwhile: Callable[[], None],
+        ended_before: datetime | None,
     ) -> None:
+        self._ended_before = ended_before
         self._installation = installation
         self._run_id = run_id
         self._display = display
@@ -68,7 +83,7 @@ class _Follower:
     def to_the_end(self) -> Run:
         while True:
             run = self._installation.service.training_run(self._run_id)
-            if run.finished_at is not None:
+            if run.finished_at not in (None, self._ended_before):
                 return run
             if time.monotonic() - self._asked >= ASK_PREFECT_EVERY:
                 self._ask_prefect(run)

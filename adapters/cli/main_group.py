@@ -41,6 +41,7 @@ COMMANDS: dict[str, dict[str, Later]] = {
         "cancel": Later("runs", "cancel", "Cancel a training run."),
         "ask": Later("asking", "ask", "Put a question to the base model and to a run's result."),
         "export": Later("exporting", "export", "Write a run's model as one folder for other programs."),
+        "resume": Later("training", "resume", "Let an interrupted run go on from its newest checkpoint."),
         "rerun": Later("rerunning", "rerun", "Repeat a run from the log, and say whether its curve agrees."),
     },
     "Audit and licences": {

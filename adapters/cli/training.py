@@ -1,6 +1,7 @@
 """`tmm train`: a run is requested, released, and followed to its end."""
 
 from contextlib import suppress
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import click
@@ -10,11 +11,11 @@ from adapters.cli.dry_run import show_plan
 from adapters.cli.errors import TrainingFailed
 from adapters.cli.following import follow
 from adapters.cli.installation import Installation
-from adapters.cli.one_run import show_run
+from adapters.cli.one_run import run_named, show_run
 from adapters.cli.option_syntax import SET_HELP, values_given
 from adapters.cli.output import as_json, plain, remark, say
 from adapters.cli.parameters import BACKEND, json_option
-from domain.errors import MethodNotSelectable, TrainingMethodError
+from domain.errors import MethodNotSelectable, RunAlreadyFinished, TrainingMethodError
 from domain.method_spec import Backend, MethodSpec
 from domain.options import options_after_defaults
 from domain.read_models import Run
@@ -77,13 +78,44 @@ def train(
         _train(installation, request, no_wait=no_wait, json_wanted=json_wanted)
 
 
+@click.command(short_help="Let an interrupted run go on from its newest checkpoint.")
+@click.argument("run", help="The run's id, or the beginning of it.")
+@no_wait_option
+@json_option
+@click.pass_obj
+def resume(installation: Installation, run: str, no_wait: bool, json_wanted: bool) -> None:
+    """Let an interrupted run go on from its newest checkpoint, with the same id, options and seed.
+
+    A run is interrupted when its process, its machine or its network went away. One that failed by itself stays failed.
+    """
+    found = run_named(installation.service, run)
+    if found.finished_at is None:
+        raise RunAlreadyFinished(f"Training run {found.run_id} is {found.status}; there is nothing to resume.")
+    if not found.interrupted or found.options is None:
+        raise RunAlreadyFinished(
+            f"Training run {found.run_id} was not interrupted on its way. "
+            f"Repeat it as a new run with: tmm rerun {found.run_id}"
+        )
+    installation.runs.take_again(found.run_id)
+    if no_wait:
+        say_requested(installation, found.run_id, json_wanted=json_wanted)
+        return
+    _see_to_the_end(installation, found.run_id, json_wanted=json_wanted, ended_before=found.finished_at)
+
+
 def _train(installation: Installation, request: RunRequest, *, no_wait: bool, json_wanted: bool) -> None:
     run_id = start(installation, request)
     if no_wait:
         say_requested(installation, run_id, json_wanted=json_wanted)
         return
+    _see_to_the_end(installation, run_id, json_wanted=json_wanted)
+
+
+def _see_to_the_end(
+    installation: Installation, run_id: UUID, *, json_wanted: bool, ended_before: datetime | None = None
+) -> None:
     remark(f"Run {run_id}: {installation.runs.address(run_id)}")
-    run = follow(installation, run_id)
+    run = follow(installation, run_id, ended_before=ended_before)
     if json_wanted:
         as_json(run_document(run))
     elif run.status is RunStatus.COMPLETED:

@@ -44,6 +44,17 @@ class PrefectRuns:
         with prefect_client(self._api_url) as client:
             client.set_flow_run_state(run_id, Scheduled())
 
+    def take_again(self, run_id: UUID) -> None:
+        """Let a worker take an ended run once more, with the same id. Raises `RunNotFound`."""
+        from prefect.exceptions import ObjectNotFound
+        from prefect.states import AwaitingRetry
+
+        with prefect_client(self._api_url) as client:
+            try:
+                client.set_flow_run_state(run_id, AwaitingRetry(), force=True)
+            except ObjectNotFound:
+                raise RunNotFound(run_id) from None
+
     def cancel(self, run_id: UUID, reason: str) -> None:
         """Cancel what waits at once; ask the worker to stop what runs."""
         from prefect.exceptions import ObjectNotFound
