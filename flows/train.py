@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from prefect.states import Cancelled
 
+from adapters.curve import curve_svg
 from adapters.prefect.progress import ToldToPrefect
 from domain.errors import MethodNotSelectable, RunAlreadyFinished, RunNotFound
 from domain.training_run import RunStatus
@@ -60,7 +61,7 @@ def train(
         "seed": seed,
         "output_name": output_name,
     }
-    with installation_of_this_run() as installation, ToldToPrefect(this_run()) as told:
+    with installation_of_this_run() as installation, _told(f"{method} on {backend}") as told:
         try:
             with recorded_session(installation, this_run(), asked, told) as session:
                 prepare(session)
@@ -105,6 +106,10 @@ def measure_after(session: TrainingSession) -> None:
 def publish(session: TrainingSession) -> None:
     """Store the artefact and record the completion."""
     get_run_logger().info("Stored as %s", session.complete())
+
+
+def _told(title: str) -> ToldToPrefect:
+    return ToldToPrefect(this_run(), title=title, draw=curve_svg)
 
 
 def _cancelled(installation: Installation, gone: MethodNotSelectable) -> State[Any]:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from adapters.cli.output import plain, remark, say
 from domain.method_spec import Backend
+from infra.emitting import Emitter
 from infra.one_server import only_here, the_only_server
 from infra.prefect_environment import api_url_or_refuse
+from infra.prefect_pages import show_pages
 from infra.reconciliation import Reconciler
 from infra.supervisor import Supervisor, interrupts_raised
 
@@ -33,7 +35,7 @@ def serve(tmm: "Installation", backends: Sequence[Backend]) -> None:
             supervisor.start_worker(backend, api_url)
         tmm.migrate()
         supervisor.await_server(api_url)
-        care = _Care(tmm, backends)
+        care = _Care(tmm, backends, emitter=Emitter(tmm))
         care.show_catalogue()
         say(f"The Prefect UI is at {api_url.removesuffix('/api')}")
         say(f"Workers serve {' and '.join(backends)}. Train with: tmm train sft-demo")
@@ -64,43 +66,48 @@ def _until_interrupted(supervisor: Supervisor, care: "_Care") -> None:
 class _Care:
     """What is looked after while workers work: that no run is stuck, and that Prefect shows the catalogue as it is."""
 
-    def __init__(self, tmm: "Installation", backends: Sequence[Backend]) -> None:
+    def __init__(self, tmm: "Installation", backends: Sequence[Backend], *, emitter: Emitter | None = None) -> None:
         self._tmm = tmm
+        self._emitter = emitter
         self._backends = backends
         self._reconciler = Reconciler(tmm)
         self._reconciled = self._shown = time.monotonic()
-        self._said = ""
+        self._said: dict[str, str] = {}
 
     def look(self) -> None:
         """Do what is due."""
         now = time.monotonic()
+        if self._emitter is not None:
+            self._quietly("events", self._emitter.emit)
         if now - self._reconciled > _RECONCILE_EVERY_S:
             self._reconciled = now
             self.reconcile()
         if now - self._shown > _SHOW_CATALOGUE_EVERY_S:
             self._shown = now
-            self._quietly(self.show_catalogue)
+            self._quietly("catalogue", self.show_catalogue)
 
     def reconcile(self) -> None:
         """Let no run stay stuck."""
-        self._quietly(self._reconcile)
+        self._quietly("runs", self._reconcile)
 
     def _reconcile(self) -> None:
         for sentence in self._reconciler.reconcile():
             remark(plain(sentence))
 
     def show_catalogue(self) -> None:
-        """Pools and deployments as they should be, also after somebody changed or lost them."""
+        """Pools, deployments and pages as they should be, also after somebody changed or lost them."""
         self._tmm.catalogue.ensure_pools(self._backends)
         self._tmm.show_catalogue()
+        if self._emitter is not None:
+            show_pages(self._tmm)
 
-    def _quietly(self, do: Callable[[], object]) -> None:
+    def _quietly(self, what: str, do: Callable[[], object]) -> None:
         """Whatever is away now is back some time; it is said once, and the workers go on."""
         try:
             do()
-            self._said = ""
+            self._said.pop(what, None)
         except Exception as error:
             words = str(self._tmm.explain(error) or f"{type(error).__name__}: {error}")
-            if words != self._said:
+            if words != self._said.get(what):
                 remark(f"warning: {plain(words)}")
-            self._said = words
+            self._said[what] = words

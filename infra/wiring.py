@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from adapters.licences import InstalledLicences
     from adapters.prefect.carrying import PrefectCarrying
     from adapters.prefect.catalogue import PrefectCatalogue
+    from adapters.prefect.events import PrefectEvents
+    from adapters.prefect.pages import PrefectPages
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
     from infra.custom.workshop import Workshop
@@ -158,6 +160,18 @@ class Installation:
         from adapters.prefect.carrying import PrefectCarrying
 
         return PrefectCarrying(self._prefect())
+
+    @cached_property
+    def prefect_events(self) -> "PrefectEvents":
+        from adapters.prefect.events import PrefectEvents
+
+        return PrefectEvents(self._prefect())
+
+    @cached_property
+    def prefect_pages(self) -> "PrefectPages":
+        from adapters.prefect.pages import PrefectPages
+
+        return PrefectPages(self._prefect())
 
     @cached_property
     def catalogue(self) -> "PrefectCatalogue":

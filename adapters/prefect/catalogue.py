@@ -38,6 +38,17 @@ class PrefectCatalogue:
             for backend in backends:
                 _ensure_pool(client, backend)
 
+    def addresses(self) -> dict[tuple[str, Backend], str]:
+        """Where a person finds the run form of each method on each backend."""
+        page = f"{self._api_url.removesuffix('/api')}/deployments/deployment"
+        with prefect_client(self._api_url) as client:
+            found = {}
+            for deployment in _there(client):
+                if forms.TAG in deployment.tags:
+                    method, backend = deployment.name.rsplit("-", maxsplit=1)
+                    found[method, Backend(backend)] = f"{page}/{deployment.id}"
+            return found
+
     def reconcile(self, selectable: Sequence[SelectableMethod]) -> list[str]:
         """Make the deployments exactly the selectable methods; a sentence about each change.
 

@@ -149,12 +149,7 @@ def description(method: SelectableMethod, backend: Backend) -> str:
         "",
         f"`{spec.method_type}` with the trainer `{spec.trainer}` on `{backend}`, version {method.version}.",
     ]
-    if spec.configuration_options:
-        lines += ["", "| Option | Default | Limits | |", "| --- | --- | --- | --- |"]
-        lines += [
-            f"| `{option.name}` | `{option.default}` | {option.limits or '-'} | {_cell(option.description)} |"
-            for option in spec.configuration_options
-        ]
+    lines += options_table(method)
     base_model, dataset = spec.default_base_model or "BASE_MODEL", spec.default_dataset or "DATASET"
     lines += [
         "",
@@ -175,5 +170,22 @@ def description(method: SelectableMethod, backend: Backend) -> str:
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def options_table(method: SelectableMethod) -> list[str]:
+    """Markdown lines: every option with its default, its limits and what it is."""
+    options = method.spec.configuration_options
+    if not options:
+        return []
+    return [
+        "",
+        "| Option | Default | Limits | |",
+        "| --- | --- | --- | --- |",
+        *(
+            f"| `{option.name}` | `{option.default}` | {option.limits or '-'} | {cell(option.description)} |"
+            for option in options
+        ),
+    ]
+
+
+def cell(text: str) -> str:
+    """Text as it may stand in a cell of a markdown table."""
     return text.replace("|", "\\|").replace("\n", " ")

@@ -3,16 +3,19 @@
 import contextvars
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from uuid import UUID
+
+from adapters.prefect.pages import run_page
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
 _SECONDS_BETWEEN_UPDATES = 0.5
 _SIGN_OF_LIFE_EVERY_S = 10.0
+_SECONDS_BETWEEN_PAGES = 3.0
 _PATIENCE_AT_THE_END_S = 3.0
 
 
@@ -20,11 +23,15 @@ class ToldToPrefect:
     """Tells Prefect how a run goes, from a thread of its own: a slow or absent server never slows a training.
 
     Use it in a `with`, inside the flow run. At most two updates a second, of the newest step; and a sign of life every
-    ten seconds, so that others can tell a long step from a process that is gone.
+    ten seconds, so that others can tell a long step from a process that is gone. A page of the run shows the curve,
+    which `draw` makes of the steps as an SVG.
     """
 
-    def __init__(self, run_id: UUID) -> None:
+    def __init__(self, run_id: UUID, *, title: str = "", draw: Callable[[Sequence[Mapping[str, float]]], str]) -> None:
         self._run_id = run_id
+        self._title = title
+        self._draw = draw
+        self._steps: list[Mapping[str, float]] = []
         self._share = 0.0
         self._line = "the training is about to begin"
         self._first: tuple[int, float] | None = None
@@ -53,6 +60,7 @@ class ToldToPrefect:
         now = time.monotonic()
         first, since = self._first = self._first or (step, now)
         left = (now - since) / (step - first) * (total - step) if step > first else None
+        self._steps.append({"step": step, **metrics})
         self._share, self._line = step / total, progress_line(step, total, metrics, left)
         self._changed.set()
 
@@ -60,35 +68,42 @@ class ToldToPrefect:
         from prefect.client.orchestration import get_client
 
         with get_client(sync_client=True) as client:
-            artifact: UUID | None = None
+            bar = _Artifact(client, self._run_id, f"progress-{self._run_id}", "progress")
+            page = _Artifact(client, self._run_id, f"training-run-{self._run_id}", "markdown")
+            page_told = 0.0
             while not self._ending.is_set() or self._changed.is_set():
                 self._changed.wait(_SIGN_OF_LIFE_EVERY_S)
                 self._changed.clear()
                 try:
-                    artifact = self._tell_once(client, artifact)
+                    bar.tell(100 * self._share, self._line)
+                    if self._ending.is_set() or time.monotonic() - page_told > _SECONDS_BETWEEN_PAGES:
+                        page.tell(self._page())
+                        page_told = time.monotonic()
                 except Exception:  # whatever ails Prefect: the training has its metrics file, and the next step comes
                     if self._ending.is_set():
                         return
                 self._ending.wait(_SECONDS_BETWEEN_UPDATES)
 
-    def _tell_once(self, client: "SyncPrefectClient", artifact: UUID | None) -> UUID:
-        share, line = 100 * self._share, self._line
-        if artifact is None:
-            from prefect.client.schemas.actions import ArtifactCreate
+    def _page(self) -> str:
+        steps = list(self._steps)
+        return run_page(self._title, self._line, self._draw(steps) if steps else "")
 
-            made = ArtifactCreate(
-                key=f"progress-{self._run_id}",
-                type="progress",
-                data=share,
-                description=line,
-                flow_run_id=self._run_id,
-            )
-            return client.create_artifact(made).id
-        # Without the client's own method, which would emit an event for each update.
-        client.request(
-            "PATCH", "/artifacts/{id}", path_params={"id": artifact}, json={"data": share, "description": line}
-        )
-        return artifact
+
+class _Artifact:
+    """One artifact of the run, made when it is first told of and changed from then on."""
+
+    def __init__(self, client: "SyncPrefectClient", run_id: UUID, key: str, type_: str) -> None:
+        self._client = client
+        self._made = {"key": key, "type": type_, "flow_run_id": str(run_id)}
+        self._id: str | None = None
+
+    def tell(self, data: float | str, description: str | None = None) -> None:
+        # Without the client's own methods, which would emit an event for each update.
+        told = {"data": data, "description": description}
+        if self._id is None:
+            self._id = str(self._client.request("POST", "/artifacts/", json=self._made | told).json()["id"])
+        else:
+            self._client.request("PATCH", "/artifacts/{id}", path_params={"id": self._id}, json=told)
 
 
 def progress_line(step: int, total: int, metrics: Mapping[str, float], seconds_left: float | None) -> str:

@@ -1,0 +1,119 @@
+"""Markdown artifacts: the catalogue as a table, a page for each method, and the live page of a run."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from adapters.prefect import forms
+from adapters.prefect.client import prefect_client
+from domain.method_spec import Backend
+from domain.read_models import AuditEntry, Run, SelectableMethod
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+CATALOGUE_KEY = "training-methods"
+
+
+class PrefectPages:
+    """Writes pages into Prefect; a page whose text is there already is left alone."""
+
+    def __init__(self, api_url: str) -> None:
+        self._api_url = api_url
+
+    def show(self, pages: Mapping[str, str]) -> None:
+        """The newest text of each page, by its key. Raises `PrefectUnavailable`."""
+        with prefect_client(self._api_url) as client:
+            for key, text in pages.items():
+                if _newest(client, key) != text:
+                    client.request("POST", "/artifacts/", json={"key": key, "type": "markdown", "data": text})
+
+
+def _newest(client: "SyncPrefectClient", key: str) -> str | None:
+    from prefect.exceptions import PrefectHTTPStatusError
+
+    try:
+        found = client.request("GET", f"/artifacts/{key}/latest")  # type: ignore[arg-type]
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code == 404:
+            return None
+        raise
+    return str(found.json()["data"])
+
+
+def method_key(method: SelectableMethod) -> str:
+    """The key of a method's own page."""
+    return f"training-method-{method.spec.internal_name}"
+
+
+def catalogue_page(selectable: Sequence[SelectableMethod], addresses: Mapping[tuple[str, Backend], str]) -> str:
+    """All selectable methods as a table; a backend links to the deployment that trains with the method on it."""
+    lines = [
+        "# Training methods",
+        "",
+        "What can be chosen for a training. A backend leads to the form that starts one.",
+        "",
+        "| Method | Name | Type | Trains on | What it does |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for method in selectable:
+        spec = method.spec
+        backends = ", ".join(
+            f"[{backend}]({addresses[spec.internal_name, backend]})"
+            if (spec.internal_name, backend) in addresses
+            else backend.value
+            for backend in spec.backends
+        )
+        lines.append(
+            f"| {forms.cell(spec.display_name)} | `{spec.internal_name}` | {spec.method_type} | {backends} "
+            f"| {forms.cell(spec.description)} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def method_page(
+    method: SelectableMethod, history: Sequence[AuditEntry], runs: Sequence[Run], addresses: Mapping[UUID, str]
+) -> str:
+    """A method with its options, its history and its newest runs."""
+    spec = method.spec
+    lines = [
+        f"# {spec.display_name}",
+        "",
+        spec.description,
+        "",
+        f"`{spec.method_type}` with the trainer `{spec.trainer}` on {', '.join(spec.backends)}, "
+        f"version {method.version}.",
+        *forms.options_table(method),
+        "",
+        "## History",
+        "",
+        *(f"- {entry.occurred_at:%Y-%m-%d %H:%M} UTC: {forms.cell(entry.sentence)}" for entry in history),
+        "",
+        "## Newest runs",
+        "",
+    ]
+    if not runs:
+        lines.append("None yet.")
+    else:
+        lines += ["| Run | Requested (UTC) | By | Came to |", "| --- | --- | --- | --- |"]
+    for run in runs:
+        where = f"[{run.run_id}]({addresses[run.run_id]})" if run.run_id in addresses else str(run.run_id)
+        lines.append(
+            f"| {where} | {run.requested_at:%Y-%m-%d %H:%M} | {forms.cell(run.requested_by)} | {_came_to(run)} |"
+        )
+    return "\n".join([*lines, ""])
+
+
+def run_page(title: str, line: str, curve: str) -> str:
+    """A run as it goes: its newest line, and the curve as a picture that needs no network."""
+    lines = [f"# {title}", "", line, ""]
+    if curve:
+        lines.append(f"![How the training goes](data:image/svg+xml;base64,{b64encode(curve.encode()).decode()})")
+    return "\n".join(lines)
+
+
+def _came_to(run: Run) -> str:
+    if run.after:
+        return f"{run.status}: " + ", ".join(f"{name} {value:.3f}" for name, value in run.after.items())
+    return f"{run.status}: {forms.cell(run.reason)}" if run.reason else run.status.value
