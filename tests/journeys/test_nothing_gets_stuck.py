@@ -18,11 +18,7 @@ WORKER, SERVER = "infra.prefect_process worker", "infra.prefect_process server"
 
 def _trains(machine: Machine, tiny: Path) -> UUID:
     """A short training that completes: a worker is there, and the slot is free."""
-    done = machine.tmm(
-        "train", "sft-demo", "--dataset", str(tiny), "--no-wait", "--set", "max_steps=2", "--set", "batch_size=4"
-    )
-    assert done.returncode == 0, done.stderr
-    run_id = UUID(done.stdout.strip())
+    run_id = start(machine, tiny, max_steps=2)
     assert machine.both_say(run_id, "completed", "COMPLETED", within=120).steps == 2
     return run_id
 
@@ -50,7 +46,7 @@ def test_a_killed_worker_is_started_again_and_its_run_comes_to_one_end(machine: 
 
 
 def test_a_power_cut_interrupts_a_run_which_then_goes_on_where_it_was(machine: Machine, tiny: Path) -> None:
-    run_id = start(machine, tiny, "--set", "max_steps=400")
+    run_id = start(machine, tiny, max_steps=400)
     machine.reached(run_id, 60)
     machine.kill()
     before = machine.run(run_id)
@@ -100,7 +96,7 @@ def test_two_reconcilers_at_once_record_one_end_of_a_run_that_was_killed_with_it
 
 
 def test_a_run_completes_while_the_server_is_started_again(machine: Machine, tiny: Path) -> None:
-    run_id = start(machine, tiny, "--set", "max_steps=100")
+    run_id = start(machine, tiny, max_steps=100)
     machine.reached(run_id, 2)
     _one(machine, SERVER).kill()
     assert machine.both_say(run_id, "completed", "COMPLETED", within=150).steps == 100
@@ -109,7 +105,7 @@ def test_a_run_completes_while_the_server_is_started_again(machine: Machine, tin
 def test_a_run_completes_while_prefect_does_not_answer_and_prefect_learns_it_afterwards(
     machine: Machine, tiny: Path
 ) -> None:
-    run_id = start(machine, tiny, "--set", "max_steps=100")
+    run_id = start(machine, tiny, max_steps=100)
     machine.reached(run_id, 2)
     server = _one(machine, SERVER)
     server.suspend()

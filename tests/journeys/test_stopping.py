@@ -9,13 +9,11 @@ from tests.journeys.conftest import Machine
 
 pytestmark = pytest.mark.journey
 
-LONG = {"max_steps": 100_000, "batch_size": 4}
 
-
-def start(machine: Machine, tiny: Path, *more: str) -> UUID:
-    """A training that goes on until somebody stops it."""
-    settings = [word for name, value in LONG.items() for word in ("--set", f"{name}={value}")]
-    done = machine.tmm("train", "sft-demo", "--dataset", str(tiny), "--no-wait", *settings, *more)
+def start(machine: Machine, tiny: Path, *, max_steps: int = 100_000) -> UUID:
+    """A training that goes on until somebody stops it, or for so many steps."""
+    settings = ["--set", f"max_steps={max_steps}", "--set", "batch_size=4"]
+    done = machine.tmm("train", "sft-demo", "--dataset", str(tiny), "--no-wait", *settings)
     assert done.returncode == 0, done.stderr
     return UUID(done.stdout.strip())
 

@@ -1,0 +1,101 @@
+"""What people see in Prefect's own UI, in a real browser and without any network but this machine's."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from infra.settings import CHECKOUT
+from tests.journeys.conftest import Machine, eventually
+
+pytestmark = pytest.mark.journey
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+PICTURES = CHECKOUT / "infra" / "pictures"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from playwright.sync_api import sync_playwright
+
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            yield browser
+            browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, machine: Machine) -> Iterator[Any]:
+    """A page that reaches this machine only: the UI has to work offline."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
+    page.route("**/*", lambda route: route.continue_() if "//127.0.0.1" in route.request.url else route.abort())
+    page.set_default_timeout(30_000)
+    yield page
+    page.close()
+
+
+def _keep(page: Any, name: str, tmp_path: Path) -> None:
+    """A picture of the page; the README's pictures are made anew when TMM_PICTURES is set."""
+    page.wait_for_timeout(500)  # animations of the UI; nothing is asserted after it
+    folder = PICTURES if os.environ.get("TMM_PICTURES") else tmp_path
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=str(folder / f"{name}.png"))
+
+
+def _ui(machine: Machine, path: str) -> str:
+    return machine.api_url.removesuffix("/api") + path
+
+
+def test_the_list_of_deployments_is_the_selectable_list(page: Any, machine: Machine, tmp_path: Path) -> None:
+    page.goto(_ui(machine, "/deployments"))
+    for name in ("sft-demo-cuda", "grpo-demo-cuda", "custom01-cuda", "add-training-method"):
+        page.get_by_text(name).first.wait_for()
+    _keep(page, "deployments", tmp_path)
+
+
+def test_the_run_form_shows_the_methods_own_options(page: Any, machine: Machine, tmp_path: Path) -> None:
+    deployment = machine.prefect("GET", "/deployments/name/train/sft-demo-cuda")
+    page.goto(_ui(machine, f"/deployments/deployment/{deployment['id']}/run"))
+    for label in ("base_model", "dataset", "max_steps", "learning_rate", "lr_scheduler_type", "seed", "output_name"):
+        page.get_by_text(label, exact=True).first.wait_for()
+    page.get_by_text("from 1 to 100000").first.wait_for()
+    _keep(page, "run-form", tmp_path)
+
+
+def test_a_finished_run_shows_its_curve(page: Any, machine: Machine, tiny: Path, tmp_path: Path) -> None:
+    done = machine.tmm(
+        "train", "sft-demo", "--dataset", str(tiny), "--no-wait", "--set", "max_steps=20", "--set", "batch_size=4"
+    )
+    assert done.returncode == 0, done.stderr
+    run_id = UUID(done.stdout.strip())
+    machine.reached(run_id, 2)
+    page.goto(_ui(machine, f"/runs/flow-run/{run_id}"))
+    page.get_by_text("Running").first.wait_for()
+    _keep(page, "run-under-way", tmp_path)
+    machine.both_say(run_id, "completed", "COMPLETED")
+    found = machine.prefect("POST", "/artifacts/filter", artifacts={"key": {"any_": [f"training-run-{run_id}"]}})
+    page.goto(_ui(machine, f"/artifacts/artifact/{found[0]['id']}"))
+    page.locator("img[src^='data:image/svg+xml']").first.wait_for()
+    _keep(page, "run", tmp_path)
+
+
+def test_the_page_of_the_methods_is_a_table_that_leads_to_their_forms(
+    page: Any, machine: Machine, tmp_path: Path
+) -> None:
+    def made() -> Any:
+        return machine.prefect("POST", "/artifacts/filter", artifacts={"key": {"any_": ["training-methods"]}})
+
+    found = eventually(made, within=90, what="the page of the methods")
+    page.goto(_ui(machine, f"/artifacts/artifact/{found[0]['id']}"))
+    page.get_by_role("link", name="cuda").first.wait_for()
+    page.get_by_text("SFT-Demo").first.wait_for()
+    _keep(page, "training-methods", tmp_path)
