@@ -18,8 +18,9 @@ from domain.options import OptionValue
 from domain.ports import BaseModel, Dataset, Device, Evaluation
 from domain.read_models import AuditQuery
 from domain.run_plan import RunPlan
-from domain.training import TrainingJob, TrainingResult
+from domain.training import Trainer, TrainingJob, TrainingResult
 from domain.training_run import Provenance, RunRequest, RunStatus
+from infra.custom.running import CustomTrainer
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
@@ -63,6 +64,7 @@ class TrainingSession:
         self._options: Mapping[str, OptionValue]
         self._plan: RunPlan
         self._job: TrainingJob
+        self._trainer: Trainer
         self._result: TrainingResult
         self._before: Evaluation
         self._after: Evaluation
@@ -152,14 +154,19 @@ class TrainingSession:
     def fit(self) -> None:
         """Let the trainer train."""
         self._watcher.phase("loading the trainer")
-        trainer = self._installation.trainer(self.run_id)
+        trainer = self._trainer = self._installation.trainer(self.run_id)
         progress = RunProgress(self._job.folder, self._watcher)
         self._result = trainer.train(self._job, trainer.Options.model_validate(self._options), progress)
 
     def measure_after(self) -> Mapping[str, float]:
         """The result on the held-out rows, the same way."""
         self._watcher.phase("measuring the result on the held-out rows")
-        self._after = self._evaluate(self._result)
+        try:
+            self._after = self._evaluate(self._result)
+        except Exception as error:
+            if isinstance(self._trainer, CustomTrainer) and not isinstance(error, TrainingMethodError):
+                raise self._trainer.not_opened(error) from error
+            raise
         (self._job.folder / EVALUATIONS_FILE).write_text(
             json.dumps({"before": _plain(self._before), "after": _plain(self._after)}, ensure_ascii=False, indent=1),
             encoding="utf-8",

@@ -208,8 +208,7 @@ def _spec_of_code(installation: Installation, name: str, folder: Path, given: Fi
         "description": f"Training logic of our own: {name}",
     }
     fields |= fields_of(folder, name, present=None) | _given_fields(given, None)
-    if fields["internal_name"] != name:
-        raise InvalidMethod(f"{folder}: internal_name is {fields['internal_name']!r}, but you named {name!r}.")
+    fields["internal_name"] = name  # the folder may have been made for another method, a template for one
     if installation.user().is_commercial:  # nobody waits for the check of what they will be refused
         checked(installation, folder, fields, force=False)
     code = installation.workshop.keep(folder, backends=[Backend(backend) for backend in fields["backends"]])

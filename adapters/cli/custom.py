@@ -1,6 +1,7 @@
 """`tmm custom` and `tmm check`: training logic of one's own, from a template to a method that can be chosen."""
 
 import difflib
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,59 @@ def new(
         say(f"      tmm custom save {name} --from {shown}")
     else:
         say(f"      tmm add {name} --code {shown}")
+
+
+@custom.command("run", short_help="Train here and now, where a debugger can follow.")
+@click.argument("folder", type=folder_argument, help="The folder with method.py.")
+@click.option("--backend", type=BACKEND, help="Where to train; else the first that the method file names.")
+@click.option("--dataset", metavar="PATH_OR_ID", help="What to train on; else what the method file names.")
+@click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help="A value for an option. Repeatable.")
+@click.option("--out", type=folder_argument, default=Path("trained-here"), show_default=True, help="Where it writes.")
+@click.pass_obj
+def run_here(
+    installation: Installation,
+    folder: Path,
+    backend: Backend | None,
+    dataset: str | None,
+    settings: tuple[str, ...],
+    out: Path,
+) -> None:
+    """Train with a folder's code in this very process: prints are seen, breakpoint() works, errors show where.
+
+    Nothing of it reaches the catalogue or the log. From checkpoints that lie in the output folder it goes on.
+    """
+    if not (folder / CODE_FILE).is_file():
+        raise InvalidMethod(f"{plain(folder)} has no {CODE_FILE}, which holds a method's Options and train.")
+    fields = fields_of(folder, folder.absolute().name, present=None)
+    try:
+        result = installation.workshop.run_here(
+            folder,
+            dict(_typed(setting) for setting in settings),
+            backend=backend or fields["backends"][0],
+            dataset=dataset or fields.get("default_dataset") or "sft-demo",
+            out=out,
+            progress=_Printed(),
+        )
+    except Exception:
+        traceback.print_exc()
+        raise CustomCodeFailed(
+            f"The code in {plain(folder)} did not come to its end; its traceback is above."
+        ) from None
+    say(f"Trained {result.steps} steps; the {'adapter' if result.is_adapter else 'model'} is in {plain(result.folder)}")
+
+
+class _Printed:
+    """Progress as lines, one a step."""
+
+    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        remark(f"step {step} of {total}  " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+
+def _typed(setting: str) -> tuple[str, str]:
+    name, equals, value = setting.partition("=")
+    if not name or not equals:
+        raise click.UsageError(f"--set {setting!r} must read OPTION=VALUE.")
+    return name, value  # the method's own pydantic model gives it its type
 
 
 @custom.command(short_help="Put code in place: from now on the method trains with it.")
@@ -216,7 +270,21 @@ def fields_of(folder: Path, name: str, *, present: MethodSpec | None) -> dict[st
         fields["backends"] = [Backend(backend) for backend in backends]
     except (TypeError, ValueError):
         raise InvalidMethod(f"{path}: backends must be a list of cuda and mlx, not {backends!r}.") from None
+    if path.is_file():
+        try:
+            MethodSpec.parse(_NAMELESS | fields)  # before anybody waits for the check
+        except InvalidMethod as error:
+            raise file.with_lines(error) from None
     return fields
+
+
+_NAMELESS = {
+    "internal_name": "any",
+    "display_name": "Any",
+    "method_type": "OTHER",
+    "description": "…",
+    "trainer": "any",
+}
 
 
 def code_fields(code: MethodCode, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,6 +307,8 @@ def checked(installation: Installation, folder: Path, fields: Mapping[str, Any],
             _show(finding)
 
     for backend in _tried_on(installation, fields["backends"]):
+        if installation.workshop.was_checked(folder, backend=backend):
+            continue
         remark(f"Checking {plain(folder)} on {backend} …")
         dataset = fields.get("default_dataset") or "sft-demo"
         installation.workshop.check(folder, backend=backend, dataset=dataset, told=told)

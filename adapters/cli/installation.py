@@ -15,6 +15,7 @@ from domain.proof import Checkpoint
 from domain.read_models import Run
 from domain.run_plan import RunPlan
 from domain.service import TrainingMethods
+from domain.training import Progress, TrainingResult
 from domain.training_run import Provenance, RunRequest
 from domain.users import User
 
@@ -141,6 +142,16 @@ class Workshop(Protocol):
 
     def check(self, folder: Path, *, backend: Backend, dataset: str, told: Callable[[Finding], None]) -> bool:
         """Try every claim of the contract on a folder's code; whether none is broken."""
+        ...
+
+    def was_checked(self, folder: Path, *, backend: Backend) -> bool:
+        """Whether this very code was found to keep the contract on this machine."""
+        ...
+
+    def run_here(
+        self, folder: Path, options: Mapping[str, Any], *, backend: Backend, dataset: str, out: Path, progress: Progress
+    ) -> TrainingResult:
+        """Train with a folder's code in this very process, where a debugger can follow it."""
         ...
 
     def check_method(self, spec: MethodSpec, *, backend: Backend, told: Callable[[Finding], None]) -> bool:

@@ -10,19 +10,35 @@ from pydantic import Field
 
 from adapters.trainers.common_options import LengthOptions
 from adapters.trainers.mlx_steps import StepOptions
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(LengthOptions, StepOptions):
-    learning_rate: float = Field(default=1e-5, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    learning_rate: float = Field(
+        default=1e-5,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
     beta: float = Field(
-        default=0.1, ge=0.001, le=100.0, description="How strongly the model is held to what the base model thinks"
+        default=0.1,
+        ge=0.001,
+        le=100.0,
+        description="How strongly the model is held to what the base model thinks",
+        json_schema_extra=changes("weights"),
     )
     loss_type: Literal["sigmoid", "ipo", "hinge"] = Field(
-        default="sigmoid", description="Loss on the margin between chosen and rejected: logistic, squared or hinge"
+        default="sigmoid",
+        description="Loss on the margin between chosen and rejected: logistic, squared or hinge",
+        json_schema_extra=changes("weights"),
     )
     label_smoothing: float = Field(
-        default=0.0, ge=0.0, le=0.49, description="Share of pairs that are taken to be the wrong way round (sigmoid)"
+        default=0.0,
+        ge=0.0,
+        le=0.49,
+        description="Share of pairs that are taken to be the wrong way round (sigmoid)",
+        json_schema_extra=changes("weights", tried=0.2),
     )
 
 

@@ -14,27 +14,58 @@ from pydantic import Field
 from adapters.trainers import policy_gradient
 from adapters.trainers.common_options import RewardOptions, SamplingOptions
 from adapters.trainers.mlx_steps import StepOptions
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(RewardOptions, SamplingOptions, StepOptions):
-    max_steps: int = Field(default=100, ge=1, le=1_000_000, description="Rounds of answering and learning from it")
-    batch_size: int = Field(default=64, ge=2, le=4096, description="Answers in one round")
-    learning_rate: float = Field(default=1e-4, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    max_steps: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Rounds of answering and learning from it",
+        json_schema_extra=changes("steps"),
+    )
+    batch_size: int = Field(
+        default=64, ge=2, le=4096, description="Answers in one round", json_schema_extra=changes("weights")
+    )
+    learning_rate: float = Field(
+        default=1e-4,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
     beta: float = Field(
-        default=0.0, ge=0.0, le=10.0, description="Weight of the KL penalty towards the base model; 0 does without it"
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Weight of the KL penalty towards the base model; 0 does without it",
+        json_schema_extra=changes("weights"),
     )
     epsilon: float = Field(
-        default=0.2, ge=0.001, le=1.0, description="How far an answer's probability ratio counts before it is clipped"
+        default=0.2,
+        ge=0.001,
+        le=1.0,
+        description="How far an answer's probability ratio counts before it is clipped",
+        json_schema_extra=changes("weights", tried=0.001, beside={"num_iterations": 2}),
     )
-    num_iterations: int = Field(default=1, ge=1, le=64, description="Updates of the weights from each round's answers")
+    num_iterations: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Updates of the weights from each round's answers",
+        json_schema_extra=changes("weights"),
+    )
     loss_type: Literal["dapo", "grpo", "dr_grpo"] = Field(
         default="dapo",
         description="How tokens are weighted: alike in the whole batch (dapo), in their answer (grpo), by the longest "
         "answer (dr_grpo)",
+        json_schema_extra=changes("weights"),
     )
     scale_rewards: Literal["group", "batch", "none"] = Field(
-        default="group", description="Whose standard deviation the advantages are divided by"
+        default="group",
+        description="Whose standard deviation the advantages are divided by",
+        json_schema_extra=changes("weights"),
     )
 
 

@@ -7,13 +7,23 @@ from pydantic import Field
 
 from adapters.trainers.common_options import LengthOptions
 from adapters.trainers.mlx_steps import StepOptions
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(LengthOptions, StepOptions):
-    learning_rate: float = Field(default=1e-5, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    learning_rate: float = Field(
+        default=1e-5,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
     beta: float = Field(
-        default=0.1, ge=0.0, le=100.0, description="Weight of the odds ratio beside the likelihood of chosen answers"
+        default=0.1,
+        ge=0.0,
+        le=100.0,
+        description="Weight of the odds ratio beside the likelihood of chosen answers",
+        json_schema_extra=changes("weights"),
     )
 
 

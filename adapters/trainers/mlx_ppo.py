@@ -4,11 +4,17 @@ from pydantic import Field
 
 from adapters.trainers.mlx_steps import StepOptions
 from adapters.trainers.ppo import PpoOptions, learn, loss_of, must_divide
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(PpoOptions, StepOptions):
-    learning_rate: float = Field(default=1e-4, ge=1e-8, le=1.0, description="AdamW step size at its highest")
+    learning_rate: float = Field(
+        default=1e-4,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
 
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:

@@ -94,10 +94,13 @@ class Trial:
 def tensors(file: Path) -> bytes:
     """A weight file's tensors without its metadata, which may hold a time."""
     content = file.read_bytes()
-    if file.suffix != ".safetensors":
-        return content
     length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
+    try:
+        header = json.loads(content[8 : 8 + length]) if file.suffix == ".safetensors" else None
+    except ValueError:
+        header = None  # it is no such file: that it cannot be opened is another claim's to find
+    if not isinstance(header, dict):
+        return content
     header.pop("__metadata__", None)
     return json.dumps(header, sort_keys=True).encode() + content[8 + length :]
 
@@ -206,8 +209,12 @@ class Kit:
 
     def _loss_is_finite(self, trial: Trial) -> tuple[str, Verdict, str]:
         claim = "what is reported is finite"
-        if not all(metrics for _, _, metrics in trial.steps):
-            return claim, "broken", "a step was reported without any metric; give at least the loss or the reward"
+        if not trial.steps or not all(metrics for _, _, metrics in trial.steps):
+            return (
+                claim,
+                "broken",
+                "no step was reported, or one without any metric; give at least the loss or the reward",
+            )
         for step, _, metrics in trial.steps:
             for name, value in metrics.items():
                 if not math.isfinite(value):

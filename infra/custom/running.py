@@ -3,6 +3,7 @@
 What comes back is progress, a result and errors over a pipe; whatever the code does to its process, the worker lives.
 """
 
+import ast
 import json
 import os
 import re
@@ -19,6 +20,7 @@ from typing import Any
 
 import psutil
 
+from adapters.custom_code import ENTRY
 from domain.errors import BadResult, CustomCodeFailed, InvalidInput
 from domain.training import Progress, TrainingJob, TrainingResult
 from infra.settings import CHECKOUT
@@ -98,6 +100,18 @@ class CustomTrainer:
         task = {"do": "train", "code": str(self._code), "options": dict(options), "job": facts_of(job)}
         result = in_a_process(task, folder=job.folder, limits=self._limits, on_step=progress.step)
         return _result(result, job)
+
+    def not_opened(self, error: Exception) -> CustomCodeFailed:
+        """What to say when the result that the code gave cannot be opened to be measured."""
+        place = f"{ENTRY}, line {_line_of_train(self._code / ENTRY)}, in train"
+        return CustomCodeFailed(
+            f"What the code gave as its result cannot be opened: {type(error).__name__}: {str(error)[:300]} ({place})."
+        )
+
+
+def _line_of_train(file: Path) -> int:
+    found = ast.parse(file.read_bytes()).body
+    return next((node.lineno for node in found if isinstance(node, ast.FunctionDef) and node.name == "train"), 1)
 
 
 def facts_of(job: TrainingJob) -> dict[str, Any]:

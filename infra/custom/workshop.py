@@ -1,5 +1,6 @@
 """Where developers make methods of their own: templates to begin from, the check, and the store that keeps code."""
 
+import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from domain.errors import InvalidMethod, NotFound
 from domain.method_spec import Backend, MethodCode, MethodSpec
 from domain.options import ConfigurationOption
 from domain.ports import Dataset, Finding
-from domain.training import TrainingJob
+from domain.training import Progress, TrainingJob, TrainingResult
+from infra.custom.child import load, make_ready
 from infra.custom.running import CustomTrainer, Limits, facts_of, in_a_process
 from infra.settings import CHECKOUT, Settings
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from infra.wiring import Installation
 
 TEMPLATES = CHECKOUT / "infra" / "templates"
+KIT = CHECKOUT / "infra" / "custom"
 _ROWS_TRIED = 64
 _DECLARED_WITHIN_S = 60.0
 _CHECKED_WITHOUT_WORD_S = 300.0
@@ -94,12 +97,53 @@ class Workshop:
         """Kept code as a trainer on this machine."""
         return CustomTrainer(self._store.fetch(code.hash), limits(self._tmm.settings))
 
+    # Trying.
+
+    def run_here(
+        self, folder: Path, options: Mapping[str, Any], *, backend: Backend, dataset: str, out: Path, progress: Progress
+    ) -> TrainingResult:
+        """Train with the folder's code in this very process, where a debugger can follow it.
+
+        Whatever it raises goes on to the caller. Nothing of it reaches the catalogue or the log.
+        """
+        sample = self._sample(dataset)
+        out.mkdir(parents=True, exist_ok=True)
+        job = TrainingJob(
+            run_id=uuid4(),
+            method="here",
+            backend=backend,
+            device=self._tmm.device(backend).name,
+            base_model=self._tmm.base_models.open("small-base").source,
+            rows=sample.rows,
+            held_out=sample.held_out,
+            seed=0,
+            folder=out.absolute(),
+            checkpoints=FolderCheckpoints(out.absolute() / "checkpoints"),
+        )
+        make_ready(backend)
+        module = load(folder.absolute())
+        result: TrainingResult = module.train(job, module.Options.model_validate(options), progress)
+        return result
+
     # Checking.
 
     def check(self, folder: Path, *, backend: Backend, dataset: str, told: Told) -> bool:
         """Try every claim of the contract on the folder's code; whether none is broken."""
-        with self._copied(Code.read(folder)) as copy:
-            return self._check({"code": str(copy)}, backend, self._sample(dataset), told)
+        code = Code.read(folder)
+        with self._copied(code) as copy:
+            kept = self._check({"code": str(copy)}, backend, self._sample(dataset), told)
+        if kept:
+            self._note(code, backend).parent.mkdir(parents=True, exist_ok=True)
+            self._note(code, backend).touch()
+        return kept
+
+    def was_checked(self, folder: Path, *, backend: Backend) -> bool:
+        """Whether this very code was found to keep the contract on this machine, by this version of the check."""
+        return self._note(Code.read(folder), backend).exists()
+
+    def _note(self, code: Code, backend: Backend) -> Path:
+        version = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(KIT.glob("*.py")))).hexdigest()[:12]
+        return self._tmm.settings.code_cache / "checked" / f"{code.hash}-{backend}-{version}"
 
     def check_method(self, spec: MethodSpec, *, backend: Backend, told: Told) -> bool:
         """Try every claim of the contract on a method's code or on its built-in trainer; whether none is broken."""

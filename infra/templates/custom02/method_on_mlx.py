@@ -21,7 +21,7 @@ class Options(BaseModel):
         32, ge=1, le=4096, description="Longest answer in tokens", json_schema_extra=changes("weights", tried=24)
     )
     learning_rate: float = Field(
-        1e-3, ge=1e-8, le=1e-1, description="AdamW step size", json_schema_extra=changes("weights")
+        3e-4, ge=1e-8, le=1e-1, description="AdamW step size", json_schema_extra=changes("weights")
     )
     lora_rank: int = Field(
         16, ge=1, le=512, description="Rank of the LoRA matrices", json_schema_extra=changes("artifact")
@@ -102,6 +102,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
             groups.append((prompt, said, (earned - earned.mean()) / (mx.std(earned) + 1e-4)))
             varied = varied or earned.max().item() > earned.min().item()
         loss, gradient = loss_and_gradient(model, groups)
+        optimiser.learning_rate = options.learning_rate * min(1.0, step / 5)
         optimiser.update(model, gradient)
         mx.eval(model.parameters(), optimiser.state)
         metrics = {"reward": sum(rewards) / len(rewards), "loss": loss.item()}

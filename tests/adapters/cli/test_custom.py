@@ -1,0 +1,154 @@
+"""`tmm custom` and `tmm check`: what does not need a training. The developer guide's test goes the whole way."""
+
+from pathlib import Path
+
+import pytest
+
+from domain.method_spec import MethodCode
+from infra.custom.workshop import Workshop
+from infra.wiring import Installation
+from tests.adapters.cli.conftest import Tmm
+
+METHOD = """
+from pydantic import BaseModel, Field
+from domain.training import changes
+
+class Options(BaseModel):
+    warp: float = Field(1.0, ge=0.0, le=9.0, description="How fast", json_schema_extra=changes("weights"))
+
+def train(job, options, progress):
+    raise ValueError("not today")
+"""
+
+
+@pytest.fixture
+def proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check was passed before: what these tests look at comes after it."""
+    monkeypatch.setattr(Workshop, "was_checked", lambda *_, **__: True)
+
+
+def saved(tmm: Tmm, here: Path, text: str = METHOD, name: str = "custom01") -> None:
+    (here / name).mkdir(exist_ok=True)
+    (here / name / "method.py").write_text(text)
+    answer = tmm("custom", "save", name)
+    assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize("name", ["custom01", "custom02"])
+@pytest.mark.parametrize("backend", ["cuda", "mlx"])
+def test_a_template_becomes_a_folder_to_edit(tmm: Tmm, here: Path, name: str, backend: str) -> None:
+    answer = tmm("custom", "new", name, "--backend", backend)
+    assert answer.code == 0, answer.err
+    assert sorted(path.name for path in (here / name).iterdir()) == [
+        "README.md",
+        "method.py",
+        "method.yaml",
+        "test_method.py",
+    ]
+    assert f"backends: [{backend}]" in (here / name / "method.yaml").read_text()
+    assert ("mlx" in (here / name / "method.py").read_text()) == (backend == "mlx")
+    assert f"tmm custom save {name} --from {name}" in answer.out
+
+
+def test_nothing_is_overwritten(tmm: Tmm, here: Path) -> None:
+    assert tmm("custom", "new", "custom01").code == 0
+    (here / "custom01" / "method.py").write_text("mine")
+    assert "is there already, and nothing is overwritten" in tmm("custom", "new", "custom01").sentence
+    assert (here / "custom01" / "method.py").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("proven")
+def test_saved_code_is_what_the_method_offers_and_trains_with(tmm: Tmm, here: Path, installation: Installation) -> None:
+    saved(tmm, here)
+    shown = next(m for m in tmm("list", "--json").document if m["internal_name"] == "custom01")
+    assert shown["trainer"] == "custom"
+    assert [option["name"] for option in shown["configuration_options"]] == ["warp"]
+    code = installation.service.selectable_method("custom01").spec.code
+    assert isinstance(code, MethodCode)
+    assert tmm("custom", "show", "custom01").out.count("not today") == 1
+    entry = installation.service.audit()[-1]
+    assert (entry.action, entry.subject_name) == ("modify", "custom01")
+    assert code.hash in str(entry.changes)
+
+
+@pytest.mark.usefixtures("proven")
+def test_saving_the_same_code_again_changes_nothing(tmm: Tmm, here: Path) -> None:
+    saved(tmm, here)
+    assert "trains with this code already" in tmm("custom", "save", "custom01").out
+
+
+@pytest.mark.usefixtures("proven")
+def test_versions_are_listed_compared_and_put_back(tmm: Tmm, here: Path) -> None:
+    saved(tmm, here)
+    saved(tmm, here, METHOD.replace("not today", "not tomorrow"))
+    listed = tmm("custom", "versions", "custom01", "--json").document
+    assert [version["trainer"] for version in listed] == ["sft", "custom", "custom"]
+    compared = tmm("custom", "diff", "custom01", "--version", "2", "--with", "3").out
+    assert '-    raise ValueError("not today")' in compared
+    assert '+    raise ValueError("not tomorrow")' in compared
+    assert "They are the same." in tmm("custom", "diff", "custom01").err
+    assert tmm("custom", "restore", "custom01", "2").code == 0
+    assert "not today" in tmm("custom", "show", "custom01").out
+    assert tmm("custom", "restore", "custom01", "1").code == 0
+    assert next(m for m in tmm("list", "--json").document if m["internal_name"] == "custom01")["trainer"] == "sft"
+    assert "has no code of its own" in tmm("custom", "show", "custom01").sentence
+    assert "has no version 99" in tmm("custom", "restore", "custom01", "99").sentence
+
+
+@pytest.mark.usefixtures("proven")
+def test_other_methods_take_code_from_commercial_users_only(tmm: Tmm, here: Path, installation: Installation) -> None:
+    (here / "mine").mkdir()
+    (here / "mine" / "method.py").write_text(METHOD)
+    for args in (("custom", "save", "sft-demo", "--from", "mine"), ("add", "mine", "--code", "mine")):
+        answer = tmm(*args)
+        assert answer.code == 3
+        assert "custom01 and custom02" in answer.sentence
+        assert installation.service.audit()[-1].outcome == "refused"
+
+
+@pytest.mark.usefixtures("proven", "commercial")
+def test_a_commercial_user_adds_a_method_with_its_code(tmm: Tmm, here: Path) -> None:
+    assert tmm("custom", "new", "custom01", "--to", "mine").code == 0
+    (here / "mine" / "method.py").write_text(METHOD)
+    answer = tmm("add", "mine", "--code", "mine", "--display-name", "Mine", "--backend", "mlx")
+    assert answer.code == 0, answer.err
+    added = next(m for m in tmm("list", "--json").document if m["internal_name"] == "mine")
+    assert (added["trainer"], added["backends"], added["display_name"]) == ("custom", ["mlx"], "Mine")
+
+
+@pytest.mark.usefixtures("proven")
+@pytest.mark.parametrize(
+    ("files", "code", "words"),
+    [
+        ({}, 2, "has no method.py"),
+        ({"method.py": "def train(:"}, 6, "SyntaxError: invalid syntax (method.py, line 1)"),
+        ({"method.py": METHOD, "method.yaml": "trainer: sft\n"}, 2, "trainer cannot be given here"),
+        ({"method.py": METHOD, "method.yaml": "backends: [tpu]\n"}, 2, "backends must be a list of cuda and mlx"),
+        ({"method.py": METHOD, "method.yaml": "internal_name: other\n"}, 2, "but you named 'custom01'"),
+        ({"method.py": METHOD, "method.yaml": "colour: red\n"}, 2, "method.yaml: line 1, colour: is not a field"),
+        ({"method.py": METHOD.replace("float", "list")}, 6, "Options.warp: an option is a bool, int, float, str"),
+    ],
+)
+def test_what_cannot_be_saved_is_said_and_changes_nothing(
+    tmm: Tmm, here: Path, files: dict[str, str], code: int, words: str
+) -> None:
+    (here / "custom01").mkdir()
+    for name, text in files.items():
+        (here / "custom01" / name).write_text(text)
+    before = tmm("list", "--json").document
+    answer = tmm("custom", "save", "custom01")
+    assert answer.code == code
+    assert words in answer.err
+    assert tmm("list", "--json").document == before
+
+
+def test_a_folder_without_code_is_said_to_have_none(tmm: Tmm, here: Path) -> None:
+    assert "has no method.py" in tmm("check", ".").sentence
+
+
+def test_an_error_in_the_foreground_shows_its_traceback(tmm: Tmm, here: Path) -> None:
+    (here / "mine").mkdir()
+    (here / "mine" / "method.py").write_text(METHOD)
+    answer = tmm("custom", "run", "mine")
+    assert answer.code == 6
+    assert 'raise ValueError("not today")' in answer.err

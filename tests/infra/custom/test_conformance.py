@@ -1,0 +1,187 @@
+"""The check catches a planted fault of every kind that it claims to prove, and lets what keeps the contract pass."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from domain.method_spec import Backend
+from domain.ports import Finding
+from infra.settings import Settings
+from infra.wiring import Installation
+
+pytestmark = pytest.mark.training
+
+# Trains as a training does in all that the check sees, and takes milliseconds: each step moves a few weights at random.
+GOOD = """
+import shutil
+from pathlib import Path
+from pydantic import BaseModel, Field
+from domain.training import TrainingResult, changes
+
+
+class Options(BaseModel):
+    max_steps: int = Field(4, ge=1, le=99, description="Steps", json_schema_extra=changes("steps"))
+    learning_rate: float = Field(0.1, ge=0.0, le=9.0, description="Rate", json_schema_extra=changes("weights"))
+    save_steps: int = Field(2, ge=1, le=99, description="Saves", json_schema_extra=changes("checkpoints", tried=3))
+
+
+def train(job, options, progress):
+    import numpy as np
+    from safetensors.numpy import load_file, save_file
+
+    base, trained = Path(job.base_model), job.folder / "trained"
+    weights, done = load_file(base / "model.safetensors"), 0
+    if newest := job.checkpoints.newest():
+        done, weights = newest[0], load_file(newest[1] / "state.safetensors")
+    for step in range(done + 1, options.max_steps + 1):
+        drawn = np.random.default_rng([job.seed, step]).normal(size=weights["model.norm.weight"].shape)
+        weights["model.norm.weight"] = (weights["model.norm.weight"] + options.learning_rate * drawn).astype("float32")
+        if step % options.save_steps == 0:
+            job.checkpoints.save(step, lambda folder: save_file(weights, folder / "state.safetensors"))
+        progress.step(step, options.max_steps, {"loss": 1.0 / step})
+    shutil.copytree(base, trained)
+    save_file(weights, trained / "model.safetensors", {"format": "pt"})
+    return TrainingResult(trained, is_adapter=False, steps=options.max_steps, metrics={"loss": 1.0})
+"""
+
+LAST_OPTION = "    save_steps: int"
+DRAWN = "np.random.default_rng([job.seed, step])"
+STEP = "progress.step(step, options.max_steps"
+
+# Several faults at once where they do not hide one another: importing the libraries is what takes the time.
+FAULTS = {
+    "what is declared and read": (
+        [
+            ("import shutil\n", "import shutil\nimport datasets\n"),
+            (
+                LAST_OPTION,
+                '    bare: int = Field(1, description="No limits")\n'
+                '    ignored: int = Field(1, ge=1, le=9, description="x", json_schema_extra=changes("weights"))\n'
+                '    idle: int = Field(1, ge=1, le=9, description="x", json_schema_extra=changes("weights"))\n'
+                '    breaks: int = Field(1, ge=1, le=9, description="x", json_schema_extra=changes("weights"))\n'
+                + LAST_OPTION,
+            ),
+            (
+                "    base, trained",
+                '    options.idle, getattr(options, "secret", 0)\n    1 / (2 - options.breaks)\n    base, trained',
+            ),
+        ],
+        {
+            "it imports fast": "move the import of datasets into train",
+            "option bare is described": "give it a smallest and a largest value",
+            "option bare is honoured": "does not say what it visibly changes",
+            "option ignored is honoured": "train never reads it",
+            "option idle is honoured": "1 and 2 give the same weights",
+            "option breaks is honoured": "with breaks=2: ZeroDivisionError: division by zero (method.py, line 24",
+            "only declared options are read": "train asks the options for secret",
+        },
+    ),
+    "what is reported and drawn": (
+        [
+            (DRAWN, "np.random.default_rng()"),
+            (STEP, "progress.step(2 * step, options.max_steps"),
+            ('{"loss": 1.0 / step}', '{"loss": float("inf")}'),
+        ],
+        {
+            "progress is reported and rises": "the steps must be 1, 2, 3 and so on, not 2, 4, 6, 8",
+            "what is reported is finite": "loss is inf at step 2",
+            "the same seed gives the same weights": "draw everything from job.seed",
+        },
+    ),
+    "how it ends": (
+        [
+            ("        " + STEP, "        try:\n            " + STEP),
+            ('{"loss": 1.0 / step})', '{"loss": 1.0 / step})\n        except BaseException:\n            pass'),
+            ("job.checkpoints.save(", "print("),
+            ("+ options.learning_rate * drawn", "+ 0 * options.learning_rate * drawn"),
+        ],
+        {
+            "the result opens and is not the base model": "did not change a single weight",
+            "cancelling stops it": "stopped at step 2 it went on to its end",
+            "a checkpoint is written and a run resumes from it": "no checkpoint was written before the end",
+            "option save_steps is honoured": "2 and 3 give the same checkpoints",
+        },
+    ),
+    "where it begins again and what it touches": (
+        [
+            ("done, weights = newest[0], load_file", "done, weights = 0, load_file"),
+            (
+                "    base, trained",
+                '    import socket\n    Path(__file__).with_name("left-behind").write_text("x")\n    try:\n'
+                '        socket.getaddrinfo("models.example.org", 443)\n    except OSError:\n        pass\n'
+                "    base, trained",
+            ),
+        ],
+        {
+            "a checkpoint is written and a run resumes from it": "from the checkpoint of step 2 it went on with step 1",
+            "nothing is written outside the run's folder": "left-behind",
+            "no network is used": "models.example.org",
+        },
+    ),
+    "a state that is not whole": (
+        [(DRAWN, "rng"), ("    for step in", "    rng = np.random.default_rng(job.seed)\n    for step in")],
+        {"a resumed run ends with the same weights": "keep the optimiser's state"},
+    ),
+    "a result that does not open": (
+        [
+            (
+                "    return TrainingResult",
+                '    (trained / "model.safetensors").write_bytes(b"nonsense")\n    return TrainingResult',
+            )
+        ],
+        {"the result opens and is not the base model": "it cannot be opened"},
+    ),
+    "an error at once": (
+        [("    base, trained", "    raise KeyError('no')\n    base, trained")],
+        {"it trains": "KeyError: 'no' (method.py, line 18, in train)"},
+    ),
+    "no progress": (
+        [
+            (STEP, "print(step"),
+        ],
+        {"progress is reported and rises": "progress.step was never called"},
+    ),
+    "no code at all": ([("def train", "def trains")], {"it imports": "has no function train(job, options, progress)"}),
+}
+
+
+@pytest.fixture
+def tmm(tmp_path: Path) -> Iterator[Installation]:
+    with Installation(Settings(home=tmp_path / "home", backends="cuda,mlx")) as installation:
+        yield installation
+
+
+def findings(tmm: Installation, folder: Path, text: str) -> list[Finding]:
+    folder.mkdir()
+    (folder / "method.py").write_text(text)
+    found: list[Finding] = []
+    kept = tmm.workshop.check(folder, backend=Backend.CUDA, dataset="sft-demo", told=found.append)
+    assert kept == all(finding.verdict != "broken" for finding in found)
+    return found
+
+
+def test_what_keeps_the_contract_passes_and_is_remembered(tmm: Installation, tmp_path: Path) -> None:
+    found = findings(tmm, tmp_path / "code", GOOD)
+    assert [finding for finding in found if finding.verdict != "kept"] == []
+    assert len(found) > 15
+    assert tmm.workshop.was_checked(tmp_path / "code", backend=Backend.CUDA)
+    assert not tmm.workshop.was_checked(tmp_path / "code", backend=Backend.MLX)
+    (tmp_path / "code" / "method.py").write_text(GOOD + "\n")
+    assert not tmm.workshop.was_checked(tmp_path / "code", backend=Backend.CUDA)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught_in_words_that_say_what_to_do(tmm: Installation, tmp_path: Path, fault: str) -> None:
+    replacements, expected = FAULTS[fault]
+    text = GOOD
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new, 1)
+    broken = {
+        finding.claim: finding.words
+        for finding in findings(tmm, tmp_path / "code", text)
+        if finding.verdict == "broken"
+    }
+    for claim, words in expected.items():
+        assert words in broken.get(claim, "(kept)"), claim
