@@ -17,7 +17,7 @@ from domain.training_run import RunStatus, TrainingRun
 
 def project(event: DomainEvent, recorded: RecordedEvent, *, since: Head) -> tuple[list[RowChange], Head]:
     """The changes that one event makes to all read models, and the head after it."""
-    until = Head(notification_id=recorded.id, position=since.position + 1, hash=link(since.hash, recorded))
+    until = Head(notification_id=recorded.id, position=since.position + 1, hash=link(since.hash, parts_of(recorded)))
     changes = [
         *selectable_methods(event),
         *method_versions(event, until.position),
@@ -27,19 +27,26 @@ def project(event: DomainEvent, recorded: RecordedEvent, *, since: Head) -> tupl
     return changes, until
 
 
-def link(previous_hash: str, recorded: RecordedEvent) -> str:
-    """The next hash of the chain: sha256 over the one before and all that is stored of the event, with lengths."""
-    digest = hashlib.sha256(bytes.fromhex(previous_hash))
-    for part in (
+Parts = tuple[bytes, bytes, bytes, bytes, bytes]
+"""All that is stored of an event: its stream, its version there, topic, state, and the moment of recording."""
+
+
+def parts_of(recorded: RecordedEvent) -> Parts:
+    return (
         str(recorded.originator_id).encode(),
         str(recorded.originator_version).encode(),
         recorded.topic.encode(),
         recorded.state,
         recorded.recorded_at.isoformat(timespec="microseconds").encode(),
-    ):
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
-    return digest.hexdigest()
+    )
+
+
+def link(previous_hash: str, parts: Parts) -> str:
+    """The next hash of the chain: sha256 over the one before and all that is stored of the event, with lengths."""
+    message = [bytes.fromhex(previous_hash)]
+    for part in parts:
+        message += (len(part).to_bytes(8, "big"), part)
+    return hashlib.sha256(b"".join(message)).hexdigest()
 
 
 def selectable_methods(event: DomainEvent) -> list[RowChange]:

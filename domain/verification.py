@@ -4,8 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
-from domain.events import RecordedEvent
-from domain.projections import link
+from domain.projections import Parts, link
 from domain.proof import FIRST, Checkpoint
 from domain.read_models import Insert, Remove, RowChange, Table, Update
 from domain.values import Value
@@ -31,7 +30,7 @@ class LinkChecker:
     `hashes` are those that were computed at the positions asked for.
     """
 
-    def __init__(self, events: Iterable[RecordedEvent], known: Iterable[Known], *, wanted: Iterable[int] = ()) -> None:
+    def __init__(self, events: Iterable[Parts], known: Iterable[Known], *, wanted: Iterable[int] = ()) -> None:
         self._events = _Ahead(events)
         self._known = _Ahead(known)
         self._wanted = frozenset(wanted)
@@ -61,7 +60,7 @@ class LinkChecker:
             )
         return None
 
-    def _differs(self, event: RecordedEvent, known: Known) -> Finding:
+    def _differs(self, event: Parts, known: Known) -> Finding:
         here, known_hash = self.position + 1, known[1]
         if known[0] != here:
             return Finding(position=here, words=f"the view of the audit log lacks entry {here}")
@@ -80,7 +79,7 @@ class LinkChecker:
             return Finding(position=here, words=f"the view of the audit log has another hash for entry {here}")
         return Finding(position=here, words=f"entry {here} was changed: its hash is not the one that the view knows")
 
-    def _is_known_as(self, event: RecordedEvent, position: int) -> bool:
+    def _is_known_as(self, event: Parts, position: int) -> bool:
         before, it = self._known.at(position - self.position - 2), self._known.at(position - self.position - 1)
         return before is not None and it is not None and link(before[1], event) == it[1]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
-from typing import Any, LiteralString
+from typing import Any, LiteralString, cast
 from uuid import UUID
 
 import psycopg
@@ -24,12 +24,13 @@ from eventsourcing.postgres import (
 )
 from eventsourcing.utils import Environment, retry
 from psycopg import Cursor
-from psycopg.rows import DictRow, TupleRow, dict_row
+from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 from psycopg.sql import SQL
 
 from adapters.event_store.mapper import PydanticMapper
 from domain.errors import DatabaseUnavailable
 from domain.events import RecordedEvent
+from domain.projections import Parts
 
 SCHEMA = "tmm"
 CONNECT_TIMEOUT_S = 5
@@ -187,6 +188,24 @@ class PostgresRecorder(PostgresApplicationRecorder):
                 )
                 for row in cursor.fetchall()
             ]
+
+    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    def select_parts(self, after: int, until: int, limit: int) -> Sequence[tuple[int, Parts]]:
+        """What is stored of events, in the order of the log, each with its number there."""
+        with (
+            self.datastore.get_connection() as connection,
+            connection.cursor(binary=True, row_factory=tuple_row) as cursor,
+        ):
+            cursor.execute(
+                "SELECT notification_id, convert_to(originator_id::text, 'UTF8'), "
+                "convert_to(originator_version::text, 'UTF8'), convert_to(topic, 'UTF8'), state, convert_to("
+                "to_char(recorded_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"+00:00\"'), 'UTF8') "
+                "FROM tmm.stored_events WHERE notification_id > %s AND notification_id <= %s "
+                "ORDER BY notification_id LIMIT %s",
+                (after, until, limit),
+                prepare=True,
+            )
+            return [(row[0], cast(Parts, row[1:])) for row in cursor.fetchall()]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from eventsourcing.utils import Environment
 
 from adapters.event_store.mapper import PydanticMapper
 from domain.events import RecordedEvent
+from domain.projections import Parts
 
 LOCK_TIMEOUT_S = 30
 
@@ -110,6 +111,28 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as c:
             c.execute(statement, [*values, limit])
             return [_recorded(row) for row in c.fetchall()]
+
+    def select_parts(self, after: int, until: int, limit: int) -> Sequence[tuple[int, Parts]]:
+        """What is stored of events, in the order of the log, each with its number there."""
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(
+                "SELECT rowid, originator_id, originator_version, topic, state, recorded_at FROM stored_events "
+                "WHERE rowid > ? AND rowid <= ? ORDER BY rowid LIMIT ?",
+                (after, until, limit),
+            )
+            return [
+                (
+                    number,
+                    (
+                        f"{stream[:8]}-{stream[8:12]}-{stream[12:16]}-{stream[16:20]}-{stream[20:]}".encode(),
+                        b"%d" % version,
+                        topic.encode(),
+                        state,
+                        recorded_at.encode(),
+                    ),
+                )
+                for number, stream, version, topic, state, recorded_at in c.fetchall()
+            ]
 
 
 def _recorded(row: Sequence[Any]) -> RecordedEvent:

@@ -1,9 +1,10 @@
 """The read models in the PostgreSQL database that holds the event log."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import Enum
 from functools import cached_property
 from typing import Any, cast
 
@@ -157,15 +158,12 @@ class PostgresViews(AuditQueries):
     def _parameter(self, name: str) -> str:
         return f"%({name})s"
 
-    def _encoded(self, value: Any) -> Any:
-        match value:
-            case (str(), *_):
-                return list(value)
-            case BaseModel() | dict() | tuple():
-                return to_json(value).decode()
-            case str():
-                return str(value)
-        return value
+    def _encoder(self, kind: type) -> Callable[[Any], Any] | None:
+        if issubclass(kind, Enum):
+            return str
+        if issubclass(kind, tuple):
+            return lambda items: list(items) if items and isinstance(items[0], str) else to_json(items).decode()
+        return (lambda value: to_json(value).decode()) if issubclass(kind, BaseModel | dict) else None
 
     def _decoded(self, row: Row) -> dict[str, Any]:
         return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()}

@@ -3,8 +3,9 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cache, cached_property
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -62,8 +63,17 @@ class SqlViews(ABC):
         """How a named value stands in a statement."""
 
     @abstractmethod
+    def _encoder(self, kind: type) -> Callable[[Any], Any] | None:
+        """How a value of this type becomes what its column takes; None when it is that already."""
+
     def _encoded(self, value: Any) -> Any:
         """A value as its column takes it."""
+        encode = self._encoders[type(value)]
+        return value if encode is None else encode(value)
+
+    @cached_property
+    def _encoders(self) -> "_Encoders":
+        return _Encoders(self._encoder)
 
     @abstractmethod
     def _decoded(self, row: Row) -> dict[str, Any]:
@@ -160,16 +170,19 @@ class SqlViews(ABC):
         key, table = KEYS[change.table], self.prefix + change.table
         match change:
             case Insert(row=row):
-                columns, values = ", ".join(row), ", ".join(self._parameter(name) for name in row)
-                statement = f"INSERT INTO {table} ({columns}) VALUES ({values})"
-                return statement, {name: self._encoded(value) for name, value in row.items()}
+                return self._insertion(table, tuple(row)), SqlViews.as_stored(self, row)
             case Update(row=row):
                 new = ", ".join(f"{name} = {self._parameter(name)}" for name in row)
                 statement = f"UPDATE {table} SET {new} WHERE {key} = {self._parameter(key)}"
-                values_by_name = {name: self._encoded(value) for name, value in row.items()}
+                values_by_name = SqlViews.as_stored(self, row)
                 return statement, values_by_name | {key: self._encoded(change.key)}
             case Remove():
                 return f"DELETE FROM {table} WHERE {key} = {self._parameter(key)}", {key: self._encoded(change.key)}
+
+    @cache  # noqa: B019 -- there are as many views as databases, and they live as long as the process
+    def _insertion(self, table: str, columns: tuple[str, ...]) -> str:
+        values = ", ".join(self._parameter(name) for name in columns)
+        return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
 
     # Queries.
 
@@ -236,7 +249,10 @@ class SqlViews(ABC):
 
     def as_stored(self, row: Row) -> dict[str, Any]:
         """A row that a projection made, as `rows` would give it."""
-        return {name: self._encoded(value) for name, value in row.items()}
+        encoders = self._encoders
+        return {
+            name: value if (encode := encoders[type(value)]) is None else encode(value) for name, value in row.items()
+        }
 
     def rows(self, table: KeptTable, *, since: int = 0, limit: int | None = None) -> Iterator[Row]:
         """A read model's rows in the order of its key, as they are stored; of the audit log those beyond `since`."""
@@ -253,6 +269,17 @@ class SqlViews(ABC):
         with self._transaction(write=False) as cursor:
             cursor.execute(statement, encoded)
             return [self._decoded(row) for row in cursor.fetchall()]
+
+
+class _Encoders(dict[type, Callable[[Any], Any] | None]):
+    """How values of each type are encoded, found out once."""
+
+    def __init__(self, encoder: Callable[[type], Callable[[Any], Any] | None]) -> None:
+        self._encoder = encoder
+
+    def __missing__(self, kind: type) -> Callable[[Any], Any] | None:
+        self[kind] = found = self._encoder(kind)
+        return found
 
 
 def fingerprint(schema: str) -> str:

@@ -3,9 +3,10 @@
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from enum import Enum
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -136,19 +137,14 @@ class SQLiteViews(AuditQueries):
     def _parameter(self, name: str) -> str:
         return f":{name}"
 
-    def _encoded(self, value: Any) -> Any:
-        match value:
-            case UUID():
-                return str(value)
-            case datetime():
-                return value.astimezone(UTC).isoformat(timespec="microseconds")
-            case (str(), *_):
-                return _quoted(value)
-            case BaseModel() | dict() | tuple():
-                return to_json(value).decode()
-            case str():
-                return str(value)
-        return value
+    def _encoder(self, kind: type) -> Callable[[Any], Any] | None:
+        if issubclass(kind, UUID | Enum):
+            return str
+        if issubclass(kind, datetime):
+            return lambda moment: moment.astimezone(UTC).isoformat(timespec="microseconds")
+        if issubclass(kind, tuple):
+            return lambda items: _quoted(items) if items and isinstance(items[0], str) else to_json(items).decode()
+        return (lambda value: to_json(value).decode()) if issubclass(kind, BaseModel | dict) else None
 
     def _decoded(self, row: Row) -> dict[str, Any]:
         return {
