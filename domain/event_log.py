@@ -165,6 +165,8 @@ class EventLog(Application[UUID]):
                 self._views.project(changes, since=since, until=head)
             except ViewsMoved:
                 continue
+            if len(notifications) < _BATCH:
+                return head
 
     def views_behind(self) -> int:
         """How many numbers of the event log the views have not seen yet."""

@@ -44,7 +44,7 @@ class ConfigurationOption(BaseModel):
     `max_length` (in characters) to text. A default must keep its own limits.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: OptionName
     type: OptionType

@@ -31,7 +31,7 @@ class Entitlement(BaseModel):
     `because` completes the sentence «…, and <because>» in a refusal.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     edition: Edition
     licence_id: str | None = None
@@ -50,7 +50,7 @@ class User(BaseModel):
     `flow_run_id` is set when the command came from a Prefect flow run.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     name: str
     entitlement: Entitlement

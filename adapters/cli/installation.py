@@ -111,7 +111,7 @@ class Proof(Protocol):
         """Write a range of entries with a signed manifest."""
         ...
 
-    def verify(self) -> Verification:
+    def verify(self, *, views_too: bool = True) -> Verification:
         """Read the whole log and compare it with its views and its checkpoints."""
         ...
 

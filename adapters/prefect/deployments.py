@@ -14,14 +14,22 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-FLOWS = ("train", "add-training-method", "delete-training-method", "reconcile")
+FLOWS = (
+    "train",
+    "add-training-method",
+    "delete-training-method",
+    "reconcile",
+    "audit-report",
+    "make-checkpoint",
+)
 
 CATALOGUE_QUEUE = "catalogue"
 """Adding and deleting wait in a queue of their own, never behind a training."""
 
 MANAGEMENT_TAG = "catalogue"
 
-_RECONCILE_EVERY = timedelta(hours=1)
+_EVERY = {"reconcile": timedelta(hours=1), "make-checkpoint": timedelta(days=1)}
+"""The schedules that these begin with; what people make of them is theirs."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,9 @@ class Wanted:
         from prefect.client.schemas.actions import DeploymentScheduleCreate
         from prefect.client.schemas.schedules import IntervalSchedule
 
-        if self.flow != "reconcile":
+        if self.flow not in _EVERY:
             return None
-        return [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=_RECONCILE_EVERY))]
+        return [DeploymentScheduleCreate(schedule=IntervalSchedule(interval=_EVERY[self.flow]))]
 
 
 def of_methods(
@@ -113,6 +121,16 @@ def of_the_catalogue(
         "reconcile": (
             "Put right runs that are stuck, and what Prefect shows of the catalogue.",
             "flows.reconcile.reconcile",
+            forms.empty_form(),
+        ),
+        "audit-report": (
+            "Tell what happened: who did what, when and under which licence, as this run's artifact.",
+            "flows.audit.audit_report",
+            forms.report_form(names),
+        ),
+        "make-checkpoint": (
+            "Sign where the audit log stands, and keep that outside the database.",
+            "flows.audit.make_checkpoint",
             forms.empty_form(),
         ),
     }

@@ -119,6 +119,19 @@ def delete_form(names: list[str]) -> dict[str, Any]:
     return _form({"internal_name": {"type": "string", "enum": names}}, required=["internal_name"])
 
 
+def report_form(names: list[str]) -> dict[str, Any]:
+    """The form of `audit-report`: how far back, and optionally one method, one user, words."""
+    return _form(
+        {
+            "days": {"type": "integer", "default": 7, "minimum": 1, "maximum": 3660, "description": "How far back"},
+            "method": {"type": "string", "default": "", "enum": ["", *names], "description": "About this method only"},
+            "actor": {"type": "string", "default": "", "description": "By this user only"},
+            "text": {"type": "string", "default": "", "description": "Only sentences with all of these words"},
+        },
+        required=[],
+    )
+
+
 def empty_form() -> dict[str, Any]:
     """The form of a flow that asks for nothing."""
     return _form({}, required=[])

@@ -53,9 +53,9 @@ class Proof:
         )
         return exported
 
-    def verify(self) -> Verification:
-        """Read the whole log and compare it with its views and its checkpoints."""
-        found = self._log.verify(self._checkpoints.all(), is_signed=self._is_signed)
+    def verify(self, *, views_too: bool = True) -> Verification:
+        """Read the whole log and compare it with its checkpoints, and with its views."""
+        found = self._log.verify(self._checkpoints.all(), is_signed=self._is_signed, views_too=views_too)
         return found.model_copy(update={"findings": (*found.findings, *self._lost_checkpoints())})
 
     def verify_export(self, file: Path, *, checkpoint: Path | None, public_key: Path | None) -> str:

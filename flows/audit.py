@@ -1,0 +1,66 @@
+"""`audit-report` and `make-checkpoint`: the audit log for people in the Prefect UI, and its proof on a schedule."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+
+from domain.read_models import AuditEntry, AuditQuery, CountBy
+from flows.acting import ending_in_words, installation_of_this_run
+
+ENTRIES_SHOWN = 500
+
+
+@flow(name="audit-report", flow_run_name="audit report of {days} days", validate_parameters=False)
+@ending_in_words
+def audit_report(days: int = 7, method: str = "", actor: str = "", text: str = "") -> State[Any] | None:
+    """Tell what happened in these days, optionally about one method, by one user or with these words."""
+    with installation_of_this_run() as installation:
+        query = AuditQuery(
+            since=datetime.now(UTC) - timedelta(days=days),
+            method=method or None,
+            actor=actor or None,
+            text=text or None,
+            newest_first=True,
+            limit=ENTRIES_SHOWN,
+        )
+        page = installation.service.audit_page(query)
+        counts = installation.service.audit_counts(CountBy.ACTION, query)
+        told = sum(count.entries for count in counts)
+        create_markdown_artifact(
+            _report(page.entries, told, {count.value or "": count.entries for count in counts}, days),
+            key="audit-report",
+            description=f"The audit log of {days} days",
+        )
+        get_run_logger().info("%d entries in %d days; the report is this run's artifact", told, days)
+    return None
+
+
+@flow(name="make-checkpoint", flow_run_name="checkpoint", validate_parameters=False)
+@ending_in_words
+def make_checkpoint() -> State[Any] | None:
+    """Sign where the audit log stands, and keep that outside the database."""
+    with installation_of_this_run() as installation:
+        checkpoint, file = installation.proof.make_checkpoint(by=installation.user())
+        get_run_logger().info("Checkpoint %d vouches for %d entries: %s", checkpoint.number, checkpoint.count, file)
+    return None
+
+
+def _report(entries: tuple[AuditEntry, ...], told: int, counts: dict[str, int], days: int) -> str:
+    lines = [f"# The audit log of {days} days", "", f"{told} entries.", "", "| Action | Entries |", "| --- | ---: |"]
+    lines += [f"| {action} | {entries} |" for action, entries in counts.items()]
+    lines += ["", "| Entry | When (UTC) | Outcome | What happened |", "| ---: | --- | --- | --- |"]
+    lines += [
+        f"| {e.position} | {e.recorded_at:%Y-%m-%d %H:%M:%S} | {e.outcome} | {_cell(e.sentence)} |" for e in entries
+    ]
+    if told > len(entries):
+        lines += ["", f"These are the newest {len(entries)} of {told}. All of them: `tmm audit export FILE`"]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """Text that cannot break out of its cell, whoever wrote it."""
+    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return " ".join(escaped.split())
