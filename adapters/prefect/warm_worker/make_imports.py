@@ -3,9 +3,9 @@
     python -m adapters.prefect.warm_worker.make_imports cuda sft-demo grpo-demo
     python -m adapters.prefect.warm_worker.make_imports mlx mlx-demo
 
-Each demo is run for real with Prefect's own worker, and its process says at its end what it had imported, in order.
-Whatever is not of this service is imported again, one after the other, in an empty process; a name that something
-before it has brought along is left out, and so is one that cannot be imported by itself.
+Each demo is run for real with Prefect's own worker, and its process says what it has imported, in order.
+Whatever is not of this service is imported again in an empty process, the last first, because it brings most along;
+a name that has come along is left out, and so is one that cannot be imported by itself.
 """
 
 import os
@@ -16,17 +16,19 @@ from pathlib import Path
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 _TELLS = "TMM_TELL_IMPORTS"
-_AT_THE_END = f"""
-import atexit, os, sys
+_TELLS_AGAIN_AND_AGAIN = f"""
+import os, sys, threading, time
 def tell():
-    if sys.argv[0].endswith("prefect/engine.py"):
+    while True:
+        time.sleep(0.2)
         with open(os.path.join(os.environ["{_TELLS}"], str(os.getpid())), "w") as file:
             file.writelines(name + chr(10) for name in list(sys.modules))
-atexit.register(tell)
+if sys.orig_argv[-1] == "prefect.engine":
+    threading.Thread(target=tell, daemon=True).start()
 """
 _LEAVES_OUT_WHAT_CAME_ALONG = """
 import importlib, sys
-for name in sys.stdin.read().split():
+for name in reversed(sys.stdin.read().split()):
     if name not in sys.modules:
         try:
             importlib.import_module(name)
@@ -60,7 +62,7 @@ def _imported_by(demo: str) -> list[str]:
         path, told = Path(folder, "path"), Path(folder, "told")
         path.mkdir()
         told.mkdir()
-        (path / "sitecustomize.py").write_text(_AT_THE_END)
+        (path / "sitecustomize.py").write_text(_TELLS_AGAIN_AND_AGAIN)
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join([str(path), str(_CHECKOUT)]),
             "TMM_HOME": str(Path(folder, "home")),
