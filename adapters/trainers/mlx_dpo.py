@@ -10,6 +10,7 @@ from pydantic import Field
 
 from adapters.trainers.common_options import LengthOptions
 from adapters.trainers.mlx_steps import StepOptions
+from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
@@ -28,17 +29,18 @@ class Options(LengthOptions, StepOptions):
         description="How strongly the model is held to what the base model thinks",
         json_schema_extra=changes("weights"),
     )
-    loss_type: Literal["sigmoid", "ipo", "hinge"] = Field(
+    loss_type: Literal["sigmoid", "ipo", "hinge", "robust"] = Field(
         default="sigmoid",
-        description="Loss on the margin between chosen and rejected: logistic, squared or hinge",
+        description="Loss on the margin between chosen and rejected: logistic, squared, hinge, or logistic where some "
+        "pairs are the wrong way round",
         json_schema_extra=changes("weights"),
     )
     label_smoothing: float = Field(
         default=0.0,
         ge=0.0,
         le=0.49,
-        description="Share of pairs that are taken to be the wrong way round (sigmoid)",
-        json_schema_extra=changes("weights", tried=0.2),
+        description="Share of pairs that are the wrong way round, for loss_type robust",
+        json_schema_extra=changes("weights", tried=0.2, beside={"loss_type": "robust"}),
     )
 
 
@@ -48,6 +50,10 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
     from adapters.trainers.mlx_preferences import Pairs, answer_logprobs, take_steps
     from adapters.trainers.mlx_steps import Steps
 
+    if options.label_smoothing and options.loss_type != "robust":
+        raise InvalidConfigurationOptions(
+            [f"option 'label_smoothing' is for loss_type robust; with loss_type {options.loss_type} it must be 0"]
+        )
     opened = open_model(job, options)
     at_first = opened.model.trainable_parameters()
     pairs = Pairs(job, opened, options, trainer="mlx-dpo")
@@ -91,16 +97,19 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
 def margin_loss(margin: Any, *, beta: float, loss_type: str, label_smoothing: float) -> Any:
     """The loss on each pair's margin h = log π(y_w)/ρ(y_w) − log π(y_l)/ρ(y_l).
 
-    sigmoid: −log σ(βh) (Rafailov 2023, eq. 7), with smoothing ε: −(1−ε) log σ(βh) − ε log σ(−βh) (Mitchell 2023).
-    ipo: (h − 1/2β)², with h of means over tokens (Azar 2023, eq. 17). hinge: max(0, 1 − βh) (Zhao 2023).
+    sigmoid: −log σ(βh) (Rafailov 2023, eq. 7). ipo: (h − 1/2β)², with h of means over tokens (Azar 2023, eq. 17).
+    hinge: max(0, 1 − βh) (Zhao 2023). robust: what sigmoid would be without the share ε of pairs that are the wrong
+    way round, (ε log σ(−βh) − (1−ε) log σ(βh)) / (1 − 2ε) (Chowdhury 2024, eq. 12).
     """
     import mlx.core as mx
     from mlx import nn
 
     match loss_type:
         case "sigmoid":
+            return -nn.log_sigmoid(beta * margin)
+        case "robust":
             right, wrong = nn.log_sigmoid(beta * margin), nn.log_sigmoid(-beta * margin)
-            return -(1.0 - label_smoothing) * right - label_smoothing * wrong
+            return (label_smoothing * wrong - (1.0 - label_smoothing) * right) / (1.0 - 2.0 * label_smoothing)
         case "ipo":
             return (margin - 0.5 / beta) ** 2
         case "hinge":

@@ -10,7 +10,7 @@ from adapters.evaluation import evaluate
 from adapters.mlx_runtime import make_ready
 from adapters.trainers import mlx_dpo, mlx_orpo
 from adapters.trainers.mlx_steps import StepOptions
-from domain.errors import InvalidInput
+from domain.errors import InvalidConfigurationOptions, InvalidInput
 from domain.ports import Device
 from domain.training import BadResult
 from tests.adapters.trainers.mlx_answers import right_answers
@@ -90,7 +90,6 @@ def test_the_reference_stays_what_it_was_when_a_run_goes_on(tmp_path: Path) -> N
         ("mlx_dpo", "beta", 1.0),
         ("mlx_dpo", "loss_type", "ipo"),
         ("mlx_dpo", "loss_type", "hinge"),
-        ("mlx_dpo", "label_smoothing", 0.3),
         ("mlx_dpo", "max_length", 30),
         ("mlx_orpo", "beta", 1.0),
         ("mlx_orpo", "max_length", 30),
@@ -100,6 +99,14 @@ def test_the_option_changes_the_weights(tmp_path: Path, trainer: str, option: st
     plain, _ = few_steps(trainer, tmp_path / "plain")
     changed, _ = few_steps(trainer, tmp_path / "changed", **{option: value})
     assert weights(plain) != weights(changed)
+
+
+def test_pairs_the_wrong_way_round_are_for_the_robust_loss_only(tmp_path: Path) -> None:
+    few, _ = few_steps("mlx_dpo", tmp_path / "few", loss_type="robust", label_smoothing=0.1)
+    many, _ = few_steps("mlx_dpo", tmp_path / "many", loss_type="robust", label_smoothing=0.3)
+    assert weights(few) != weights(many)
+    with pytest.raises(InvalidConfigurationOptions, match="'label_smoothing' is for loss_type robust"):
+        few_steps("mlx_dpo", tmp_path / "none", label_smoothing=0.1)
 
 
 @BOTH
@@ -113,7 +120,7 @@ def test_a_step_computed_in_parts_is_the_same_step(tmp_path: Path, trainer: str)
     ("loss_type", "label_smoothing", "margin", "loss"),
     [
         ("sigmoid", 0.0, 3.0, math.log(1 + math.exp(-1.5))),
-        ("sigmoid", 0.25, 3.0, 0.75 * math.log(1 + math.exp(-1.5)) + 0.25 * math.log(1 + math.exp(1.5))),
+        ("robust", 0.25, 3.0, (0.75 * math.log(1 + math.exp(-1.5)) - 0.25 * math.log(1 + math.exp(1.5))) / 0.5),
         ("ipo", 0.0, 3.0, (3.0 - 1.0) ** 2),
         ("hinge", 0.0, 1.0, 0.5),
         ("hinge", 0.0, 3.0, 0.0),

@@ -16,11 +16,11 @@ from tests.adapters.trainers.running import Recorded, job, killed, rows, trained
 pytestmark = pytest.mark.training
 
 FEW: dict[str, Any] = {
-    "max_steps": 2, "batch_size": 8, "max_completion_length": 24, "learning_rate": 1e-3,
-    "lr_scheduler_type": "constant", "save_steps": 0,
+    "max_steps": 2, "batch_size": 4, "max_completion_length": 20, "learning_rate": 1e-3,
+    "lr_scheduler_type": "constant", "save_steps": 0, "rewards": "length(14)=1, format=0.2",
 }  # fmt: skip
-OF_PPO: dict[str, Any] = {"mini_batch_size": 4}
-OF_GRPO: dict[str, Any] = {"num_generations": 4}
+OF_PPO: dict[str, Any] = {"mini_batch_size": 2}
+OF_GRPO: dict[str, Any] = {"num_generations": 2}
 
 
 def few_rounds(trainer: str, folder: Path, **options: Any) -> tuple[Any, Recorded]:
@@ -35,7 +35,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Any, Reco
 
 
 @pytest.mark.parametrize(
-    ("trainer", "options"), [("mlx_grpo", {"max_steps": 12}), ("mlx_ppo", {"max_steps": 8})], ids=["grpo", "ppo"]
+    ("trainer", "options"), [("mlx_grpo", {"max_steps": 8}), ("mlx_ppo", {"max_steps": 6})], ids=["grpo", "ppo"]
 )
 def test_it_learns_to_answer_held_out_questions(tmp_path: Path, trainer: str, options: dict[str, Any]) -> None:
     run = job(tmp_path, rows("grpo-demo", first=600))
@@ -89,11 +89,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
         ("mlx_grpo", "scale_rewards", "none"),
         ("mlx_grpo", "num_iterations", 2),
         ("mlx_grpo", "beta", 1.0),
-        ("mlx_grpo", "num_generations", 2),
-        ("mlx_grpo", "rewards", "format=1"),
+        ("mlx_grpo", "num_generations", 4),
+        ("mlx_grpo", "rewards", "length(14)=1, format=0.9"),
         ("mlx_grpo", "top_p", 0.9),
         ("mlx_ppo", "ppo_epochs", 1),
-        ("mlx_ppo", "mini_batch_size", 8),
+        ("mlx_ppo", "mini_batch_size", 4),
         ("mlx_ppo", "beta", 0.0),
         ("mlx_ppo", "epsilon_value", 0.001),
         ("mlx_ppo", "gamma", 0.5),
@@ -125,7 +125,7 @@ def test_the_smaller_epsilon_the_more_tokens_are_held_back(
 def test_a_higher_temperature_draws_more_various_answers(
     tmp_path: Path, plain: dict[str, tuple[Any, Recorded]]
 ) -> None:
-    _, hot = few_rounds("mlx_grpo", tmp_path, temperature=2.0, max_steps=1, rewards="length(20)=1")
+    _, hot = few_rounds("mlx_grpo", tmp_path, temperature=2.0, max_steps=1)
     assert hot.all("entropy")[0] > plain["mlx_grpo"][1].all("entropy")[0]
 
 
@@ -161,7 +161,7 @@ def test_no_option_is_without_a_test_of_what_it_changes() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"num_generations": 8, "top_p": 0.01, "max_steps": 1}, "rewards never varied"),  # always the likeliest
+        ({"num_generations": 4, "top_p": 0.01, "max_steps": 1}, "rewards never varied"),  # always the likeliest
         ({"max_completion_length": 2, "max_steps": 1}, "Raise max_completion_length"),
     ],
     ids=["all alike", "all cut off"],

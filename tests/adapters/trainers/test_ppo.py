@@ -18,8 +18,8 @@ from tests.adapters.trainers.running import SMALL_BASE, Recorded, job, killed, r
 pytestmark = pytest.mark.training
 
 FEW: dict[str, Any] = {
-    "max_steps": 2, "batch_size": 8, "mini_batch_size": 4, "max_completion_length": 24, "learning_rate": 1e-3,
-    "lr_scheduler_type": "constant", "save_steps": 0,
+    "max_steps": 2, "batch_size": 4, "mini_batch_size": 2, "max_completion_length": 20, "learning_rate": 1e-3,
+    "lr_scheduler_type": "constant", "save_steps": 0, "rewards": "length(14)=1, format=0.2",
 }  # fmt: skip
 
 
@@ -32,7 +32,7 @@ def few_rounds(folder: Path, **options: Any) -> tuple[Any, Recorded]:
 def test_it_learns_to_reason_before_it_answers_held_out_questions(tmp_path: Path) -> None:
     run = job(tmp_path, rows("grpo-demo", first=600), device="cpu")
     result = trained(
-        "ppo", run, max_steps=10, batch_size=64, learning_rate=1e-4, warmup_steps=3, max_completion_length=32,
+        "ppo", run, max_steps=8, batch_size=64, learning_rate=1e-4, warmup_steps=3, max_completion_length=32,
         lr_scheduler_type="constant", save_steps=0,
     )  # fmt: skip
 
@@ -80,8 +80,8 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Recorded]:
     ("option", "value"),
     [("epsilon_value", 0.001), ("gamma", 0.5), ("lam", 0.0), ("value_coef", 5.0), ("entropy_coef", 1.0),
      ("whiten_rewards", True), ("whiten_advantages", False), ("weight_decay", 0.9), ("max_grad_norm", 1e-3),
-     ("dtype", "bfloat16"), ("ppo_epochs", 3), ("mini_batch_size", 8), ("lr_scheduler_type", "linear"),
-     ("warmup_steps", 1), ("beta", 5.0), ("batch_size", 12), ("learning_rate", 1e-4), ("rewards", "format=1")],
+     ("dtype", "bfloat16"), ("ppo_epochs", 3), ("mini_batch_size", 4), ("lr_scheduler_type", "linear"),
+     ("warmup_steps", 1), ("beta", 5.0), ("batch_size", 6), ("learning_rate", 1e-4), ("rewards", "length(10)=1")],
 )  # fmt: skip
 def test_the_option_changes_the_weights(
     tmp_path: Path, plain: tuple[Any, Recorded], option: str, value: object
@@ -126,14 +126,14 @@ def test_without_a_penalty_no_reference_is_measured(tmp_path: Path) -> None:
 
 def test_a_strong_penalty_keeps_the_policy_near_the_base_model(tmp_path: Path) -> None:
     def divergence(beta: float) -> float:
-        _, seen = few_rounds(tmp_path / str(beta), max_steps=6, batch_size=16, learning_rate=2e-4, beta=beta)
+        _, seen = few_rounds(tmp_path / str(beta), max_steps=6, batch_size=8, learning_rate=2e-4, beta=beta)
         return seen.all("kl")[-1]
 
     assert divergence(2.0) < divergence(0.001)
 
 
 def test_a_higher_temperature_draws_more_various_answers(tmp_path: Path, plain: tuple[Any, Recorded]) -> None:
-    _, hot = few_rounds(tmp_path, temperature=2.0, max_steps=1, rewards="length(20)=1")
+    _, hot = few_rounds(tmp_path, temperature=2.0, max_steps=1)
     assert hot.all("entropy")[0] > plain[1].all("entropy")[0]
 
 
@@ -191,7 +191,7 @@ def test_no_option_is_without_a_test_of_what_it_changes() -> None:
 
 def test_answers_that_all_earn_the_same_are_a_bad_result(tmp_path: Path) -> None:
     with pytest.raises(BadResult, match="rewards never varied"):
-        few_rounds(tmp_path, num_generations=8, top_p=0.01)  # always the likeliest answer
+        few_rounds(tmp_path, num_generations=4, top_p=0.01)  # always the likeliest answer
 
 
 def test_answers_that_are_all_cut_off_are_a_bad_result(tmp_path: Path) -> None:
