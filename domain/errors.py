@@ -5,7 +5,8 @@ An error is named after the broken rule; its message is for the person who meets
 TrainingMethodError
 ├── Refused                          the acting user may not do this
 │   ├── CommercialUsersOnly
-│   └── RunRequestChanged
+│   ├── RunRequestChanged
+│   └── TokenDoesNotHold
 ├── NotFound                         what was named does not exist, or not any more
 │   ├── MethodNotFound
 │   ├── MethodNotSelectable
@@ -52,6 +53,10 @@ class CommercialUsersOnly(Refused):
 
 class RunRequestChanged(Refused):
     """What is about to run is not what was asked for: its parameters were changed after the request."""
+
+
+class TokenDoesNotHold(Refused):
+    """A token that says for whom a program acts is forged, expired, or for something else."""
 
 
 class NotFound(TrainingMethodError):

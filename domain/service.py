@@ -414,6 +414,11 @@ class TrainingMethods(EventLog):
 
         self._carry_out(run_id, command_id, decide)
 
+    def record_refused(self, refusal: Refused, *, action: str, name: str, tried: Mapping[str, Any], by: User) -> None:
+        """Record an attempt that was refused before it came to its command."""
+        with suppress(Refused), self._refusals_recorded(action, name, by, uuid4(), tried):
+            raise refusal
+
     @contextmanager
     def _refusals_recorded(
         self, action: str, name: str, by: User, command_id: UUID, tried: Mapping[str, Any]

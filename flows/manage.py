@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 
 from domain.method_spec import MethodSpec
 from flows.acting import ending_in_words, installation_of_this_run
+from infra.acting_for import acting_user
 
 
 @flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)
@@ -24,23 +25,24 @@ def add_training_method(
     configuration_options: list[dict[str, Any]] | None = None,
     default_base_model: str = "",
     default_dataset: str = "",
+    acting_for: str = "",
 ) -> State[Any] | None:
     """Put a training method into the catalogue. For commercial users only."""
-    spec = MethodSpec.parse(
-        {
-            "internal_name": internal_name,
-            "display_name": display_name,
-            "method_type": method_type,
-            "description": description,
-            "trainer": trainer,
-            "backends": backends,
-            "configuration_options": configuration_options or [],
-            "default_base_model": default_base_model or None,
-            "default_dataset": default_dataset or None,
-        }
-    )
+    asked = {
+        "internal_name": internal_name,
+        "display_name": display_name,
+        "method_type": method_type,
+        "description": description,
+        "trainer": trainer,
+        "backends": backends,
+        "configuration_options": configuration_options or [],
+        "default_base_model": default_base_model or None,
+        "default_dataset": default_dataset or None,
+    }
+    spec = MethodSpec.parse(asked)
     with installation_of_this_run() as installation:
-        installation.service.add_method(spec, by=installation.user())
+        by = acting_user(installation, acting_for, action="add", given=asked)
+        installation.service.add_method(spec, by=by)
         get_run_logger().info("%s can be chosen now", spec.display_name)
         _follow(installation.update_prefect())
     return None
@@ -48,10 +50,11 @@ def add_training_method(
 
 @flow(name="delete-training-method", flow_run_name="delete {internal_name}", validate_parameters=False)
 @ending_in_words
-def delete_training_method(internal_name: str) -> State[Any] | None:
+def delete_training_method(internal_name: str, acting_for: str = "") -> State[Any] | None:
     """Take a training method out of the catalogue. For commercial users only."""
     with installation_of_this_run() as installation:
-        cancelled = installation.service.delete_method(internal_name, by=installation.user())
+        by = acting_user(installation, acting_for, action="delete", given={"internal_name": internal_name})
+        cancelled = installation.service.delete_method(internal_name, by=by)
         get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", internal_name, len(cancelled))
         _follow(installation.update_prefect())
     return None

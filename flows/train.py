@@ -50,6 +50,7 @@ def train(
     options: dict[str, Any] | None = None,
     seed: int = 0,
     output_name: str = "",
+    acting_for: str = "",
 ) -> State[Any] | None:
     """Train with a method on a base model and a dataset."""
     asked = {
@@ -63,7 +64,7 @@ def train(
     }
     with installation_of_this_run() as installation, _told(f"{method} on {backend}") as told:
         try:
-            with recorded_session(installation, this_run(), asked, told) as session:
+            with recorded_session(installation, this_run(), asked, told, acting_for=acting_for) as session:
                 prepare(session)
                 measure_before(session)
                 fit(session)

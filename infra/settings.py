@@ -34,6 +34,9 @@ class Settings(BaseModel):
         default=(), description="Backends of this machine, comma-separated: cuda, mlx; empty to detect them"
     )
     licences: Path = Field(default=Path(), description="Folder of the installed licences")
+    acting_keys: Path = Field(
+        default=Path(), description="Folder of the public keys of programs that may say for whom they act"
+    )
     trust_store: Path = Field(default=Path(), description="Folder of the public keys that licences are checked with")
     checkpoints: Path = Field(
         default=Path(), description="Folder of the audit log's signed checkpoints; copy it elsewhere, often"
@@ -75,6 +78,7 @@ class Settings(BaseModel):
         defaults = {
             "home": self.home.expanduser().absolute(),
             "licences": self.licences if self.licences != Path() else self.home / "licences",
+            "acting_keys": self.acting_keys if self.acting_keys != Path() else self.home / "acting-keys",
             "trust_store": self.trust_store if self.trust_store != Path() else self.home / "trust-store",
             "checkpoints": self.checkpoints if self.checkpoints != Path() else self.home / "checkpoints",
             "checkpoint_key": self.checkpoint_key if self.checkpoint_key != Path() else self.home / "checkpoint-key",
@@ -131,6 +135,7 @@ class Settings(BaseModel):
             "TMM_DATABASE_URL": self.database_url,
             "TMM_BACKENDS": ",".join(self.backends),
             "TMM_LICENCES": str(self.licences),
+            "TMM_ACTING_KEYS": str(self.acting_keys),
             "TMM_TRUST_STORE": str(self.trust_store),
             "TMM_CHECKPOINTS": str(self.checkpoints),
             "TMM_CHECKPOINT_KEY": str(self.checkpoint_key),

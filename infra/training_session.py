@@ -20,6 +20,8 @@ from domain.read_models import AuditQuery
 from domain.run_plan import RunPlan
 from domain.training import Trainer, TrainingJob, TrainingResult
 from domain.training_run import Provenance, RunRequest, RunStatus
+from domain.users import User
+from infra.acting_for import acting_user
 from infra.custom.running import CustomTrainer
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
@@ -51,10 +53,13 @@ class TrainingSession:
     through a dataset's rows.
     """
 
-    def __init__(self, installation: "Installation", run_id: UUID, request: RunRequest, watcher: Watcher) -> None:
+    def __init__(
+        self, installation: "Installation", run_id: UUID, request: RunRequest, watcher: Watcher, *, asker: User
+    ) -> None:
         self._installation = installation
         self._service = installation.service
         self._by = installation.user()
+        self._asker = asker
         self._request = request
         self._watcher = watcher
         self.run_id = run_id
@@ -74,7 +79,7 @@ class TrainingSession:
         service, tmm, request = self._service, self._installation, self._request
         self._watcher.phase("opening the base model and the dataset")
         asked = uuid4()
-        run = patiently(lambda: service.request_run(self.run_id, request, by=self._by, command_id=asked))
+        run = patiently(lambda: service.request_run(self.run_id, request, by=self._asker, command_id=asked))
         resumed = run.interrupted and run.status is RunStatus.FAILED
         if run.status is not RunStatus.REQUESTED and not resumed:
             # A final end stays one, and a process that is gone did not record its end yet.
@@ -227,7 +232,7 @@ class TrainingSession:
 
 @contextmanager
 def recorded_session(
-    installation: "Installation", run_id: UUID, asked: Mapping[str, Any], watcher: Watcher
+    installation: "Installation", run_id: UUID, asked: Mapping[str, Any], watcher: Watcher, *, acting_for: str = ""
 ) -> Iterator[TrainingSession]:
     """The training of a run in this process. Whatever goes wrong inside is the run's recorded end.
 
@@ -235,7 +240,9 @@ def recorded_session(
     """
     try:
         with this_process_runs(installation.run_folder(run_id)):
-            yield TrainingSession(installation, run_id, RunRequest.parse(asked), watcher)
+            request = RunRequest.parse(asked)
+            asker = acting_user(installation, acting_for, action="train", given=asked)
+            yield TrainingSession(installation, run_id, request, watcher, asker=asker)
     except RunAlreadyFinished:
         raise
     except Exception as error:

@@ -2,7 +2,7 @@
 
 import os
 import pwd
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from adapters.base_models import BaseModels
     from adapters.cli.installation import Check
     from adapters.datasets import Datasets
-    from adapters.licences import InstalledLicences
+    from adapters.licences import ActingTokens, InstalledLicences
     from adapters.prefect.carrying import PrefectCarrying
     from adapters.prefect.catalogue import PrefectCatalogue
     from adapters.prefect.events import PrefectEvents
@@ -66,11 +66,14 @@ class Installation:
 
     # Who acts.
 
-    def user(self) -> User:
-        """The operating-system user, or `prefect` in a flow run; never a name that somebody typed."""
+    def user(self, *, acting_for: str | None = None) -> User:
+        """The operating-system user, or `prefect` in a flow run; never a name that somebody typed.
+
+        `acting_for` is the subject of a token that was verified: a person behind a program.
+        """
         name, origin = _operating_system_user(), Origin.COMMAND_LINE
         if self._flow_run_id is not None:
-            name, origin = "prefect", Origin.FLOW
+            name, origin = acting_for or "prefect", Origin.FLOW
         return User(
             name=name,
             entitlement=self.licences.entitlement_of(name),
@@ -83,6 +86,22 @@ class Installation:
         from adapters.licences import InstalledLicences
 
         return InstalledLicences(self.settings.licences, self.settings.trust_store)
+
+    @cached_property
+    def acting_tokens(self) -> "ActingTokens":
+        from adapters.licences import ActingTokens
+
+        return ActingTokens(self.settings.acting_keys)
+
+    def trust_acting_key(self, public_key: Path) -> str:
+        """Trust a program's key to say for whom it acts; the key's id."""
+        return self.acting_tokens.trust(public_key)
+
+    def issue_token(self, key: Path, *, person: str, action: str, given: Mapping[str, Any], minutes: int) -> str:
+        """A token with which a program may do this for this person."""
+        from infra.acting_for import issue_token
+
+        return issue_token(self, key, person=person, action=action, given=given, minutes=minutes)
 
     # The catalogue and its store.
 

@@ -252,6 +252,14 @@ class Installation(Protocol):
         """What `tmm doctor` looks at."""
         ...
 
+    def trust_acting_key(self, public_key: Path) -> str:
+        """Trust a program's key to say for whom it acts; the key's id. Raises `InvalidLicence`."""
+        ...
+
+    def issue_token(self, key: Path, *, person: str, action: str, given: Mapping[str, Any], minutes: int) -> str:
+        """A token with which a program may do this for this person."""
+        ...
+
     def fix(self) -> Sequence[str]:
         """Put right what `tmm doctor --fix` can: runs that are stuck, and what Prefect shows; a sentence about each.
 

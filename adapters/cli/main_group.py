@@ -46,6 +46,7 @@ COMMANDS: dict[str, dict[str, Later]] = {
     },
     "Audit and licences": {
         "audit": Later("audit", "audit", "Query the audit log."),
+        "token": Later("token", "token", "Let a program act for a person, for a short time and one command."),
         "licence": Later("licence", "licence", "Issue, trust, install and show licences."),
     },
     "Operations": {

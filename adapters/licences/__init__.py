@@ -3,6 +3,7 @@
 Nothing here imports cryptography before a key or a token is really looked at.
 """
 
+from adapters.licences.acting import ActingTokens
 from adapters.licences.installed import InstalledLicences
 
-__all__ = ["InstalledLicences"]
+__all__ = ["ActingTokens", "InstalledLicences"]

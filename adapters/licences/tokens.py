@@ -48,29 +48,39 @@ def verify(content: bytes, trusted: TrustStore) -> Licence:
     Everything is looked at before any of it is believed: what the token says about itself chooses nothing but which of
     the trusted keys must have signed it.
     """
+    claims, key_id = _signed(content, trusted, kind=KIND, what="licence token")
+    return _licence(claims, key_id)
+
+
+def signed_claims(content: bytes, trusted: TrustStore, *, kind: str, what: str) -> dict[str, Any]:
+    """The claims of a token of another kind whose signature holds. Raises `Unusable`, completing «the token …»."""
+    return _signed(content, trusted, kind=kind, what=what)[0]
+
+
+def _signed(content: bytes, trusted: TrustStore, *, kind: str, what: str) -> tuple[dict[str, Any], str]:
     import jwt
 
     token = content.strip()
     parts = token.split(b".")
     if len(parts) != 3:
-        raise Unusable("is not a licence token: header, claims and signature with a dot between")
+        raise Unusable(f"is not a {what}: header, claims and signature with a dot between")
     header, claims = (_object(part, where) for part, where in ((parts[0], "header"), (parts[1], "claims")))
-    key_id = _key_id(header)
+    key_id = _key_id(header, kind)
     key = trusted.key(key_id)
     try:
         jwt.PyJWS(algorithms=[ALGORITHM]).decode(token, key, algorithms=[ALGORITHM])
     except jwt.PyJWTError:
         raise Unusable(f"was changed after it was signed, or not signed with the key {key_id}") from None
-    return _licence(claims, key_id)
+    return claims, key_id
 
 
-def _key_id(header: dict[str, Any]) -> str:
+def _key_id(header: dict[str, Any], kind: str) -> str:
     if brought := sorted(_BRINGS_A_KEY & header.keys()):
         raise Unusable(f"brings a key of its own ({', '.join(brought)}); only keys of the trust store count")
     if header.get("alg") != ALGORITHM:
         raise Unusable(f"is signed by the algorithm {str(header.get('alg'))[:40]!r}; only {ALGORITHM} is accepted")
-    if header.keys() != _HEADER or header["typ"] != KIND or not isinstance(header["kid"], str):
-        raise Unusable(f"must have exactly alg, kid and typ ({KIND}) in its header")
+    if header.keys() != _HEADER or header["typ"] != kind or not isinstance(header["kid"], str):
+        raise Unusable(f"must have exactly alg, kid and typ ({kind}) in its header")
     return str(header["kid"])
 
 

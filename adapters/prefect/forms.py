@@ -10,6 +10,13 @@ TAG = "training-method"
 """Deployments with this tag are ours, and nobody else's."""
 
 
+_ACTING_FOR: dict[str, Any] = {
+    "type": "string",
+    "default": "",
+    "description": "For programs: a signed token of the person they act for (tmm token issue). People leave it empty",
+}
+
+
 def deployment_name(method: SelectableMethod, backend: Backend) -> str:
     """The stable part of the address `train/<internal name>-<backend>`, whatever the display name becomes."""
     return f"{method.spec.internal_name}-{backend}"
@@ -77,6 +84,7 @@ def run_form(
             "description": "Fixed",
         },
         "backend": {"type": "string", "const": backend.value, "default": backend.value, "description": "Fixed"},
+        "acting_for": _ACTING_FOR,
     }
     return _form(fields, required=["method", "backend", "base_model", "dataset"])
 
@@ -109,6 +117,7 @@ def add_form(names: list[str], trainers: list[str]) -> dict[str, Any]:
         },
         "default_base_model": suggestion,
         "default_dataset": suggestion,
+        "acting_for": _ACTING_FOR,
     }
     required = ["internal_name", "display_name", "method_type", "description", "trainer", "backends"]
     return _form(fields, required=required)
@@ -116,7 +125,8 @@ def add_form(names: list[str], trainers: list[str]) -> dict[str, Any]:
 
 def delete_form(names: list[str]) -> dict[str, Any]:
     """The form of `delete-training-method`: a drop-down of the methods there are."""
-    return _form({"internal_name": {"type": "string", "enum": names}}, required=["internal_name"])
+    fields: dict[str, dict[str, Any]] = {"internal_name": {"type": "string", "enum": names}, "acting_for": _ACTING_FOR}
+    return _form(fields, required=["internal_name"])
 
 
 def report_form(names: list[str]) -> dict[str, Any]:

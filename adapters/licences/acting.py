@@ -1,0 +1,85 @@
+"""Short-lived tokens that say for whom a program acts: signed like licences, for one command with its parameters."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from adapters.licences.files import Unusable
+from adapters.licences.keys import TrustStore, private_key
+from adapters.licences.tokens import ALGORITHM, signed_claims
+from domain.errors import TokenDoesNotHold
+
+KIND = "tmm-acting+jwt"
+LONGEST = timedelta(hours=1)
+
+_CLAIMS = {"jti", "sub", "action", "parameters", "iat", "exp"}
+_CLOCKS_DIFFER_BY = timedelta(seconds=60)
+
+
+class ActingTokens:
+    """Makes such tokens, and says for whom one lets a program act."""
+
+    def __init__(self, trust_store: Path) -> None:
+        self._trusted = TrustStore(trust_store)
+
+    def trust(self, public_key: Path) -> str:
+        """Trust a public key to say for whom a program acts; its key id. Raises `InvalidLicence`."""
+        return self._trusted.trust(public_key)
+
+    def issue(self, key: Path, *, person: str, action: str, parameters: Mapping[str, Any], minutes: int) -> str:
+        """A token with which a program may do this one thing for this person. Raises `InvalidLicence` for the key."""
+        import jwt
+
+        from adapters.licences.keys import key_id_of
+
+        signing, now = private_key(key), datetime.now(UTC)
+        claims = {
+            "jti": str(uuid4()),
+            "sub": person,
+            "action": action,
+            "parameters": hash_of(parameters),
+            "iat": int(now.timestamp()),
+            "exp": int((now + timedelta(minutes=minutes)).timestamp()),
+        }
+        headers = {"kid": key_id_of(signing.public_key()), "typ": KIND}
+        return jwt.encode(claims, signing, algorithm=ALGORITHM, headers=headers)
+
+    def person(self, token: str, *, action: str, parameters: Mapping[str, Any]) -> str:
+        """For whom this token lets do this with these parameters, now. Raises `TokenDoesNotHold`."""
+        try:
+            claims = signed_claims(token.encode(), self._trusted, kind=KIND, what="token")
+            return _subject(claims, action=action, parameters=parameters, now=datetime.now(UTC))
+        except (Unusable, UnicodeError) as error:
+            raise TokenDoesNotHold(
+                f"The token of the person this program acts for {error}. Nothing was done. "
+                "Have a new one issued for exactly this, with: tmm token issue"
+            ) from None
+
+
+def hash_of(parameters: Mapping[str, Any]) -> str:
+    """sha256 over the parameters as JSON with sorted names and no spaces, in hexadecimal."""
+    text = json.dumps(parameters, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _subject(claims: dict[str, Any], *, action: str, parameters: Mapping[str, Any], now: datetime) -> str:
+    if claims.keys() != _CLAIMS or not isinstance(claims["sub"], str) or not claims["sub"]:
+        raise Unusable(f"must have exactly the claims {', '.join(sorted(_CLAIMS))}")
+    if any(type(claims[name]) is not int for name in ("iat", "exp")):
+        raise Unusable("must say when it was issued and when it expires, in whole seconds since 1970")
+    issued, expires = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
+    if expires - issued > LONGEST:
+        raise Unusable(f"holds for longer than {LONGEST.seconds // 60} minutes, which none may")
+    if now >= expires:
+        raise Unusable(f"expired at {expires:%Y-%m-%d %H:%M:%S} UTC")
+    if issued - now > _CLOCKS_DIFFER_BY:
+        raise Unusable(f"was issued in the future, at {issued:%Y-%m-%d %H:%M:%S} UTC: compare the clocks")
+    if claims["action"] != action:
+        raise Unusable(f"was issued to {claims['action']}, not to {action}")
+    if claims["parameters"] != hash_of(parameters):
+        raise Unusable("was issued for other parameters than these")
+    return str(claims["sub"])

@@ -1,0 +1,62 @@
+"""Who acts when a program acts for a person: the subject of a signed token, for exactly this command and parameters."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from domain.errors import InvalidRunRequest, TokenDoesNotHold
+from domain.method_spec import MethodSpec
+from domain.options import options_after_defaults
+from domain.training_run import RunRequest
+from domain.users import User
+
+if TYPE_CHECKING:
+    from infra.wiring import Installation
+
+ACTIONS = ("train", "add", "delete")
+
+
+def acting_user(tmm: "Installation", token: str, *, action: str, given: Mapping[str, Any]) -> User:
+    """The person whom the token names, or without a token the flow's own user.
+
+    Raises `TokenDoesNotHold`, after the audit log has it.
+    """
+    user = tmm.user()
+    if not token:
+        return user
+    try:
+        person = tmm.acting_tokens.person(token, action=action, parameters=bound_parameters(tmm, action, given))
+    except TokenDoesNotHold as refusal:
+        name = str(given.get("method") or given.get("internal_name") or "")
+        tmm.service.record_refused(
+            refusal, action="request" if action == "train" else action, name=name, tried=given, by=user
+        )
+        raise
+    return tmm.user(acting_for=person)
+
+
+def issue_token(
+    tmm: "Installation", key: Path, *, person: str, action: str, given: Mapping[str, Any], minutes: int
+) -> str:
+    """A token with which a program may do this for this person. Raises what makes the parameters impossible."""
+    parameters = bound_parameters(tmm, action, given)
+    return tmm.acting_tokens.issue(key, person=person, action=action, parameters=parameters, minutes=minutes)
+
+
+def bound_parameters(tmm: "Installation", action: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a flow as a token binds them: complete, so that leaving out a default makes no difference."""
+    if action == "delete":
+        return {"internal_name": given.get("internal_name")}
+    if action == "add":
+        return MethodSpec.parse(given).model_dump(mode="json")
+    if not isinstance(given.get("method"), str):
+        raise InvalidRunRequest("method: is missing.")
+    spec = tmm.service.selectable_method(given["method"]).spec
+    defaults = {
+        "backend": spec.backends[0],
+        **({"base_model": spec.default_base_model} if spec.default_base_model else {}),
+        **({"dataset": spec.default_dataset} if spec.default_dataset else {}),
+    }
+    request = RunRequest.parse(defaults | dict(given))
+    options = options_after_defaults(spec.configuration_options, request.options)
+    return request.model_dump(mode="json") | {"options": options}
