@@ -232,7 +232,8 @@ class Installation:
     def _prefect(self) -> str:
         """The server's address; from here on this process's Prefect client is our own, whatever profile there is."""
         api_url = api_url_or_refuse(self.settings)
-        os.environ.update(prefect_environment(self.settings, api_url))
+        # Without the address: a process that outlives this server would look for it there for ever.
+        os.environ.update(prefect_environment(self.settings))
         return api_url
 
     def up(self, backends: Sequence[Backend]) -> None:
