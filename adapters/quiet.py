@@ -21,4 +21,6 @@ def quiet() -> Iterator[None]:
         # transformers, trl and peft tell one another what they are about to rename; nobody here can follow that.
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", DeprecationWarning)
+        # peft says so of every GPT-2, and then does what is right.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")
         yield

@@ -48,7 +48,9 @@ class MlxModel:
         from mlx_lm.sample_utils import make_sampler
 
         mx.random.seed(seed)
-        asked = [prompt_ids(self._tokenizer, prompt) for prompt in prompts]
+        longest = min(longest, max(1, self._room // 2))
+        # The end of a prompt asks; what lies before the model's first position cannot be heard.
+        asked = [prompt_ids(self._tokenizer, prompt)[longest - self._room :] for prompt in prompts]
         answers = batch_generate(
             self._model,
             self._wrapped,
@@ -62,8 +64,7 @@ class MlxModel:
         return [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in answers.token_ids]
 
     def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:
-        room = int(getattr(self._model.args, "max_position_embeddings", None) or 4096)
-        encoded = [encode(self._tokenizer, row).cut_to(room) for row in rows]
+        encoded = [encode(self._tokenizer, row).cut_to(self._room) for row in rows]
         measured: dict[int, tuple[float, int]] = {}
         for batch in in_batches([len(row.ids) for row in encoded]):
             measured.update(zip(batch, self._measure([encoded[i] for i in batch]), strict=True))
@@ -71,6 +72,10 @@ class MlxModel:
 
     def values(self, rows: Sequence[Row]) -> list[float]:
         return [total / max(1, tokens) for total, tokens in self.log_likelihoods(rows)]
+
+    @property
+    def _room(self) -> int:
+        return int(getattr(self._model.args, "max_position_embeddings", None) or 4096)
 
     def _measure(self, batch: Sequence[Encoded]) -> list[tuple[float, int]]:
         import mlx.core as mx

@@ -64,7 +64,9 @@ class TorchModel:
         import torch
 
         torch.manual_seed(seed)
-        asked = [prompt_ids(self._tokenizer, prompt) for prompt in prompts]
+        longest = min(longest, max(1, self._room // 2))
+        # The end of a prompt asks; what lies before the model's first position cannot be heard.
+        asked = [prompt_ids(self._tokenizer, prompt)[longest - self._room :] for prompt in prompts]
         said: dict[int, str] = {}
         for batch in in_batches([len(ids) + longest for ids in asked]):
             width = max(len(asked[i]) for i in batch)
@@ -79,7 +81,7 @@ class TorchModel:
                 max_new_tokens=longest,
                 **_sampling(temperature),
                 pad_token_id=pad,
-                eos_token_id=self._tokenizer.eos_token_id,
+                eos_token_id=self._ends,
             )
             texts = self._tokenizer.batch_decode(generated[:, width:], skip_special_tokens=True)
             said.update(zip(batch, texts, strict=True))
@@ -97,6 +99,13 @@ class TorchModel:
         for batch in in_batches([len(row.ids) for row in encoded]):
             measured.update(zip(batch, measure([encoded[i] for i in batch]), strict=True))
         return [measured[i] for i in range(len(rows))]
+
+    @property
+    def _ends(self) -> list[int]:
+        """The tokens at which an answer ends: chat models often have more of them than their tokenizer tells."""
+        more = self._model.generation_config.eos_token_id
+        more = more if isinstance(more, list) else [more]
+        return sorted({end for end in (self._tokenizer.eos_token_id, *more) if end is not None})
 
     @property
     def _room(self) -> int:
