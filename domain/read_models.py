@@ -266,7 +266,12 @@ class Views(Protocol):
     def selectable_method(self, internal_name: str) -> SelectableMethod | None: ...
 
     def training_runs(
-        self, *, method: str | None = None, status: RunStatus | None = None, limit: int = 100
+        self,
+        *,
+        method: str | None = None,
+        method_version: int | None = None,
+        status: RunStatus | None = None,
+        limit: int = 100,
     ) -> list[Run]:
         """The newest first."""
         ...

@@ -285,11 +285,16 @@ class TrainingMethods(EventLog):
         return method
 
     def training_runs(
-        self, *, method: str | None = None, status: RunStatus | None = None, limit: int = 100
+        self,
+        *,
+        method: str | None = None,
+        method_version: int | None = None,
+        status: RunStatus | None = None,
+        limit: int = 100,
     ) -> list[Run]:
         """Training runs, the newest first."""
         self.catch_up()
-        return self._views.training_runs(method=method, status=status, limit=limit)
+        return self._views.training_runs(method=method, method_version=method_version, status=status, limit=limit)
 
     def training_run(self, run_id: UUID) -> Run:
         """One training run. Raises `RunNotFound`."""

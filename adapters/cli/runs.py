@@ -22,16 +22,24 @@ _ALL = 10_000
 
 @click.group(invoke_without_command=True, short_help="List training runs, show one, or compare two.")
 @click.option("--method", metavar="NAME", help="Only runs of this method.")
+@click.option("--method-version", type=click.IntRange(min=1), help="Only runs of this version of their method.")
 @click.option("--status", type=RUN_STATUS, help="Only runs that stand here.")
 @click.option("--limit", type=click.IntRange(1, _ALL), default=20, show_default=True, help="How many, at most.")
 @json_option
 @click.pass_context
-def runs(ctx: click.Context, method: str | None, status: RunStatus | None, limit: int, json_wanted: bool) -> None:
+def runs(
+    ctx: click.Context,
+    method: str | None,
+    method_version: int | None,
+    status: RunStatus | None,
+    limit: int,
+    json_wanted: bool,
+) -> None:
     """List training runs, the newest first; show one of them, or compare two."""
     if ctx.invoked_subcommand is not None:
         return
     installation: Installation = ctx.obj
-    found = installation.service.training_runs(method=method, status=status, limit=limit)
+    found = installation.service.training_runs(method=method, method_version=method_version, status=status, limit=limit)
     if json_wanted:
         as_json([run_document(run) for run in found])
     elif found:
@@ -41,7 +49,11 @@ def runs(ctx: click.Context, method: str | None, status: RunStatus | None, limit
             clip=True,
         )
     else:
-        remark("No run fits." if method or status else "No training was requested yet. Begin with: tmm train sft-demo")
+        remark(
+            "No run fits."
+            if method or method_version or status
+            else "No training was requested yet. Begin with: tmm train sft-demo"
+        )
 
 
 @runs.command(short_help="Show one run: what was asked, what came of it.")

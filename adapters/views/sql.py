@@ -202,10 +202,16 @@ class SqlViews(ABC):
         return SelectableMethod.model_validate(rows[0]) if rows else None
 
     def training_runs(
-        self, *, method: str | None = None, status: RunStatus | None = None, limit: int = 100
+        self,
+        *,
+        method: str | None = None,
+        method_version: int | None = None,
+        status: RunStatus | None = None,
+        limit: int = 100,
     ) -> list[Run]:
         """The newest first."""
-        given = {name: value for name, value in (("method", method), ("status", status)) if value is not None}
+        conditions_asked = {"method": method, "method_version": method_version, "status": status}
+        given = {name: value for name, value in conditions_asked.items() if value is not None}
         conditions = " AND ".join(f"{name} = {self._parameter(name)}" for name in given)
         where = f"WHERE {conditions} " if given else ""
         rows = self._select(
