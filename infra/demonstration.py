@@ -144,7 +144,7 @@ def _show_answers(evaluations: dict[str, Any]) -> None:
     pairs = list(zip(evaluations["before"]["answers"], evaluations["after"]["answers"], strict=False))
     pairs.sort(key=lambda pair: (pair[0]["right"], not pair[1]["right"]))
     if pairs:
-        heading("Three answers")
+        heading("Three answers (first those that were wrong before)")
     for before, after in pairs[:3]:
         say(plain(f"{before['prompt']}  (expected: {before['expected']})"))
         facts([("before", _said(before)), ("after", _said(after))], indent="  ")

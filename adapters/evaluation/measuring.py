@@ -11,7 +11,7 @@ from domain.ports import Answer, Device, Evaluation
 from domain.training import Row
 
 MOST_ROWS = 200
-ANSWERS_SHOWN = 3
+ANSWERS_KEPT = 12
 
 
 class Model(Protocol):
@@ -87,7 +87,7 @@ def _answers(model: Model, rows: Sequence[Row], seed: int) -> tuple[dict[str, fl
     }
     shown = [
         Answer(prompt=_asked(row), expected=answer, said=text, right=is_so)
-        for row, answer, text, is_so in zip(rows[:ANSWERS_SHOWN], expected, said, right, strict=False)
+        for row, answer, text, is_so in zip(rows[:ANSWERS_KEPT], expected, said, right, strict=False)
     ]
     return metrics, shown
 

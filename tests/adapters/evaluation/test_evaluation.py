@@ -31,7 +31,7 @@ def test_the_same_seed_measures_the_same(device: Device, held_out: list[Row]) ->
 
     assert measured[0] == measured[1]
     assert 0.1 < measured[0].metrics["accuracy"] < 0.5
-    assert [answer.expected for answer in measured[0].answers] == ["91", "65", "57"]
+    assert [answer.expected for answer in measured[0].answers[:3]] == ["91", "65", "57"]
 
 
 def test_torch_and_mlx_find_the_same_loss(held_out: list[Row]) -> None:
