@@ -142,6 +142,23 @@ def test_what_cannot_be_saved_is_said_and_changes_nothing(
     assert tmm("list", "--json").document == before
 
 
+def test_code_that_breaks_the_contract_is_not_saved_and_with_force_only_kept(tmm: Tmm, here: Path) -> None:
+    (here / "custom01").mkdir()
+    (here / "custom01" / "method.py").write_text(METHOD)
+    before = tmm("list", "--json").document
+    tried = tmm("check", "custom01", "--backend", "cuda")
+    assert tried.code == 6
+    assert "--  it trains: ValueError: not today (method.py, line 9, in train)" in tried.out
+    refused = tmm("custom", "save", "custom01")
+    assert refused.code == 6
+    assert "breaks 1 claim of the contract (it trains), so it was not saved" in refused.err
+    kept = tmm("custom", "save", "custom01", "--force")
+    assert kept.code == 0
+    assert "which is not selectable: custom01 trains as before" in kept.out
+    assert tmm("list", "--json").document == before
+    assert len(tmm("custom", "versions", "custom01", "--json").document) == 1
+
+
 def test_a_folder_without_code_is_said_to_have_none(tmm: Tmm, here: Path) -> None:
     assert "has no method.py" in tmm("check", ".").sentence
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ import pytest
 
 from domain.errors import BadResult, CustomCodeFailed, InvalidInput
 from domain.training import TrainingJob
-from infra.custom.running import CustomTrainer, Limits
+from infra.custom.running import CustomTrainer, Limits, facts_of
 from tests.infra.custom.conftest import OPTIONS, Steps, Write
 
 GOOD = (
@@ -178,11 +180,7 @@ def test_processes_that_it_starts_are_ended_with_it(write: Write, job: TrainingJ
     )
     with pytest.raises(CustomCodeFailed):
         CustomTrainer(write(text), limits).train(job, {}, Steps())
-    pid = int((job.folder / "pid").read_text())
-    deadline = time.monotonic() + 10
-    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < deadline, "it is still there"
-        time.sleep(0.05)
+    must_be_gone(int((job.folder / "pid").read_text()))
 
 
 @pytest.mark.parametrize(("end", "how"), [("os._exit(3)", "exit code 3"), ("os.kill(os.getpid(), 9)", "SIGKILL"),
@@ -295,3 +293,32 @@ def test_a_false_message_on_the_pipe_is_found_out(write: Write, job: TrainingJob
     )
     with pytest.raises(CustomCodeFailed, match="a result that is none"):
         CustomTrainer(write(text), replace(limits, grace_s=0.2)).train(job, {}, Steps())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere it ends at its next step")
+def test_it_dies_with_the_process_that_runs_it(write: Write, job: TrainingJob) -> None:
+    folder = write(
+        OPTIONS + "\nimport os, time\ndef train(job, options, progress):\n"
+        "    (job.folder / 'pid').write_text(str(os.getpid()))\n    time.sleep(1000)\n"
+    )
+    worker = (
+        "import json, sys; from pathlib import Path; from infra.custom.running import Limits, in_a_process\n"
+        "task = {'do': 'train', 'code': sys.argv[1], 'options': {}, 'job': json.loads(sys.argv[2])}\n"
+        "in_a_process(task, folder=Path(sys.argv[3]), limits=Limits(1.0, 60.0))\n"
+    )
+    facts = json.dumps(facts_of(job))
+    process = subprocess.Popen([sys.executable, "-c", worker, str(folder), facts, str(job.folder)])
+    deadline = time.monotonic() + 30
+    while not (job.folder / "pid").exists() or not (job.folder / "pid").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    must_be_gone(int((job.folder / "pid").read_text()))
+
+
+def must_be_gone(pid: int) -> None:
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "it is still there"
+        time.sleep(0.05)
