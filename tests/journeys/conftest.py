@@ -48,7 +48,12 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "TMM_"))}
+        # TMM_WORKER=stock in front of the test command runs every journey with Prefect's own worker.
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name == "TMM_WORKER" or not name.startswith(("PREFECT_", "TMM_"))
+        }
         ours = {
             "TMM_HOME": str(self.home),
             "TMM_BACKENDS": self.backends,

@@ -275,15 +275,16 @@ def test_edited_flow_code_is_picked_up(place: Place, worker: Worker) -> None:
         (place.folder / "tiny.py").write_text(FLOW)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_no_run_outlives_its_worker_unseen_and_a_new_worker_goes_on(place: Place, number: signal.Signals) -> None:
-    with place.worker() as stopped:
-        run = place.start(stopped, "wait")
+def test_no_run_outlives_its_worker_unseen_and_a_new_worker_goes_on(place: Place) -> None:
+    with place.worker() as asked_to_stop:
+        run = place.start(asked_to_stop, "wait")
         _, process, parent, _ = place.started(run)
-        stopped.process.send_signal(number)
-        until(lambda: gone(process) and gone(parent) and gone(stopped.process.pid))
-        if number is signal.SIGTERM:
-            assert place.end(run)[0] == "Crashed"
-    with place.worker() as new:
-        after = place.start(new)
+        asked_to_stop.process.terminate()
+        until(lambda: gone(process) and gone(parent) and gone(asked_to_stop.process.pid))
+        assert place.end(run)[0] == "Crashed"
+    with place.worker() as killed:
+        after = place.start(killed)
         assert place.end(after)[0] == "Completed"
+        _, process, parent, _ = place.started(place.start(killed, "wait"))
+        killed.process.kill()
+        until(lambda: gone(process) and gone(parent))

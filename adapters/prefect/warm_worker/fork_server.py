@@ -28,7 +28,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-# A library that starts threads while it is imported would make every fork unsafe.
+# A library that starts threads while it is imported would make every fork unsafe. numpy keeps to one thread in the
+# children, because it decides when it is loaded; torch starts its threads in the child.
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _PR_SET_PDEATHSIG = 1
 _prctl = ctypes.CDLL(None).prctl

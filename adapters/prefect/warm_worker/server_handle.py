@@ -151,9 +151,13 @@ class ForkServer:
             self._give_up("the fork server ended several times before it was ready")
         except _Unusable as reason:
             self._give_up(str(reason))
+        except Exception as error:  # whatever it is, no run may wait for a server that nobody starts
+            self._give_up(f"{type(error).__name__}: {error}")
 
     def _give_up(self, reason: str) -> None:
         self.log.warning("There is no warm start here: %s. Each run starts as a fresh process.", reason.rstrip("."))
+        if self._ready.done():
+            self._ready = asyncio.get_running_loop().create_future()
         self._ready.set_result(None)
 
     async def _one_life(self) -> bool:

@@ -313,6 +313,7 @@ def test_nobody_else_can_reach_the_fork_server(tmp_path: Path) -> None:
         ),
         ("numpy", "def ones(shape): raise RuntimeError('not in a forked process')", "ended with exit code 1"),
         ("ends", "import os; os._exit(1)", "ended several times before it was ready"),
+        ("raises", "raise ValueError('no such option')", "ended several times before it was ready"),
     ],
 )
 def test_without_a_sound_fork_server_there_is_one_sentence_and_no_forked_process(
