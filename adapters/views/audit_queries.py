@@ -13,7 +13,7 @@ from adapters.views.sql import SqlViews
 from domain.projections import words
 from domain.read_models import COUNTED, AuditCount, AuditEntry, AuditPage, AuditQuery, CountBy, Head
 
-WINDOW = 2000
+WINDOW = 1000
 
 COLUMNS = {
     "run": "run_id",

@@ -1,8 +1,9 @@
 """Whatever is asked of the audit log, the answer is what a walk over all entries says, on both databases."""
 
 import random
+import sqlite3
 from collections import Counter
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -12,11 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from adapters.views import audit_queries
+from adapters.views.sqlite import SQLiteViews
 from domain.errors import TrainingMethodError
 from domain.projections import words
 from domain.read_models import AuditEntry, AuditQuery, CountBy
 from domain.service import TrainingMethods
 from domain.users import Origin
+from infra.settings import Settings
+from infra.wiring import Installation
 from tests.people import ALICE, BOB, CARLA, PROVENANCE, method, request
 
 IN_FLOW = ALICE.model_copy(update={"name": "prefect", "origin": Origin.FLOW, "flow_run_id": uuid4()})
@@ -157,3 +161,42 @@ def test_what_was_selectable_at_a_moment(service: TrainingMethods) -> None:
     for moment, methods in zip(moments[1:], expected[1:], strict=True):
         assert moment is not None
         assert service.selectable_methods(as_of=moment) == methods
+
+
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "audit_log_by_actor": {"actor": "alice"},
+    "audit_log_by_action": {"action": "add"},
+    "audit_log_by_method": {"method": "sft-one"},
+    "audit_log_by_run": {"run": uuid4()},
+    "audit_log_by_origin": {"origin": "flow"},
+    "audit_log_by_licence": {"licence": "L-17"},
+    "audit_log_of_refusals": {"outcome": "refused"},
+    "audit_words": {"text": "added"},
+    "INTEGER PRIMARY KEY": {},
+}
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(("index", "conditions"), CONDITIONS.items(), ids=CONDITIONS)
+def test_every_condition_is_found_through_its_index_and_nothing_is_sorted(
+    tmp_path, index: str, conditions: dict[str, Any], newest_first: bool
+) -> None:
+    settings = Settings(home=tmp_path / "home", backends="cuda")
+    Installation(settings).create_tables()
+    views = SQLiteViews(settings.sqlite_file, lock_timeout_s=5)
+    plans: list[str] = []
+
+    def explained(statement: str, values: Any = None) -> list[dict[str, Any]]:
+        encoded = {name: str(value) for name, value in (values or {}).items()}
+        with closing(sqlite3.connect(settings.sqlite_file)) as connection:
+            plans.extend(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", encoded))
+        return []
+
+    views._select = explained  # type: ignore[method-assign]
+    views.audit_page(AuditQuery(**conditions, after=5, newest_first=newest_first))
+    views.close()
+    assert [
+        step for step in plans if step.startswith("SCAN") and "VIRTUAL TABLE" not in step and "candidate" not in step
+    ] == []
+    assert any(index in step for step in plans), plans
+    assert [step for step in plans if "TEMP B-TREE FOR ORDER BY" in step] == []
