@@ -41,6 +41,8 @@ CREATE TABLE method_versions (
     until bigint
 );
 CREATE INDEX method_versions_in_order ON method_versions (method_id, since);
+CREATE INDEX method_versions_that_say_where_from ON method_versions (method_id, since)
+    WHERE preinstalled IS NOT NULL;
 CREATE INDEX method_versions_that_began ON method_versions (method_id) WHERE version = 1;
 
 CREATE TABLE training_runs (
