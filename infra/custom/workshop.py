@@ -218,11 +218,14 @@ def _finding(message: Mapping[str, Any]) -> Finding:
 
 def _named(text: str, template: str, name: str, backend: Backend) -> str:
     """A template's text for a method of this name on this backend."""
-    return (
-        text.replace(f"internal_name: {template}", f"internal_name: {name}")
-        .replace("backends: [cuda]", f"backends: [{backend}]")
-        .replace("NAME", name)
-    )
+    for old, new in (
+        (f"internal_name: {template}\n", f"internal_name: {name}\n"),
+        (f"display_name: {template.capitalize()}\n", f"display_name: {name.capitalize()}\n"),
+        ("backends: [cuda]", f"backends: [{backend}]"),
+        ("NAME", name),
+    ):
+        text = text.replace(old, new)
+    return text
 
 
 __all__ = ["ENTRY", "TEMPLATES", "Workshop", "limits"]

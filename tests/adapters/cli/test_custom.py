@@ -50,6 +50,13 @@ def test_a_template_becomes_a_folder_to_edit(tmm: Tmm, here: Path, name: str, ba
     assert f"tmm custom save {name} --from {name}" in answer.out
 
 
+def test_a_copy_for_another_method_bears_its_name(tmm: Tmm, here: Path) -> None:
+    assert tmm("custom", "new", "custom02", "--template", "custom01", "--to", "mine").code == 0
+    text = (here / "mine" / "method.yaml").read_text()
+    assert "internal_name: custom02\n" in text
+    assert "display_name: Custom02\n" in text
+
+
 def test_nothing_is_overwritten(tmm: Tmm, here: Path) -> None:
     assert tmm("custom", "new", "custom01").code == 0
     (here / "custom01" / "method.py").write_text("mine")
