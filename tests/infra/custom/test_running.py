@@ -118,7 +118,13 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("fault", BAD)
+QUICK = ("a syntax error", "an exception while training", "sys.exit", "a result of another shape")
+"""Tried in the inner loop; each fault starts a process, so the others wait for the whole run."""
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(fault, marks=() if fault in QUICK else pytest.mark.training) for fault in BAD]
+)
 def test_a_fault_is_told_with_the_codes_own_file_and_line(
     write: Write, job: TrainingJob, limits: Limits, fault: str
 ) -> None:
@@ -136,6 +142,7 @@ def test_an_option_of_the_wrong_type_is_named(write: Write, job: TrainingJob, li
         CustomTrainer(write(GOOD), limits).train(job, {"max_steps": "many"}, Steps())
 
 
+@pytest.mark.training
 def test_what_the_code_raises_on_purpose_keeps_its_meaning(write: Write, job: TrainingJob, limits: Limits) -> None:
     for error in (BadResult, InvalidInput):
         text = f"{OPTIONS}\nfrom domain.training import {error.__name__}\n"
@@ -152,6 +159,7 @@ def test_an_endless_loop_is_ended_and_told_by_its_line(write: Write, job: Traini
         CustomTrainer(write(text), replace(limits, silence_s=2.0)).train(job, {}, Steps())
 
 
+@pytest.mark.training
 def test_a_memory_hog_is_ended_and_told_by_its_line(write: Write, job: TrainingJob, limits: Limits) -> None:
     text = OPTIONS + (
         "\nimport time\ndef train(job, options, progress):\n    kept = []\n    while True:\n"
@@ -163,6 +171,7 @@ def test_a_memory_hog_is_ended_and_told_by_its_line(write: Write, job: TrainingJ
         CustomTrainer(write(text), replace(limits, memory_gb=0.5)).train(job, {}, Steps())
 
 
+@pytest.mark.training
 def test_a_bomb_of_threads_is_ended(write: Write, job: TrainingJob, limits: Limits) -> None:
     text = OPTIONS + (
         "\nimport threading, time\ndef train(job, options, progress):\n    while True:\n"
@@ -172,6 +181,7 @@ def test_a_bomb_of_threads_is_ended(write: Write, job: TrainingJob, limits: Limi
         CustomTrainer(write(text), replace(limits, tasks=100)).train(job, {}, Steps())
 
 
+@pytest.mark.training
 def test_processes_that_it_starts_are_ended_with_it(write: Write, job: TrainingJob, limits: Limits) -> None:
     text = OPTIONS + (
         "\nimport subprocess\ndef train(job, options, progress):\n"
@@ -183,6 +193,7 @@ def test_processes_that_it_starts_are_ended_with_it(write: Write, job: TrainingJ
     must_be_gone(int((job.folder / "pid").read_text()))
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(("end", "how"), [("os._exit(3)", "exit code 3"), ("os.kill(os.getpid(), 9)", "SIGKILL"),
                                           ("os.kill(os.getpid(), 11)", "SIGSEGV")])  # fmt: skip
 def test_a_process_that_dies_is_told_as_that(
@@ -218,6 +229,7 @@ def test_a_run_that_is_stopped_takes_no_step_more_and_may_tidy_up(
     assert (job.folder / "tidied").exists()
 
 
+@pytest.mark.training
 def test_code_that_will_not_stop_is_made_to(write: Write, job: TrainingJob, limits: Limits) -> None:
     text = OPTIONS + (
         "\nimport time\ndef train(job, options, progress):\n    while True:\n        try:\n"
@@ -251,6 +263,7 @@ def test_nothing_of_the_service_is_in_its_environment(
     assert Path(seen["HOME"]).is_relative_to(job.folder)
 
 
+@pytest.mark.training
 def test_it_inherits_no_open_file_of_the_worker(write: Write, job: TrainingJob, limits: Limits, tmp_path: Path) -> None:
     with (tmp_path / "database").open("w") as secret:
         os.set_inheritable(secret.fileno(), True)
@@ -272,12 +285,14 @@ def test_what_it_prints_is_kept_beside_the_run(write: Write, job: TrainingJob, l
     assert "here I am" in (job.folder / "output.log").read_text()
 
 
+@pytest.mark.training
 def test_files_beside_the_method_can_be_imported(write: Write, job: TrainingJob, limits: Limits) -> None:
     folder = write("from beside import Options, train\n")
     (folder / "beside.py").write_text(GOOD)
     assert CustomTrainer(folder, limits).train(job, {}, Steps()).steps == 3
 
 
+@pytest.mark.training
 def test_the_next_run_works_after_a_bad_one(write: Write, job: TrainingJob, limits: Limits) -> None:
     with pytest.raises(CustomCodeFailed):
         CustomTrainer(write("import os; os._exit(1)"), limits).train(job, {}, Steps())

@@ -65,6 +65,7 @@ def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
     assert after["format"] > before["format"] + 0.2
 
 
+@pytest.mark.training
 @EACH
 def test_a_templates_own_tests_pass(tmm: Installation, tmp_path: Path, template: str, backend: Backend) -> None:
     tmm.workshop.new(template, template=template, backend=backend, folder=tmp_path / "mine")
