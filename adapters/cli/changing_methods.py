@@ -156,6 +156,11 @@ def _show_what_is_affected(installation: Installation, method: SelectableMethod)
         f"Deleting {_title(method)} takes it out of the list: it cannot be chosen any more. "
         f"Waiting: {_runs(waiting)}, to be cancelled. Running: {_runs(running)}, to go on."
     )
+    with suppress(Unreachable):  # then nothing is scheduled that could start
+        if scheduled := installation.runs.scheduled(name):
+            remark(
+                f"Scheduled in Prefect, these included: {_runs(scheduled)}, to be cancelled; its schedules go with it."
+            )
 
 
 def _confirmed(name: str) -> bool:

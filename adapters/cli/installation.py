@@ -50,6 +50,10 @@ class Runs(Protocol):
 
     def cancel(self, run_id: UUID, reason: str) -> None: ...
 
+    def scheduled(self, method: str) -> int:
+        """How many runs of the method wait in Prefect for their time or for a worker."""
+        ...
+
     def progress(self, run_id: UUID) -> Progressed | None: ...
 
     def state(self, run_id: UUID) -> str:

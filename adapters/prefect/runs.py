@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from adapters.prefect.client import prefect_client
+from adapters.prefect.forms import TAG
 from domain.errors import BackendUnavailable, RunNotFound
 from domain.method_spec import Backend
 from domain.ports import Progressed
@@ -100,6 +101,22 @@ class PrefectRuns:
     def address(self, run_id: UUID) -> str:
         """Where a person sees the run in the Prefect UI."""
         return f"{self._api_url.removesuffix('/api')}/runs/flow-run/{run_id}"
+
+    def scheduled(self, method: str) -> int:
+        """How many runs of the method wait in Prefect for their time or for a worker, requested here or not."""
+        with prefect_client(self._api_url) as client:
+            response = client.request(
+                "POST",
+                "/flow_runs/count",
+                json={
+                    "flow_runs": {
+                        "tags": {"all_": [TAG]},
+                        "state": {"type": {"any_": ["SCHEDULED", "PENDING"]}},
+                    },
+                    "deployments": {"name": {"any_": [f"{method}-{backend}" for backend in Backend]}},
+                },
+            )
+        return int(response.json())
 
     def has_worker(self, backend: Backend, name: str | None = None) -> bool:
         """Whether a worker serves the backend: any, or the one with this name."""
