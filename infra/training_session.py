@@ -201,6 +201,9 @@ class TrainingSession:
                 command_id=command_id,
             )
         )
+        before, after = self._before.metrics, self._after.metrics
+        told = [f"{name} {before[name]:.3f} → {value:.3f}" for name, value in after.items() if name in before]
+        self._watcher.phase(", ".join(["completed", *told]))
         return address
 
     def _story(self) -> RunStory:
@@ -249,6 +252,7 @@ def recorded_session(
         ours = isinstance(error, TrainingMethodError)
         reason = str(error) if ours else f"{type(error).__name__}: {error}"
         command_id = uuid4()
+        watcher.phase(f"failed: {reason}")
         with suppress(RunNotFound, RunAlreadyFinished):
             patiently(
                 lambda: installation.service.fail_run(run_id, reason, by=installation.user(), command_id=command_id)

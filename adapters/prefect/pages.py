@@ -54,8 +54,8 @@ def catalogue_page(selectable: Sequence[SelectableMethod], addresses: Mapping[tu
         "",
         "What can be chosen for a training. A backend leads to the form that starts one.",
         "",
-        "| Method | Name | Type | Trains on | What it does |",
-        "| --- | --- | --- | --- | --- |",
+        "| Method | Name | Type | Trains on |",
+        "| --- | --- | --- | --- |",
     ]
     for method in selectable:
         spec = method.spec
@@ -65,10 +65,12 @@ def catalogue_page(selectable: Sequence[SelectableMethod], addresses: Mapping[tu
             else backend.value
             for backend in spec.backends
         )
-        lines.append(
-            f"| {forms.cell(spec.display_name)} | `{spec.internal_name}` | {spec.method_type} | {backends} "
-            f"| {forms.cell(spec.description)} |"
-        )
+        lines.append(f"| {forms.cell(spec.display_name)} | `{spec.internal_name}` | {spec.method_type} | {backends} |")
+    # Below the table, because Prefect cuts a wide one off.
+    lines += [
+        "",
+        *(f"- **{method.spec.display_name}**: {forms.cell(method.spec.description)}" for method in selectable),
+    ]
     return "\n".join([*lines, ""])
 
 

@@ -24,6 +24,7 @@ from infra.wiring import Installation
 
 T = TypeVar("T")
 
+_READY = "Press Ctrl-C"
 SAMPLES = CHECKOUT / "infra" / "samples" / "sft-demo"
 
 
@@ -97,9 +98,12 @@ class Machine:
             )
 
     def start_up(self) -> None:
-        """`tmm up`, until its worker takes runs."""
+        """`tmm up`, until its worker takes runs and its catalogue is there."""
+        said = self.home / "up.out"
+        before = said.read_text().count(_READY) if said.exists() else 0
         self.up = self.start("up")
         self.await_worker()
+        eventually(lambda: said.read_text().count(_READY) > before, within=60, what="the catalogue")
 
     def await_worker(self) -> None:
         def online() -> bool:
@@ -183,7 +187,9 @@ class Machine:
         """Prefect's REST API, as a program meets it: with retries, because its SQLite answers 503 under load."""
 
         def ask() -> httpx.Response | None:
-            response = httpx.request(method, f"{self.api_url}{path}", json=json_fields or None, timeout=30)
+            response = httpx.request(
+                method, f"{self.api_url}{path}", json=None if method == "GET" else json_fields, timeout=30
+            )
             return None if response.status_code == 503 else response
 
         return eventually(ask, within=60, what=path)
