@@ -1,7 +1,6 @@
-"""Makes `cuda.txt` and `mlx.txt`: what the demos' runs import. Run it when libraries or trainers change:
+"""Makes `cuda.txt`: what the demos' runs import. Run it when libraries or trainers change:
 
     python -m adapters.prefect.warm_worker.make_imports cuda sft-demo grpo-demo
-    python -m adapters.prefect.warm_worker.make_imports mlx mlx-demo
 
 Each demo is run for real with Prefect's own worker, and its process says what it has imported, in order.
 Whatever is not of this service is imported again in an empty process, the last first, because it brings most along;
