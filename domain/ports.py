@@ -50,12 +50,12 @@ class Device:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said to one held-out prompt, beside what was expected."""
+    """What a model said to one held-out prompt, beside what was expected; `right` is None where nobody can tell."""
 
     prompt: str
     expected: str
     said: str
-    right: bool
+    right: bool | None
 
 
 @dataclass(frozen=True)

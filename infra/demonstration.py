@@ -151,7 +151,8 @@ def _show_answers(evaluations: dict[str, Any]) -> None:
 
 
 def _said(answer: dict[str, Any]) -> str:
-    return f"{'right' if answer['right'] else 'wrong'}: {answer['said']}"
+    judged = {True: "right: ", False: "wrong: ", None: ""}[answer["right"]]
+    return f"{judged}{answer['said']}"
 
 
 def _keep(tmm: "Installation", supervisor: Supervisor, api_url: str) -> None:

@@ -26,6 +26,7 @@ from domain.training_run import RunStatus
 SHORTEST_PREFIX = 4
 _ALL = 10_000
 _CURVE_WIDTH = 40
+_ANSWERS_SHOWN = 3
 
 
 def run_named(service: TrainingMethods, text: str) -> Run:
@@ -62,12 +63,12 @@ def show_run(run: Run) -> None:
             ("requested", f"{moment(run.requested_at)} UTC by {run.requested_by}"),
             ("started", run.started_at and f"{moment(run.started_at)} UTC"),
             ("took", run.duration_s is not None and duration(run.duration_s)),
-            ("backend", run.request.backend + (f" ({run.provenance.device})" if run.provenance else "")),
+            ("backend", run.request.backend + (f", on {run.provenance.device}" if run.provenance else "")),
             ("base model", run.request.base_model),
             ("dataset", run.request.dataset),
             ("options", options_in_words(run.options if run.options is not None else run.request.options)),
             ("seed", run.request.seed),
-            ("version", run.method_version),
+            ("method version", run.method_version),
             ("steps", run.steps),
             ("artefact", run.artifact),
         ]
@@ -103,10 +104,15 @@ def show_details(run: Run, steps: Sequence[Mapping[str, float]], answers: Sequen
             ]
         )
     if answers:
-        heading("Held-out prompts, answered before and after")
-    for answer in answers:
-        say(plain(f"{answer['prompt']}  (expected: {answer['expected']})"))
-        facts([("before", _said(answer["before"])), ("after", _said(answer["after"]))], indent="  ")
+        heading("Held-out prompts, answered before and after" + _how_many(answers))
+    for answer in answers[:_ANSWERS_SHOWN]:
+        say(plain(answer["prompt"]))
+        told = [
+            ("expected", answer["expected"]),
+            ("before", _said(answer["before"])),
+            ("after", _said(answer["after"])),
+        ]
+        facts(told, indent="  ")
     if run.status is RunStatus.COMPLETED:
         heading("Next")
         facts(
@@ -127,5 +133,10 @@ def curve_lines(steps: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
     return lines
 
 
+def _how_many(answers: Sequence[Mapping[str, Any]]) -> str:
+    return f" (the first {_ANSWERS_SHOWN} of {len(answers)})" if len(answers) > _ANSWERS_SHOWN else ""
+
+
 def _said(answer: Mapping[str, Any]) -> str:
-    return f"{'right' if answer['right'] else 'wrong'}: {answer['said']}"
+    judged = {True: "right: ", False: "wrong: ", None: ""}[answer["right"]]
+    return f"{judged}{answer['said']}"

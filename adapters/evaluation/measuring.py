@@ -12,6 +12,8 @@ from domain.training import Row
 
 MOST_ROWS = 200
 ANSWERS_KEPT = 12
+ANSWERS_SAMPLED = 3
+MOST_TOKENS = 256
 
 
 class Model(Protocol):
@@ -36,6 +38,11 @@ class Model(Protocol):
         """How much the model thinks of each row's completion: a reward model's score, or nats a token of likelihood."""
         ...
 
+    @property
+    def says(self) -> bool:
+        """Whether it answers at all: a reward model does not."""
+        ...
+
     def tokens_in(self, text: str) -> int: ...
 
 
@@ -50,16 +57,16 @@ def evaluate(
     rows = held_out[:MOST_ROWS]
     with opened(base_model, trained, device=device, is_adapter=is_adapter) as model:
         if "chosen" in rows[0]:
-            return _preferences(model, rows)
+            return _preferences(model, rows, seed)
         if "label" in rows[0]:
-            return _wanted(model, rows)
+            return _wanted(model, rows, seed)
         metrics: dict[str, float] = {}
         answers: list[Answer] = []
         if all(expected_answer(row) is not None for row in rows):
             metrics, answers = _answers(model, rows, seed)
         if any(kind in rows[0] for kind in ("messages", "completion", "text")):
             metrics["loss"] = _loss(model, rows)
-        return Evaluation(metrics, answers)
+        return Evaluation(metrics, answers or _samples(model, rows, seed))
 
 
 @contextmanager
@@ -92,10 +99,30 @@ def _answers(model: Model, rows: Sequence[Row], seed: int) -> tuple[dict[str, fl
     return metrics, shown
 
 
+def _samples(model: Model, rows: Sequence[Row], seed: int) -> list[Answer]:
+    """A few answers that nobody can mark, beside what the rows say; none of models that only judge."""
+    asked = [row for row in rows if "text" not in row][:ANSWERS_SAMPLED] if model.says else []
+    if not asked:
+        return []
+    wanted = [_wished(row) for row in asked]
+    longest = min(MOST_TOKENS, max(16, max(map(model.tokens_in, wanted)) * 3 // 2))
+    said = model.say([prompt_of(row) for row in asked], longest=longest, seed=seed)
+    return [
+        Answer(prompt=_asked(row), expected=wish, said=text, right=None)
+        for row, wish, text in zip(asked, wanted, said, strict=True)
+    ]
+
+
+def _wished(row: Row) -> str:
+    if "messages" in row:
+        return text_of(row["messages"][-1:])
+    return text_of(row.get("chosen") or row.get("completion") or str(row.get("answer", "")))
+
+
 def _longest(model: Model, rows: Sequence[Row]) -> int:
     """Room for an answer half again as long as the longest demonstration; 256 tokens where there is none."""
     if "answer" in rows[0] and "completion" not in rows[0]:
-        return 256
+        return MOST_TOKENS
     return max(16, max(model.tokens_in(_demonstration(row)) for row in rows) * 3 // 2)
 
 
@@ -113,7 +140,7 @@ def _loss(model: Model, rows: Sequence[Row]) -> float:
     return -sum(total for total, _ in measured) / max(1, sum(tokens for _, tokens in measured))
 
 
-def _preferences(model: Model, rows: Sequence[Row]) -> Evaluation:
+def _preferences(model: Model, rows: Sequence[Row], seed: int) -> Evaluation:
     """How often the chosen answer is valued more than the rejected one, and by how much on average."""
     chosen = model.values([{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows])
     rejected = model.values([{"prompt": row["prompt"], "completion": row["rejected"]} for row in rows])
@@ -123,21 +150,21 @@ def _preferences(model: Model, rows: Sequence[Row]) -> Evaluation:
             "preference_accuracy": sum(margin > 0 for margin in margins) / len(margins),
             "margin": sum(margins) / len(margins),
         },
-        [],
+        _samples(model, rows, seed),
     )
 
 
-def _wanted(model: Model, rows: Sequence[Row]) -> Evaluation:
+def _wanted(model: Model, rows: Sequence[Row], seed: int) -> Evaluation:
     """Over all pairs of a wanted and an unwanted answer, as for pairs that belong together."""
     values = model.values(rows)
     good = [value for value, row in zip(values, rows, strict=True) if row["label"]]
     bad = [value for value, row in zip(values, rows, strict=True) if not row["label"]]
     if not good or not bad:
-        return Evaluation({}, [])
+        return Evaluation({}, _samples(model, rows, seed))
     return Evaluation(
         {
             "preference_accuracy": sum(a > b for a in good for b in bad) / (len(good) * len(bad)),
             "margin": sum(good) / len(good) - sum(bad) / len(bad),
         },
-        [],
+        _samples(model, rows, seed),
     )

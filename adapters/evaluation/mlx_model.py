@@ -29,6 +29,8 @@ def opened(base_model: str, trained: Path | None, *, is_adapter: bool) -> "Itera
 class MlxModel:
     """Measures in batches of rows of like length, so that little is spent on padding."""
 
+    says = True
+
     def __init__(self, model: Any, tokenizer: Any, wrapped: Any) -> None:
         self._model, self._tokenizer, self._wrapped = model, tokenizer, wrapped
 

@@ -47,6 +47,8 @@ def _gives_scores(trained: Path) -> bool:
 class TorchModel:
     """Measures in batches of rows of like length, so that little is spent on padding."""
 
+    says = True
+
     def __init__(self, model: Any, tokenizer: Any, device: str) -> None:
         self._model, self._tokenizer, self._device = model, tokenizer, device
 
@@ -129,6 +131,8 @@ class TorchModel:
 
 class RewardModel(TorchModel):
     """A model that scores a whole conversation; it neither says anything nor finds anything likely."""
+
+    says = False
 
     def values(self, rows: Sequence[Row]) -> list[float]:
         return self._in_batches(rows, self._score)

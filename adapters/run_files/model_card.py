@@ -9,6 +9,8 @@ from adapters.run_files.story import RunStory, short_name
 from domain.method_spec import Backend
 from domain.ports import Answer
 
+_SHOWN = 3
+
 
 def model_card(story: RunStory) -> str:
     """Markdown with the front matter that model hubs read."""
@@ -52,7 +54,7 @@ def _front_matter(story: RunStory) -> str:
         "base_model": story.short_base_model,
         "library_name": _library(story),
         "pipeline_tag": "text-generation",
-        "tags": [story.method.method_type.value.lower(), story.method.trainer],
+        "tags": sorted({story.method.method_type.value.lower(), story.method.trainer}),
     }
     # JSON is YAML, and quotes whatever stands in a name.
     return "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in fields.items()), "---"])
@@ -93,16 +95,19 @@ def _figure(metrics: Mapping[str, float], name: str) -> str:
 
 
 def _answers(before: Sequence[Answer], after: Sequence[Answer]) -> Iterable[str]:
-    if before and after:
+    if before and len(before) == len(after):
         yield "## Sample answers"
-        for then, now in zip(before, after, strict=True):
-            yield f"Asked (expected: {_code(then.expected)}):\n\n{_block(then.prompt)}"
-            yield f"Before, {_judged(then)}:\n\n{_block(then.said)}"
-            yield f"After, {_judged(now)}:\n\n{_block(now.said)}"
+        if len(before) > _SHOWN:
+            yield f"The first {_SHOWN} of those in `answers.json`, as they come."
+        for then, now in zip(before[:_SHOWN], after[:_SHOWN], strict=True):
+            yield f"Asked:\n\n{_block(then.prompt)}"
+            yield f"Expected:\n\n{_block(then.expected)}"
+            yield f"Before{_judged(then)}:\n\n{_block(then.said)}"
+            yield f"After{_judged(now)}:\n\n{_block(now.said)}"
 
 
 def _judged(answer: Answer) -> str:
-    return "right" if answer.right else "wrong"
+    return {True: ", right", False: ", wrong", None: ""}[answer.right]
 
 
 def _use(story: RunStory) -> str:

@@ -30,7 +30,12 @@ def explain_export(trained: Path, out: Path) -> None:
 
 
 def sample_answers(story: RunStory) -> list[dict[str, Any]]:
-    """The same held-out prompts, answered before and after; empty where answers are not what is learned."""
+    """The same held-out prompts, answered before and after; empty where one of both gives no answers.
+
+    `right` is null where nobody can tell.
+    """
+    if len(story.before.answers) != len(story.after.answers):
+        return []
     return [
         {
             "prompt": before.prompt,

@@ -22,7 +22,7 @@ def test_a_run_is_shown_with_its_curve_what_it_was_made_of_and_its_answers(tmm: 
     assert whole.provenance is not None
     assert f"sha256 {whole.provenance.dataset_hash}" in shown
     assert "→" in next(line for line in shown.splitlines() if line.startswith("loss") and "→" in line)
-    assert "(expected: " in shown
+    assert "  expected  " in shown
     assert f'tmm ask {whole.run_id} "…"' in shown
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_the_model_card_can_be_read_by_a_hub_and_says_what_was_measured(folder: 
         "base_model": "small-base",
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
-        "tags": ["sft", "sft"],
+        "tags": ["sft"],
     }
     assert whole.before is not None
     assert whole.after is not None
@@ -102,6 +103,23 @@ def test_the_model_card_names_no_folder_of_the_machine(folder: Path, rows: Path)
 
     assert "additions.jsonl" in card
     assert str(rows.parent) not in card
+
+
+def test_answers_that_nobody_can_mark_are_shown_too(
+    train: Callable[..., Run], house: Installation, tmp_path: Path
+) -> None:
+    file = tmp_path / "greetings.jsonl"
+    file.write_text(
+        "".join(json.dumps({"instruction": f"Greet {n}", "output": f"Hello, {n}!"}) + "\n" for n in range(30))
+    )
+
+    run = train(dataset=str(file))
+
+    answers = house.answers_of(run)
+    assert answers
+    for answer in answers:
+        assert answer["expected"] == f"Hello, {answer['prompt'].removeprefix('Greet ')}!"
+        assert answer["before"]["right"] is answer["after"]["right"] is None
 
 
 def test_an_adapters_card_says_what_it_goes_on_top_of(house: Installation, lora: Run) -> None:
