@@ -5,7 +5,7 @@ A page is found in two steps. One condition drives: its index gives candidates i
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -39,10 +39,15 @@ _COUNT_COLUMNS = {
 
 
 class Candidates(NamedTuple):
-    """Where candidates come from: an expression for their position, a table with a condition, what it needs."""
+    """Where candidates come from: their position, and a table with a condition.
+
+    A table without the columns that sift says which it has, and how the audit log is joined to them.
+    """
 
     position: str
     source: str
+    columns: str = ""
+    joined: str = ""
 
 
 class AuditQueries(SqlViews):
@@ -71,24 +76,37 @@ class AuditQueries(SqlViews):
         if driving == "outcome" and query.outcome == "done":
             driving, sifting = None, ["outcome", *sifting]  # nearly everything was done: no index helps
         candidates = self._candidates(driving, conditions, query)
-        window = f"{candidates.position} BETWEEN {low} AND {high} ORDER BY {candidates.position} {order}"
-        limit = WINDOW if sifting else query.limit + 1
-        sifted = " AND ".join(conditions[name] for name in sifting if name is not None)
-        found = f"SELECT {candidates.position} AS position FROM {candidates.source} {window} LIMIT {limit}"
+        columns = ["position", *(COLUMNS[name] for name in sifting if name is not None)] if sifting else ["position"]
+        inner = (
+            f"SELECT {candidates.columns or ', '.join(columns)} FROM {candidates.source} "
+            f"{candidates.position} BETWEEN {low} AND {high} ORDER BY {candidates.position} {order}"
+        )
+        searching = f"{inner} LIMIT {query.limit + 1}"
+        if sifting:
+            sifted = " AND ".join(conditions[name] for name in sifting if name is not None)
+            searching = (
+                f"SELECT candidate.position FROM ({inner} LIMIT {WINDOW}) candidate {candidates.joined} "
+                f"WHERE {sifted} ORDER BY candidate.position {order} LIMIT {query.limit + 1}"
+            )
+        found = self._select(searching, _values(query))
+        entries = self._entries([row["position"] for row in found[: query.limit]], order)
+        more = None
+        if len(found) > query.limit:
+            more = entries[-1].position
+        elif sifting:
+            last = self._select(f"{inner} LIMIT 1 OFFSET {WINDOW - 1}", _values(query))
+            more = last[0]["position"] if last else None
+        return AuditPage(entries=entries, next_after=more)
+
+    def _entries(self, positions: Sequence[int], order: str) -> tuple[AuditEntry, ...]:
+        # A statement of its own: in one with the search, PostgreSQL may choose to walk the table beside it.
+        if not positions:
+            return ()
         rows = self._select(
             f"SELECT {', '.join(AuditEntry.model_fields)} FROM {self.prefix}audit_log "
-            f"WHERE position IN (SELECT position FROM ({found}) candidate) "
-            f"{f'AND {sifted} ' if sifted else ''}ORDER BY position {order} LIMIT {query.limit + 1}",
-            _values(query),
+            f"WHERE position IN ({', '.join(map(str, positions))}) ORDER BY position {order}"
         )
-        entries = [AuditEntry.model_validate(row) for row in rows[: query.limit]]
-        if len(rows) > query.limit:
-            return AuditPage(entries=tuple(entries), next_after=entries[-1].position)
-        more = None
-        if sifting:
-            last = self._select(f"{found} OFFSET {WINDOW - 1}".replace(f"LIMIT {limit}", "LIMIT 1"), _values(query))
-            more = last[0]["position"] if last else None
-        return AuditPage(entries=tuple(entries), next_after=more)
+        return tuple(AuditEntry.model_validate(row) for row in rows)
 
     def audit_counts(self, by: CountBy, query: AuditQuery) -> list[AuditCount]:
         """Entries that the query fits (its `after`, order and limit aside), by value, the most first.

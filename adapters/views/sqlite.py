@@ -168,7 +168,12 @@ class SQLiteViews(AuditQueries):
         cursor.execute("INSERT INTO audit_words (audit_words) VALUES ('delete-all')")
 
     def _with_words(self, searched: tuple[str, ...]) -> Candidates:
-        return Candidates("rowid", f"audit_words WHERE audit_words MATCH '{_quoted(searched)}' AND")
+        return Candidates(
+            "rowid",
+            f"audit_words WHERE audit_words MATCH '{_quoted(searched)}' AND",
+            columns="rowid AS position",
+            joined="CROSS JOIN audit_log ON audit_log.position = candidate.position",
+        )
 
     def _has_words(self, searched: tuple[str, ...]) -> str:
         return " AND ".join(f"instr(words, '{_quoted((word,))}') > 0" for word in searched)
