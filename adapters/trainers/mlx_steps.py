@@ -152,8 +152,9 @@ class Steps:
             optimiser.update(module, clipped if max_norm else gradient)
             return norm
 
+        # Differentiating puts the traced weights into the module, so they are an output, too.
         state = [module.state, mx.random.state]
-        self._gradient = mx.compile(gradient, inputs=state, outputs=[mx.random.state])
+        self._gradient = mx.compile(gradient, inputs=state, outputs=state)
         changed = [module.state, optimiser.state]
         self._apply = mx.compile(apply, inputs=changed, outputs=changed)
 

@@ -51,7 +51,9 @@ class TorchPolicy:
                 do_sample=True,
                 temperature=self._options.temperature,
                 top_p=self._options.top_p,
+                # What a base model's own generation settings would bend: the ratios are those of the plain model.
                 top_k=0,
+                repetition_penalty=1.0,
                 pad_token_id=pad,
                 eos_token_id=sorted(self.ends),
                 use_cache=True,
