@@ -1,6 +1,8 @@
 """`ppo`: reinforcement with a value head, clipped steps and a penalty for leaving the base model."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +68,21 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     same, _ = few_rounds(tmp_path / "same")
     other = trained("ppo", job(tmp_path / "other", rows("grpo-demo", first=40), seed=1, device="cpu"), **FEW)
     assert weights(one) == weights(same) != weights(other)
+
+
+def test_generation_settings_that_a_base_model_brings_do_not_bend_what_is_learned(
+    tmp_path: Path, plain: tuple[Any, Recorded]
+) -> None:
+    bent = tmp_path / "bent"
+    shutil.copytree(SMALL_BASE, bent)
+    settings = bent / "generation_config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"repetition_penalty": 9.0, "top_k": 1}))
+
+    run = replace(job(tmp_path / "run", rows("grpo-demo", first=40), device="cpu"), base_model=str(bent))
+    seen = Recorded()
+    trained("ppo", run, seen, **FEW)
+
+    assert seen.steps == plain[1].steps
 
 
 # What each option visibly changes.
