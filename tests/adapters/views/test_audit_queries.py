@@ -95,7 +95,7 @@ def test_pages_are_what_a_walk_over_all_entries_says(log) -> None:
     assert len(entries) > 50
     assert {entry.outcome for entry in entries} == {"done", "refused"}
 
-    @settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=70, suppress_health_check=list(HealthCheck))
     @given(query=queries(entries))
     def check(query: AuditQuery) -> None:
         expected = [entry for entry in entries if fits(entry, query)]
@@ -118,7 +118,7 @@ def test_counts_are_what_a_walk_over_all_entries_says(log) -> None:
     service, entries = log
     columns = {by: COLUMN[by] for by in CountBy if by is not CountBy.DAY}
 
-    @settings(deadline=None, max_examples=80, suppress_health_check=list(HealthCheck))
+    @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
     @given(query=queries(entries), by=st.sampled_from(CountBy))
     def check(query: AuditQuery, by: CountBy) -> None:
         fitting = [entry for entry in entries if fits(entry, query)]
