@@ -157,7 +157,7 @@ class SamplingOptions(TrainerOptions):
         ge=1,
         le=65_536,
         description="Longest answer, in tokens",
-        json_schema_extra=changes("weights", tried=24),
+        json_schema_extra=changes("weights", tried=20),
     )
     temperature: float = Field(
         default=1.0,

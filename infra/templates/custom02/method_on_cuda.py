@@ -18,7 +18,7 @@ class Options(BaseModel):
         8, ge=2, le=64, description="Answers to one prompt", json_schema_extra=changes("weights", tried=4)
     )
     max_completion_length: int = Field(
-        32, ge=1, le=4096, description="Longest answer in tokens", json_schema_extra=changes("weights", tried=24)
+        32, ge=1, le=4096, description="Longest answer in tokens", json_schema_extra=changes("weights", tried=20)
     )
     learning_rate: float = Field(
         1e-4, ge=1e-8, le=1e-1, description="AdamW step size", json_schema_extra=changes("weights")
