@@ -12,6 +12,7 @@ import pytest
 
 from infra.settings import CHECKOUT
 from tests.journeys.conftest import Machine, eventually
+from tests.journeys.test_stopping import start
 
 pytestmark = pytest.mark.journey
 
@@ -71,20 +72,34 @@ def test_the_run_form_shows_the_methods_own_options(page: Any, machine: Machine,
     _keep(page, "run-form", tmp_path)
 
 
-def test_a_finished_run_shows_its_curve(page: Any, machine: Machine, tiny: Path, tmp_path: Path) -> None:
-    done = machine.tmm(
-        "train", "sft-demo", "--dataset", str(tiny), "--no-wait", "--set", "max_steps=20", "--set", "batch_size=4"
-    )
-    assert done.returncode == 0, done.stderr
-    run_id = UUID(done.stdout.strip())
-    machine.reached(run_id, 2)
-    page.goto(_ui(machine, f"/runs/flow-run/{run_id}"))
-    page.get_by_text("Running").first.wait_for()
-    _keep(page, "run-under-way", tmp_path)
-    machine.both_say(run_id, "completed", "COMPLETED")
-    found = machine.prefect("POST", "/artifacts/filter", artifacts={"key": {"any_": [f"training-run-{run_id}"]}})
-    page.goto(_ui(machine, f"/artifacts/artifact/{found[0]['id']}"))
+def _curve(page: Any, machine: Machine, run_id: UUID) -> None:
+    """Go to the run's own page, and see its curve."""
+
+    def made() -> Any:
+        return machine.prefect("POST", "/artifacts/filter", artifacts={"key": {"any_": [f"training-run-{run_id}"]}})
+
+    page.goto(_ui(machine, f"/artifacts/artifact/{eventually(made, within=30, what='the page of a run')[0]['id']}"))
     page.locator("img[src^='data:image/svg+xml']").first.wait_for()
+
+
+def test_a_run_under_way_shows_how_it_goes(page: Any, machine: Machine, tiny: Path, tmp_path: Path) -> None:
+    run_id = start(machine, tiny)
+    try:
+        machine.reached(run_id, 2)
+        page.goto(_ui(machine, f"/runs/flow-run/{run_id}"))
+        page.get_by_text("Running").first.wait_for()
+        _keep(page, "run-under-way", tmp_path)
+    finally:
+        assert machine.tmm("cancel", str(run_id)).returncode == 0
+
+
+def test_a_finished_run_shows_its_curve_and_what_came_of_it(
+    page: Any, machine: Machine, tiny: Path, tmp_path: Path
+) -> None:
+    run_id = start(machine, tiny, max_steps=20)
+    machine.both_say(run_id, "completed", "COMPLETED", within=120)
+    _curve(page, machine, run_id)
+    page.get_by_text("completed, ").first.wait_for()
     _keep(page, "run", tmp_path)
 
 
