@@ -56,10 +56,23 @@ def work_of(facts: BaseModelFacts, options: Mapping[str, Any], tokens: Tokens, *
 
 
 def trained_parameters(facts: BaseModelFacts, options: Mapping[str, Any]) -> int:
-    """How many numbers the optimiser moves: all, or those of the two thin matrices beside each of the model's."""
-    if options.get("adapter", "none") == "none" or "lora_rank" not in options:
-        return facts.parameters
-    return sum(int(options["lora_rank"]) * (rows + columns) for rows, columns in facts.matrices)
+    """How many numbers the optimiser moves: all, or about those of the adapter beside the model."""
+    match options.get("adapter", "none"):
+        case "none":
+            return facts.parameters
+        case "prompt":
+            return int(options.get("virtual_tokens", 0)) * facts.hidden
+        case "ia3":
+            return 5 * facts.layers * facts.hidden  # a scale for each key and value, and for the wider inner layer
+        case "dora":
+            return _thin_matrices(facts, options) + sum(rows for rows, _ in facts.matrices)
+        case _:
+            return _thin_matrices(facts, options)
+
+
+def _thin_matrices(facts: BaseModelFacts, options: Mapping[str, Any]) -> int:
+    """LoRA's two matrices beside each of the model's."""
+    return sum(int(options.get("lora_rank", 0)) * (rows + columns) for rows, columns in facts.matrices)
 
 
 def counted(facts: BaseModelFacts, options: Mapping[str, Any], work: Work, device: Device, room: Room) -> Counted:
@@ -79,13 +92,25 @@ def counted(facts: BaseModelFacts, options: Mapping[str, Any], work: Work, devic
     numbers_a_token = facts.layers * kept_a_layer * facts.hidden + 17 * facts.hidden + 3 * facts.vocabulary
     reference = facts.parameters if options.get("beta") and whole else 0
     beside = 0 if device.name.startswith("cuda") else _MEMORY_OF_THE_LIBRARIES
-    memory = certain_memory(facts, work) + 4 * (reference + work.rows_at_once * work.longest * numbers_a_token) + beside
+    memory = (
+        certain_memory(facts, options, work, device)
+        + 4 * (reference + work.rows_at_once * work.longest * numbers_a_token)
+        + beside
+    )
     return Counted(memory=memory, seconds_a_step=at_least + operations / _rate(device, room))
 
 
-def certain_memory(facts: BaseModelFacts, work: Work) -> float:
-    """What no training can do without: weights, gradients, and AdamW's two means, each in 32 bits."""
-    return 4.0 * (facts.parameters + 3 * work.trained)
+def certain_memory(facts: BaseModelFacts, options: Mapping[str, Any], work: Work, device: Device) -> float:
+    """What no training can do without: weights, and gradients and AdamW's two means of those that are trained.
+
+    Torch keeps weights in 32 bits, or in four where that is chosen; MLX as the model's files have them.
+    """
+    if device.name == "mlx":
+        each = {"float32": 4.0, "bfloat16": 2.0}.get(str(options.get("dtype")))
+        weights = facts.weight_bytes if each is None or facts.quantised else each * facts.parameters
+        return weights + 3 * work.trained * (each or weights / max(1, facts.parameters))
+    weights = 0.55 * facts.parameters if options.get("quantization") == "4bit" else 4.0 * facts.parameters
+    return weights + 12.0 * work.trained
 
 
 def estimated(by_counting: Counted, *, steps: int, measured: Sequence[Measured]) -> Estimate:

@@ -71,7 +71,7 @@ def look_at(
     steps = options.get("max_steps")
     estimate = estimated(by_counting, steps=steps or 0, measured=measured)
     disk = _disk_needed(work, options, steps)
-    _must_have_room(facts, work, disk, room)
+    _must_have_room(facts, certain_memory(facts, options, work, device), disk, room)
     rows_a_step = batches.prompts_a_step(options) if asking else int(options.get("batch_size", 1))
     return RunPlan(
         request=request,
@@ -136,8 +136,8 @@ def _disk_needed(work: Work, options: Mapping[str, Any], steps: int | None) -> f
     return 4.0 * work.trained * (2 + 3 * kept)
 
 
-def _must_have_room(facts: BaseModelFacts, work: Work, disk: float, room: Room) -> None:
-    if (certain := certain_memory(facts, work)) > room.memory_total:
+def _must_have_room(facts: BaseModelFacts, certain: float, disk: float, room: Room) -> None:
+    if certain > room.memory_total:
         raise InvalidRunRequest(
             f"Weights, gradients and AdamW's means of {facts.name} alone take {_bytes(certain)}, and this device "
             f"has {_bytes(room.memory_total)}. Train an adapter (--set adapter=lora), or a smaller model."

@@ -71,6 +71,7 @@ def look(room: Room) -> Look:
         types: tuple[MethodType, ...] = (MethodType.SFT,),
         backend: Backend = Backend.CUDA,
         room: Room | None = None,
+        device: str = "cpu",
         measured: Sequence[Measured] = (),
         **options: Any,
     ) -> RunPlan:
@@ -87,7 +88,7 @@ def look(room: Room) -> Look:
             OPTIONS | options,
             dataset,
             facts_of(base or BaseModel("small-base", str(SMALL_BASE), "")),
-            device=Device("cpu", "CPU"),
+            device=Device(device, "CPU"),
             room=room or roomy,
             measured=measured,
         )

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.preflight import Measured, Room
 from domain.errors import InvalidConfigurationOptions, InvalidDataset, InvalidRunRequest
-from domain.method_spec import MethodType
+from domain.method_spec import Backend, MethodType
 from domain.run_plan import Counted, RunPlan
 
 Look = Callable[..., RunPlan]
@@ -122,6 +122,24 @@ def test_a_model_whose_weights_and_optimiser_alone_exceed_the_memory_is_refused(
     assert look(room=small, adapter="lora", lora_rank=1)
     with pytest.raises(InvalidRunRequest, match=r"alone take .* Train an adapter"):
         look(room=small)
+
+
+def test_weights_in_four_bits_or_in_the_files_own_precision_need_the_room_that_these_need(
+    look: Look, room: Room
+) -> None:
+    tight = replace(room, memory_total=2_500_000)  # less than the 2.7 MB that the weights take in 32 bits
+
+    with pytest.raises(InvalidRunRequest, match="alone take"):
+        look(room=tight, adapter="lora", lora_rank=1)
+    assert look(room=tight, adapter="lora", lora_rank=1, quantization="4bit")
+    assert look(room=tight, adapter="lora", lora_rank=1, dtype="bfloat16", device="mlx", backend=Backend.MLX)
+
+
+def test_small_adapters_are_counted_as_small(look: Look) -> None:
+    lora = look(adapter="lora").trained
+
+    assert look(adapter="prompt", virtual_tokens=16).trained == 16 * 128
+    assert look(adapter="ia3").trained < lora < look(adapter="dora").trained
 
 
 def test_a_training_that_may_not_fit_into_what_is_free_is_told(look: Look, room: Room) -> None:
