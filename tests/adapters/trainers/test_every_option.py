@@ -109,8 +109,21 @@ OWN = {
 }
 REFUSED_HERE = {("peft", "quantization"): "4bit"}
 
+# The options that trainers share go through the same lines for all of them: sft and grpo stand for the others.
+STAND_FOR_ALL = ("sft", "grpo")
+
+
+def _always(trainer: str, option: str) -> bool:
+    return trainer in STAND_FOR_ALL or option in load(trainer).Options.__annotations__
+
+
 each_option = pytest.mark.parametrize(
-    ("trainer", "option"), [(name, option) for name in DATASETS for option in load(name).Options.model_fields]
+    ("trainer", "option"),
+    [
+        pytest.param(name, option, marks=() if _always(name, option) else pytest.mark.full)
+        for name in DATASETS
+        for option in load(name).Options.model_fields
+    ],
 )
 
 
