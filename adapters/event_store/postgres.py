@@ -24,6 +24,7 @@ from eventsourcing.postgres import (
 )
 from eventsourcing.utils import Environment, retry
 from psycopg import Cursor
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 from psycopg.sql import SQL
 
@@ -108,7 +109,10 @@ class PostgresStore(PostgresFactory):
             )
         )
         self.datastore.pool.conninfo = url
-        self.datastore.pool.kwargs = {"row_factory": dict_row, "application_name": "tmm"}
+        # A page of entries is worth reading through its index: with the default price of reaching a row, PostgreSQL
+        # would rather walk the table in order and drop what does not fit.
+        options = f"{conninfo_to_dict(url).get('options') or ''} -c random_page_cost=1.1".strip()
+        self.datastore.pool.kwargs = {"row_factory": dict_row, "application_name": "tmm", "options": options}
 
     def mapper(self, transcoder: object = None, mapper_class: object = None) -> Mapper[Any]:
         return PydanticMapper()
