@@ -77,6 +77,7 @@ def _train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRe
         model=model,
         args=KTOConfig(
             **huggingface.arguments(job, options),
+            disable_dropout=not options.lora_dropout,  # theirs would switch ours off too
             max_length=longest,
             beta=options.beta,
             desirable_weight=options.desirable_weight,

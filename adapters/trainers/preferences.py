@@ -44,7 +44,12 @@ def train_on_pairs(
             progress,
             is_adapter=adapter is not None,
             model=model,
-            args=config_class(**huggingface.arguments(job, options), max_length=longest, **settings),
+            args=config_class(
+                **huggingface.arguments(job, options),
+                max_length=longest,
+                disable_dropout=not options.lora_dropout,  # theirs would switch ours off too
+                **settings,
+            ),
             train_dataset=Dataset.from_list([{column: row[column] for column in COLUMNS} for row in job.rows]),
             processing_class=tokenizer,
             peft_config=adapter,
