@@ -59,7 +59,7 @@ class Options(CheckpointOptions, MemoryOptions, AdapterOptions, RewardOptions, S
     scale_rewards: Literal["group", "batch", "none"] = Field(
         default="group",
         description="Whose standard deviation the advantages are divided by",
-        json_schema_extra=changes("weights"),
+        json_schema_extra=changes("weights", beside={"batch_size": 16}),
     )
 
 

@@ -39,7 +39,7 @@ class Options(CheckpointOptions, MemoryOptions, AdapterOptions, RewardOptions, S
         ge=0.001,
         le=1.0,
         description="How far an answer's probability ratio counts before it is clipped",
-        json_schema_extra=changes("weights", tried=0.001, beside={"num_iterations": 2}),
+        json_schema_extra=changes("weights", tried=0.001, beside={"num_iterations": 2, "learning_rate": 1e-5}),
     )
     num_iterations: int = Field(
         default=1,

@@ -235,6 +235,9 @@ class Kit:
             with opened(
                 self._job.base_model, trial.result.folder, device=device, is_adapter=trial.result.is_adapter
             ) as model:
+                if not model.says:
+                    model.values(rows)
+                    return claim, *self._scores_are_learned(trial.result)
                 after = model.log_likelihoods(rows)
         except BackendUnavailable:
             raise
@@ -243,6 +246,22 @@ class Kit:
         if before == after:
             return claim, "broken", "training did not change a single weight"
         return claim, "kept", "an adapter on the base model" if trial.result.is_adapter else "a model of its own"
+
+    def _scores_are_learned(self, result: TrainingResult) -> tuple[Verdict, str]:
+        """A reward model finds nothing likely, so the weights that it shares with the base model are compared."""
+        from safetensors.torch import load_file
+
+        def weights(folder: Path) -> dict[str, Any]:
+            files = sorted(folder.glob("*.safetensors"))
+            return {name: tensor for file in files for name, tensor in load_file(file).items()}
+
+        base, learned = weights(Path(self._job.base_model)), weights(result.folder)
+        shared = base.keys() & learned.keys()
+        if not shared:
+            return "not shown", "a reward model that shares no weight with the base model to compare"
+        if all(base[name].equal(learned[name]) for name in shared):
+            return "broken", "training did not change a single weight"
+        return "kept", "a reward model"
 
     def _nothing_undeclared_is_read(self, trial: Trial) -> tuple[str, Verdict, str]:
         claim = "only declared options are read"

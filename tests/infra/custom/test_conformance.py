@@ -132,6 +132,20 @@ FAULTS = {
         ],
         {"the result opens and is not the base model": "it cannot be opened"},
     ),
+    "a reward model that learned nothing": (
+        [
+            (
+                "    return TrainingResult",
+                "    import torch\n    from safetensors.torch import load_file as opened, save_file as kept\n"
+                '    kept({**opened(base / "model.safetensors"), "score.weight": torch.ones(1, 128)},'
+                ' trained / "model.safetensors", {"format": "pt"})\n'
+                '    config = trained / "config.json"\n'
+                '    config.write_text(config.read_text().replace("ForCausalLM", "ForSequenceClassification"))\n'
+                "    return TrainingResult",
+            )
+        ],
+        {"the result opens and is not the base model": "did not change a single weight"},
+    ),
     "an error at once": (
         [("    base, trained", "    raise KeyError('no')\n    base, trained")],
         {"it trains": "KeyError: 'no' (method.py, line 18, in train)"},
