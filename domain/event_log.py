@@ -62,6 +62,11 @@ class EventLog(Application[UUID]):
         super().__init__()
         self._views = views
 
+    def close(self) -> None:
+        """Let go of every connection."""
+        self._views.close()
+        super().close()
+
     def construct_env(self, name: str, env: Mapping[str, str] | None = None) -> Environment:
         # The library would add the process's environment, where a stray variable could move the store.
         return self._store.env

@@ -255,6 +255,10 @@ class Views(Protocol):
         """Write the changes and move the head. Raises `ViewsMoved` when the head is not `since` any more."""
         ...
 
+    def close(self) -> None:
+        """Let go of what was opened."""
+        ...
+
     def clear(self) -> None:
         """Drop every row and begin again at `LOG_BEGINS`."""
         ...
