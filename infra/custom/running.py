@@ -7,7 +7,7 @@ import ast
 import json
 import os
 import re
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -174,6 +174,8 @@ class _Process:
         self.log = folder / "output.log"
         tasks_read, self._tasks = os.pipe()
         self._tells, tells_write = os.pipe()
+        self._told = selectors.DefaultSelector()
+        self._told.register(self._tells, selectors.EVENT_READ)
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", "infra.custom.child", str(tasks_read), str(tells_write)],
@@ -205,6 +207,7 @@ class _Process:
             with suppress(subprocess.TimeoutExpired):
                 self._child.wait(self._limits.grace_s)
         self._kill()
+        self._told.close()
         os.close(self._tells)
 
     def answer(self, words: str) -> None:
@@ -214,8 +217,7 @@ class _Process:
     def next_message(self) -> Any:
         """The next line that the child tells. Raises `CustomCodeFailed` when it ends, or goes beyond its limits."""
         while b"\n" not in self._unread:
-            readable, _, _ = select.select([self._tells], [], [], _LOOK_EVERY_S)
-            if readable:
+            if self._told.select(_LOOK_EVERY_S):
                 more = os.read(self._tells, 65536)
                 if not more:
                     raise self._ended()
