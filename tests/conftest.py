@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 from domain.service import TrainingMethods
 from infra.settings import Settings
 from infra.wiring import Installation, open_catalogue
 from tests.people import TRAINERS
+
+# How fast an example comes says nothing on a machine that does other things as well.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 @dataclass(frozen=True)
