@@ -15,7 +15,7 @@ from infra.wiring import Installation
 DECLARED = trainers.declarations()
 
 QUICK = ("sft", "mlx-lora")
-"""One on each backend in every run of the tests; the others take a minute each, under --full."""
+"""One on each backend in every run; the others take half a minute to two minutes each, under --full."""
 
 EACH = [
     pytest.param(name, marks=pytest.mark.training if name in QUICK else pytest.mark.full) for name in sorted(DECLARED)
