@@ -75,6 +75,7 @@ def test_the_two_changes_fit_both_templates(file: Path) -> None:
 
 
 @pytest.mark.journey
+@pytest.mark.full  # four minutes on two cores: a quarter of what the whole run may take
 def test_following_the_guide_in_an_empty_folder_ends_with_methods_trained_on_both_backends(tmp_path: Path) -> None:
     here, home = tmp_path / "empty", tmp_path / "home"
     here.mkdir()

@@ -55,7 +55,7 @@ def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
         checkpoints=FolderCheckpoints(folder / "checkpoints"),
     )
     folder.mkdir()
-    few = {"max_steps": 40 if template == "custom01" else 12}
+    few = {"max_steps": 40 if template == "custom01" else 20}
     result = CustomTrainer(code, limits(tmm.settings)).train(job, few, Quiet())
     before = evaluate(base_model, None, data.held_out, device=device, is_adapter=False, seed=0).metrics
     after = evaluate(
