@@ -31,7 +31,8 @@ class RunRequest(Value):
     """What was asked for: a method by its internal name, on a backend, with a base model, a dataset and options.
 
     `base_model` and `dataset` are a sample's name, a local folder or file, or a hub id. `options` are as given,
-    before defaults. `output_name` names the artefact for people.
+    before defaults. `output_name` names the artefact for people. `columns` says which columns of the dataset are meant,
+    as in `prompt=question, completion=answer`; empty where they have the usual names.
     """
 
     method: str
@@ -41,6 +42,7 @@ class RunRequest(Value):
     options: dict[str, OptionValue] = Field(default_factory=dict)
     seed: int = Field(default=0, ge=0, lt=2**31)
     output_name: Annotated[str, StringConstraints(max_length=80)] = ""
+    columns: Annotated[str, StringConstraints(max_length=400)] = ""
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any]) -> Self:
@@ -59,6 +61,7 @@ _HINTS = {
     "dataset": "must be a sample's name, a local file or folder, or a hub id",
     "seed": "must be a whole number from 0 to 2147483647",
     "output_name": "must have at most 80 characters",
+    "columns": "must be text of at most 400 characters, such as: prompt=question, completion=answer",
 }
 
 

@@ -50,6 +50,7 @@ def train(
     options: dict[str, Any] | None = None,
     seed: int = 0,
     output_name: str = "",
+    columns: str = "",
     acting_for: str = "",
 ) -> State[Any] | None:
     """Train with a method on a base model and a dataset."""
@@ -61,6 +62,7 @@ def train(
         "options": options or {},
         "seed": seed,
         "output_name": output_name,
+        "columns": columns,
     }
     with installation_of_this_run() as installation, _told(f"{method} on {backend}") as told:
         try:

@@ -33,7 +33,7 @@ def planned(installation: "Installation", request: RunRequest) -> RunPlan:
     spec = installation.service.selectable_method(request.method).spec
     options = installation.service.options_of(request)
     device = installation.device(request.backend)
-    dataset = installation.datasets.load(request.dataset, seed=request.seed)
+    dataset = installation.datasets.load(request.dataset, seed=request.seed, columns=request.columns)
     base_model = installation.base_models.open(request.base_model)
     return looked_at(installation, request, spec, options, dataset, base_model, device)
 
@@ -68,7 +68,7 @@ def must_be_possible(installation: "Installation", request: RunRequest) -> None:
     options = installation.service.options_of(request)
     if not _is_at_hand(installation.datasets.names(), request.dataset):
         return
-    dataset = installation.datasets.load(request.dataset, seed=request.seed)
+    dataset = installation.datasets.load(request.dataset, seed=request.seed, columns=request.columns)
     _must_have_what_options_name(installation, options, dataset)
     if _is_at_hand(installation.base_models.names(), request.base_model):
         facts = preflight.facts_of(installation.base_models.open(request.base_model))

@@ -85,7 +85,7 @@ class TrainingSession:
             # A final end stays one, and a process that is gone did not record its end yet.
             raise RunAlreadyFinished(_not_again(self.run_id, run.status))
         self._device = tmm.device(request.backend)
-        self._dataset = tmm.datasets.load(request.dataset, seed=request.seed)
+        self._dataset = tmm.datasets.load(request.dataset, seed=request.seed, columns=request.columns)
         self._base_model = tmm.base_models.open(request.base_model)
         provenance = provenance_of(
             self._dataset,

@@ -297,7 +297,7 @@ class Installation:
 
         code = self.service.selectable_method(request.method).spec.code
         return provenance_of(
-            self.datasets.load(request.dataset, seed=request.seed),
+            self.datasets.load(request.dataset, seed=request.seed, columns=request.columns),
             self.base_models.open(request.base_model),
             code_hash=code.hash if code else self.trainers_code_hash(),
         )

@@ -44,6 +44,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "duration_s": run.duration_s,
         "reason": run.reason,
         "output_name": run.request.output_name,
+        "columns": run.request.columns,
         "requested_by": run.requested_by,
         "requested_at": run.requested_at.isoformat(),
         "started_at": run.started_at.isoformat() if run.started_at else None,

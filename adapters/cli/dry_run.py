@@ -19,6 +19,7 @@ def show_plan(plan: RunPlan, *, json_wanted: bool) -> None:
     facts(
         [
             ("rows", f"{plan.rows:,} to train on, {plan.held_out:,} held out; each has {plan.shape}"),
+            ("columns", request.columns),
             ("steps", _steps(plan)),
             ("tokens", _tokens(plan)),
             ("trained", _trained(plan)),
@@ -45,6 +46,7 @@ def plan_document(plan: RunPlan) -> dict[str, Any]:
         "device": plan.device.description,
         "base_model": request.base_model,
         "dataset": request.dataset,
+        "columns": request.columns,
         "options": dict(plan.options),
         "seed": request.seed,
         "shape": plan.shape.value,

@@ -66,6 +66,7 @@ def show_run(run: Run) -> None:
             ("backend", run.request.backend + (f", on {run.provenance.device}" if run.provenance else "")),
             ("base model", run.request.base_model),
             ("dataset", run.request.dataset),
+            ("columns", run.request.columns),
             ("options", options_in_words(run.options if run.options is not None else run.request.options)),
             ("seed", run.request.seed),
             ("method version", run.method_version),

@@ -21,6 +21,8 @@ from domain.options import options_after_defaults
 from domain.read_models import Run
 from domain.training_run import RunRequest, RunStatus
 
+COLUMNS_HELP = "What the dataset's columns are called, such as prompt=question, completion=answer."
+
 no_wait_option = click.option("--no-wait", is_flag=True, help="Print the run's id and return at once.")
 
 
@@ -28,6 +30,7 @@ no_wait_option = click.option("--no-wait", is_flag=True, help="Print the run's i
 @click.argument("name", help="The method's internal name.")
 @click.option("--base-model", metavar="PATH_OR_ID", help="A local folder, a hub id, or a sample's name.")
 @click.option("--dataset", metavar="PATH_OR_ID", help="A JSONL file, a folder, a hub id, or a sample's name.")
+@click.option("--columns", default="", metavar="OURS=THEIRS,…", help=COLUMNS_HELP)
 @click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help=SET_HELP)
 @click.option("--backend", type=BACKEND, help="Where to train; needed only if the method runs on both.")
 @click.option("--seed", type=int, default=0, show_default=True, help="What every random choice follows from.")
@@ -41,6 +44,7 @@ def train(
     name: str,
     base_model: str | None,
     dataset: str | None,
+    columns: str,
     settings: tuple[str, ...],
     backend: Backend | None,
     seed: int,
@@ -57,6 +61,7 @@ def train(
     tmm train sft-demo
     tmm train sft-demo --dataset answers.jsonl --set max_steps=50 --set learning_rate=5e-4
     tmm train sft-demo --dataset answers.jsonl --dry-run
+    tmm train sft-demo --dataset faq.csv --columns "prompt=question, completion=reply"
     """
     spec = installation.service.selectable_method(name).spec
     options = values_given(settings, spec.configuration_options)
@@ -68,6 +73,7 @@ def train(
         "options": options,
         "seed": seed,
         "output_name": output_name,
+        "columns": columns,
     }
     options_after_defaults(spec.configuration_options, options)
     request = RunRequest.parse(fields)

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from adapters.datasets.columns import parse_columns, renamed
 from adapters.datasets.hub import is_hub_id, read_from_hub
 from adapters.datasets.reading import SUFFIXES, RawRow, read_file
 from adapters.datasets.rows import Located, normalised
@@ -42,11 +43,13 @@ class Datasets:
             "machine and no hub id such as organisation/name."
         )
 
-    def load(self, name: str, *, seed: int) -> Dataset:
+    def load(self, name: str, *, seed: int, columns: str = "") -> Dataset:
         """Rows and held-out rows, checked. Raises `InvalidDataset` naming file, row and column.
 
-        Where nothing is set aside for measuring, a part is held out by the seed; it shares no question with the rest.
+        `columns` says what columns are called here, as in `prompt=question, completion=answer`. Where nothing is set
+        aside for measuring, a part is held out by the seed; it shares no question with the rest.
         """
+        names = parse_columns(columns)
         located = self.located(name)
         path = self._samples / located if located in self.names() else Path(located)
         if path.is_dir():
@@ -55,11 +58,11 @@ class Datasets:
             raw, raw_held_out = read_file(path), None
         else:
             raw, raw_held_out = read_from_hub(located)
-        rows = normalised(raw)
+        rows = normalised(renamed(raw, names), meant=names)
         if raw_held_out is None:
             return _dataset(name, *hold_out(rows, seed=seed))
         # Rows that both have are told by the look at a training before it begins: here they are not ours to part.
-        return _dataset(name, rows, normalised(raw_held_out))
+        return _dataset(name, rows, normalised(renamed(raw_held_out, names), meant=names))
 
 
 def _must_have(folder: Path, part: str) -> Path:

@@ -12,10 +12,11 @@ from domain.errors import InvalidDataset
 
 @dataclass(frozen=True)
 class RawRow:
-    """A row as its file has it, and where: «train.jsonl, row 3»."""
+    """A row as its file has it, and where: «train.jsonl, row 3». `is_text` where the format knows nothing but text."""
 
     place: str
     fields: dict[str, Any]
+    is_text: bool = False
 
 
 def read_file(file: Path) -> list[RawRow]:
@@ -93,13 +94,15 @@ def _read_csv(file: Path) -> list[RawRow]:
                     f"{place} has {len(cells)} cells, and the header has {len(header)}. Put texts with commas or line "
                     "breaks into quotes."
                 )
-            rows.append(RawRow(place, {name: _cell(name, cell) for name, cell in zip(header, cells, strict=True)}))
+            fields = {name: cell_as(name, cell) for name, cell in zip(header, cells, strict=True)}
+            rows.append(RawRow(place, fields, is_text=True))
     except csv.Error as error:
         raise InvalidDataset(f"{file.name}, row {len(rows) + 1}: this is not CSV ({error}).") from None
     return rows
 
 
-def _cell(column: str, cell: str) -> Any:
+def cell_as(column: str, cell: str) -> Any:
+    """What a cell of text means in a column of this name."""
     if column == "label" and cell.strip().lower() in _LABELS:
         return _LABELS[cell.strip().lower()]
     if column in _MAY_BE_MESSAGES and cell.lstrip().startswith("["):

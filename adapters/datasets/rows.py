@@ -1,6 +1,6 @@
 """Rows in the usual shapes become the few shapes that trainers take, and wrong ones are refused with their place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -104,9 +104,12 @@ class _Row:
         return {name: value for name, value in self.raw.fields.items() if name not in used}
 
 
-def normalised(raw_rows: Sequence[RawRow]) -> list[Located]:
-    """The rows in our shapes. All rows of a file have the shape of its first. Raises `InvalidDataset`."""
-    shape = _shape_of(raw_rows[0])
+def normalised(raw_rows: Sequence[RawRow], *, meant: Collection[str] = ()) -> list[Located]:
+    """The rows in our shapes. All rows of a file have the shape of its first. Raises `InvalidDataset`.
+
+    `meant` are columns that somebody named, so that a shape with them is what is wanted.
+    """
+    shape = _shape_of(raw_rows[0], meant)
     rows = []
     for raw in raw_rows:
         missing = [column for column in shape.columns if column not in raw.fields]
@@ -119,10 +122,10 @@ def normalised(raw_rows: Sequence[RawRow]) -> list[Located]:
     return rows
 
 
-def _shape_of(first: RawRow) -> _Shape:
-    for shape in _SHAPES:
-        if all(column in first.fields for column in shape.columns):
-            return shape
+def _shape_of(first: RawRow, meant: Collection[str]) -> _Shape:
+    possible = [shape for shape in _SHAPES if all(column in first.fields for column in shape.columns)]
+    if possible:
+        return max(possible, key=lambda shape: len(set(meant) & set(shape.columns)))
     has = ", ".join(first.fields) or "none"
     raise InvalidDataset(
         f"{first.place}: the columns ({has}) are none of the usual shapes. Use messages; prompt and completion; text; "

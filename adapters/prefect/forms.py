@@ -38,6 +38,7 @@ def default_parameters(method: SelectableMethod, backend: Backend) -> dict[str, 
         "options": {option.name: option.default for option in spec.configuration_options},
         "seed": 0,
         "output_name": "",
+        "columns": "",
     }
 
 
@@ -76,6 +77,12 @@ def run_form(
             "maxLength": 80,
             "default": "",
             "description": "A name for what comes out; optional",
+        },
+        "columns": {
+            "type": "string",
+            "maxLength": 400,
+            "default": "",
+            "description": "Where the dataset's columns have other names: prompt=question, completion=answer",
         },
         "method": {
             "type": "string",

@@ -147,6 +147,7 @@ def _made(story: RunStory) -> str:
             ("Options", options),
             ("Seed", str(request.seed)),
             ("Base model", f"sha256 {made_of.base_model_hash}"),
+            ("Columns", request.columns),
             ("Training rows", f"{len(story.dataset.rows)}, sha256 {made_of.dataset_hash}"),
             ("Held-out rows", f"{len(story.dataset.held_out)}, sha256 {made_of.held_out_hash}"),
             ("Training code", f"sha256 {made_of.code_hash}"),

@@ -65,6 +65,7 @@ def run_record(story: RunStory, folder: Path) -> dict[str, Any]:
         "base_model": {"name": request.base_model, "sha256": made_of.base_model_hash},
         "dataset": {
             "name": request.dataset,
+            "columns": request.columns,
             "rows": len(story.dataset.rows),
             "conversations": any(isinstance(value, list) for value in story.dataset.rows[0].values()),
             "sha256": made_of.dataset_hash,

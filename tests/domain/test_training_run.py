@@ -62,6 +62,7 @@ def test_a_run_carries_what_was_asked_for_and_nothing_else() -> None:
         ("base_model", ""),
         ("dataset", "x" * 401),
         ("output_name", "x" * 81),
+        ("columns", "x" * 401),
         ("options", {"max_steps": [1]}),
         ("colour", "red"),
     ],

@@ -19,6 +19,7 @@ ASKED = {
     "options": {"max_steps": 50},
     "seed": 0,
     "output_name": "",
+    "columns": "",
 }
 
 

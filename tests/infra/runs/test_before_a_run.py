@@ -13,6 +13,14 @@ from infra.wiring import Installation
 Tmm = Callable[..., Any]
 
 
+@pytest.fixture
+def faq(tmp_path: Path) -> Path:
+    """Demonstrations in columns of other names."""
+    file = tmp_path / "faq.jsonl"
+    file.write_text("".join(json.dumps({"asked": f"{n}+1=", "reply": f"{n + 1}"}) + "\n" for n in range(20)))
+    return file
+
+
 def test_a_dry_run_says_what_would_happen_and_starts_nothing(tmm: Tmm, house: Installation, rows: Path) -> None:
     before = house.service.catch_up().position
 
@@ -36,12 +44,36 @@ def test_a_dry_run_is_one_document_for_programs(tmm: Tmm) -> None:
     assert plan["warnings"] == []
 
 
+def test_a_dry_run_says_which_columns_are_read(tmm: Tmm, faq: Path) -> None:
+    said = tmm("train", "sft-demo", "--dataset", str(faq), "--columns", "prompt=asked, completion=reply", "--dry-run")
+
+    assert said.code == 0, said.err
+    assert "each has prompt and completion" in said.out
+    assert "columns" in said.out
+    assert "prompt=asked, completion=reply" in said.out
+
+
+@pytest.mark.training
+def test_a_run_reads_the_columns_that_it_was_given_and_keeps_them_in_its_record(
+    house: Installation, train: Callable[..., Run], tmm: Tmm, faq: Path
+) -> None:
+    run = train(dataset=str(faq), columns="prompt=asked, completion=reply")
+
+    assert run.status == "completed"
+    record = json.loads((house.artifacts.fetch(run.artifact or "") / "run.json").read_text())
+    assert record["dataset"]["columns"] == "prompt=asked, completion=reply"
+    assert "prompt=asked, completion=reply" in tmm("runs", "show", str(run.run_id)).out
+    again = tmm("rerun", str(run.run_id), "--json")
+    assert json.loads(again.out)["columns"] == "prompt=asked, completion=reply"
+
+
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [
         (("sft-demo", "--dataset", "grpo-demo"), "takes rows with messages"),
         (("grpo-demo", "--set", "batch_size=63"), "must be a multiple of option 'num_generations'"),
         (("sft-demo", "--dataset", "nowhere.jsonl"), "There is no dataset"),
+        (("sft-demo", "--columns", "prompt=asked"), "train.jsonl has no column 'asked' (it has messages)"),
         (("sft-demo", "--base-model", "nothing"), "There is no base model"),
     ],
 )

@@ -1,0 +1,65 @@
+"""Columns under other names: `prompt=question, completion=answer` reads a dataset as if its columns were called so."""
+
+from collections.abc import Mapping, Sequence
+
+from adapters.datasets.reading import RawRow, cell_as
+from domain.errors import InvalidDataset
+
+OURS = (
+    "messages",
+    "conversations",
+    "prompt",
+    "completion",
+    "text",
+    "chosen",
+    "rejected",
+    "label",
+    "answer",
+    "question",
+    "instruction",
+    "input",
+    "output",
+    "system",
+)
+"""The names by which rows are understood."""
+
+
+def parse_columns(text: str) -> dict[str, str]:
+    """The dataset's column for each name of ours. Raises `InvalidDataset` naming what cannot be read."""
+    named: dict[str, str] = {}
+    for pair in text.split(",") if text.strip() else ():
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not equals or not ours or not theirs:
+            raise InvalidDataset(
+                f"columns: {pair.strip()!r} cannot be read. Write pairs such as: prompt=question, completion=answer"
+            )
+        if ours not in OURS:
+            raise InvalidDataset(f"columns: rows are not read by the name {ours!r}. Use one of {', '.join(OURS)}.")
+        if ours in named:
+            raise InvalidDataset(f"columns: {ours!r} is given twice. Keep one of them.")
+        named[ours] = theirs
+    return named
+
+
+def renamed(rows: Sequence[RawRow], columns: Mapping[str, str]) -> list[RawRow]:
+    """The rows with these columns under our names, and the others as they are.
+
+    A column that had one of these names before gives way. Raises `InvalidDataset` for a column that no row has.
+    """
+    if not columns:
+        return list(rows)
+    there = list(dict.fromkeys(name for row in rows for name in row.fields))
+    if unknown := [theirs for theirs in columns.values() if theirs not in there]:
+        dataset = rows[0].place.rpartition(",")[0]
+        raise InvalidDataset(f"columns: {dataset} has no column {unknown[0]!r} (it has {', '.join(there) or 'none'}).")
+    return [RawRow(row.place, _fields(row, columns), row.is_text) for row in rows]
+
+
+def _fields(row: RawRow, columns: Mapping[str, str]) -> dict[str, object]:
+    taken = set(columns) | set(columns.values())
+    fields = {name: value for name, value in row.fields.items() if name not in taken}
+    for ours, theirs in columns.items():
+        if theirs in row.fields:
+            value = row.fields[theirs]
+            fields[ours] = cell_as(ours, value) if row.is_text and isinstance(value, str) else value
+    return fields
