@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ from adapters import preflight, trainers
 from adapters.preflight import Measured
 from domain.method_spec import MethodSpec
 from domain.ports import BaseModel, Dataset, Device
-from domain.read_models import Run
 from domain.run_plan import Counted, RunPlan
 from domain.trainers import trainer_of
 from domain.training_run import RunRequest, RunStatus
@@ -99,18 +98,20 @@ def _must_have_what_options_name(installation: "Installation", options: Mapping[
 # What earlier runs measured.
 
 
-def note_measured(folder: Path, run: Run, plan: RunPlan) -> None:
-    """Keep beside a run that comes to its end what was counted before it, and what it took."""
-    told = lines_told(folder)
-    if len(told) < 2 or run.started_at is None:
+def note_measured(folder: Path, plan: RunPlan, *, since: datetime) -> None:
+    """Keep beside a run that comes to its end what was counted before it, and what it took.
+
+    `since` is when this process took it up: what a resumed run did before, and the pause, are not measured.
+    """
+    told = [at for line in lines_told(folder) if (at := datetime.fromisoformat(line["at"])) >= since]
+    if len(told) < 2:
         return
-    first, last = (datetime.fromisoformat(told[place]["at"]) for place in (0, -1))
-    a_step = (last - first).total_seconds() / (len(told) - 1)
+    a_step = (told[-1] - told[0]).total_seconds() / (len(told) - 1)
     measured = Measured(
         counted=plan.counted,
         memory=preflight.peak_memory(plan.device),
         seconds_a_step=a_step,
-        seconds_beside=max(0.0, (datetime.now(last.tzinfo) - run.started_at).total_seconds() - a_step * len(told)),
+        seconds_beside=max(0.0, (datetime.now(UTC) - since).total_seconds() - a_step * len(told)),
     )
     document = {"trainer": plan.trainer, "device": plan.device.description} | asdict(measured)
     (folder / MEASURED_FILE).write_text(json.dumps(document, indent=1), encoding="utf-8")

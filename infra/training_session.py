@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID, uuid4
@@ -63,6 +64,7 @@ class TrainingSession:
         self._request = request
         self._watcher = watcher
         self.run_id = run_id
+        self._taken_up = datetime.now(UTC)
         self._device: Device
         self._dataset: Dataset
         self._base_model: BaseModel
@@ -184,8 +186,7 @@ class TrainingSession:
         write_run_files(self._result.folder, self._story())
         address, artifact_hash = self._installation.artifacts.store(self.run_id, self._result.folder)
         weights_hash = weights_hash_of(self._result.folder)
-        run = patiently(lambda: self._service.training_run(self.run_id))
-        note_measured(self._job.folder, run, self._plan)
+        note_measured(self._job.folder, self._plan, since=self._taken_up)
         command_id = uuid4()
         patiently(
             lambda: self._service.complete_run(
