@@ -3,7 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from adapters.epochs import steps_to_take
 from domain.errors import InvalidConfigurationOptions, InvalidDataset
+from domain.run_plan import Tokens
 
 Options = Mapping[str, Any]
 
@@ -30,13 +32,28 @@ def prompts_a_step(options: Options) -> int:
     return max(1, int(options.get("batch_size", 1)) // int(options.get("num_generations", 1)))
 
 
-def advice(options: Options, *, rows_seen: int, rows: int) -> Iterator[str]:
+def rows_a_step(options: Options, tokens: Tokens, *, asks_only: bool) -> int:
+    """How many rows, or answers, one step learns from; where rows are packed, about how many."""
+    rows = int(options.get("batch_size", 1))
+    if options.get("packing") and tokens.limit and not asks_only:
+        rows = round(rows * max(1.0, tokens.limit / tokens.mean))
+    return rows
+
+
+def steps_of(options: Options, *, rows: int, rows_a_step: int) -> int | None:
+    """How many optimiser steps are taken; None where only the method's own code knows."""
+    if (most := options.get("max_steps")) is None:
+        return None
+    return steps_to_take(int(most), float(options.get("epochs", 0.0)), rows=rows, batch_size=rows_a_step)
+
+
+def advice(options: Options, steps: int | None, *, rows_seen: int, rows: int) -> Iterator[str]:
     """What is allowed, and seldom meant."""
-    steps, warm_up = options.get("max_steps"), options.get("warmup_steps", 0)
+    warm_up, length = options.get("warmup_steps", 0), "epochs" if options.get("epochs") else "max_steps"
     if steps is not None and warm_up >= steps:
         yield (
             f"The learning rate rises for {warm_up} steps and the training has {steps}: it never reaches its highest. "
-            "Lower warmup_steps, or raise max_steps."
+            f"Lower warmup_steps, or raise {length}."
         )
     every = options.get("save_steps")
     if steps is not None and every is not None and (every == 0 or every > steps) and steps >= _WORTH_KEEPING:
@@ -44,7 +61,7 @@ def advice(options: Options, *, rows_seen: int, rows: int) -> Iterator[str]:
     if rows_seen > _OFTEN * rows:
         yield (
             f"Each row is seen about {rows_seen / rows:.0f} times, and a model that sees a row that often learns it by "
-            "heart. Lower max_steps, or give more rows."
+            f"heart. Lower {length}, or give more rows."
         )
 
 

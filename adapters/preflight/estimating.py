@@ -40,9 +40,8 @@ class Measured:
     seconds_beside: float
 
 
-def work_of(facts: BaseModelFacts, options: Mapping[str, Any], tokens: Tokens, *, asks_only: bool) -> Work:
-    """The work of a step, from the options and the rows' lengths."""
-    rows = int(options.get("batch_size", 1))
+def work_of(facts: BaseModelFacts, options: Mapping[str, Any], tokens: Tokens, *, rows: int, asks_only: bool) -> Work:
+    """The work of a step with so many rows or answers, from the options and the rows' lengths."""
     sampled = int(options.get("max_completion_length", 0)) if asks_only else 0
     kept = min(tokens.longest, tokens.limit or tokens.longest)
     parts = max(int(options.get("gradient_accumulation_steps", 1)), rows // int(options.get("mini_batch_size", rows)))

@@ -66,13 +66,14 @@ def look_at(
     opened = tokens.opened(facts.name, facts.source)
     limit = tokens.limit_of(options, facts.positions, asks_only=asking) if is_known(trainer) else None
     found = tokens.count(opened.tokenizer, dataset.rows, shape, asks_only=asking, limit=limit)
-    work = work_of(facts, options, found, asks_only=asking)
+    rows_a_step = batches.rows_a_step(options, found, asks_only=asking)
+    work = work_of(facts, options, found, rows=rows_a_step, asks_only=asking)
     by_counting = counted(facts, options, work, device, room)
-    steps = options.get("max_steps")
+    steps = batches.steps_of(options, rows=len(dataset.rows), rows_a_step=rows_a_step)
     estimate = estimated(by_counting, steps=steps or 0, measured=measured)
     disk = _disk_needed(work, options, steps)
     _must_have_room(facts, certain_memory(facts, options, work, device), disk, room)
-    rows_a_step = batches.prompts_a_step(options) if asking else int(options.get("batch_size", 1))
+    seen_a_step = batches.prompts_a_step(options) if asking else rows_a_step
     return RunPlan(
         request=request,
         trainer=trainer.name,
@@ -82,7 +83,7 @@ def look_at(
         rows=len(dataset.rows),
         held_out=len(dataset.held_out),
         steps=steps,
-        rows_a_step=rows_a_step,
+        rows_a_step=seen_a_step,
         tokens=found,
         parameters=facts.parameters,
         trained=work.trained,
@@ -94,7 +95,7 @@ def look_at(
         warnings=(
             *leaking,
             *_about_tokens(opened, found, dataset.rows, len(dataset.rows)),
-            *batches.advice(options, rows_seen=(steps or 0) * rows_a_step, rows=len(dataset.rows)),
+            *batches.advice(options, steps, rows_seen=(steps or 0) * seen_a_step, rows=len(dataset.rows)),
             *_about_memory(estimate, room),
         ),
     )

@@ -34,12 +34,12 @@ def must_have_changed(before: Any, after: Any) -> None:
         raise BadResult("The training did not change a single weight. Raise learning_rate or max_steps.")
 
 
-def rewards_must_have_varied(deviations: Sequence[float]) -> None:
-    """Raise `BadResult` if answers to the same prompt got the same reward in every step: nothing told them apart."""
+def rewards_must_have_varied(deviations: Sequence[float], *, among: str = "the answers to one prompt") -> None:
+    """Raise `BadResult` if answers that are compared got the same reward in every step: nothing told them apart."""
     if deviations and max(deviations) == 0.0:
         raise BadResult(
-            "The rewards never varied among the answers to one prompt, so nothing could be learned from them. Check "
-            "that the rewards fit the dataset, raise temperature, or start from a model that is right now and then."
+            f"The rewards never varied among {among}, so nothing could be learned from them. Check that the rewards "
+            "fit the dataset, raise temperature, or start from a model that is right now and then."
         )
 
 

@@ -62,6 +62,29 @@ class OptimiserOptions(TrainerOptions):
     )
 
 
+class EpochOptions(TrainerOptions):
+    """The length of a training on rows that are there, by how often it sees them."""
+
+    epochs: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10_000.0,
+        description="Times that every row is seen; above 0 it decides in place of max_steps",
+        json_schema_extra=changes("steps", tried=0.05),
+    )
+
+
+class PackingOptions(TrainerOptions):
+    """Short rows together."""
+
+    packing: bool = Field(
+        default=False,
+        description="Put several rows into one of max_length tokens, so that nothing is padded; batch_size then counts "
+        "those",
+        json_schema_extra=changes("weights"),
+    )
+
+
 class MemoryOptions(TrainerOptions):
     """What fits larger models and batches into memory; the result stays the same but for rounding."""
 
@@ -183,4 +206,88 @@ class RewardOptions(TrainerOptions):
         max_length=4000,
         description='Rewards with their weights: exact_answer, format, regex("…"), json_schema({…}), length(200)',
         json_schema_extra=changes("metrics", tried="exact_answer=1, format=1"),
+    )
+
+
+class RewardModelOptions(RewardOptions):
+    """Rewards, a trained reward model, or both."""
+
+    reward_model: str = Field(
+        default="",
+        max_length=1000,
+        description="Folder or hub id of a trained reward model whose score is added to the rewards; empty for none",
+        json_schema_extra=changes("weights", tried="a-model-that-is-not-there"),
+    )
+
+
+class PolicyGradientOptions(TrainerOptions):
+    """Learning from the rewards of several answers to one prompt: GRPO and RLOO."""
+
+    batch_size: int = Field(
+        default=64, ge=2, le=4096, description="Answers in one optimiser step", json_schema_extra=changes("weights")
+    )
+    learning_rate: float = Field(
+        default=1e-5,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
+    beta: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=10.0,
+        description="Weight of the KL penalty towards the base model; 0 does without it",
+        json_schema_extra=changes("weights"),
+    )
+    epsilon: float = Field(
+        default=0.2,
+        ge=0.001,
+        le=1.0,
+        description="How far an answer's probability ratio counts before it is clipped",
+        json_schema_extra=changes("weights", tried=0.001, beside={"num_iterations": 2, "learning_rate": 1e-5}),
+    )
+    num_iterations: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Optimiser steps on each batch of answers",
+        json_schema_extra=changes("weights"),
+    )
+
+
+class ReferenceOptions(TrainerOptions):
+    """Preferences measured against what the base model thinks: DPO and KTO."""
+
+    learning_rate: float = Field(
+        default=1e-6,
+        ge=1e-8,
+        le=1.0,
+        description="AdamW step size at its highest",
+        json_schema_extra=changes("weights"),
+    )
+    beta: float = Field(
+        default=0.1,
+        ge=0.001,
+        le=100.0,
+        description="How strongly the model is held to what the base model thinks",
+        json_schema_extra=changes("weights"),
+    )
+
+
+class MarginOptions(ReferenceOptions):
+    """The loss of DPO on the margin between a chosen and a rejected answer."""
+
+    loss_type: Literal["sigmoid", "ipo", "hinge", "robust"] = Field(
+        default="sigmoid",
+        description="Loss on the margin between chosen and rejected: logistic, squared, hinge, or logistic where some "
+        "pairs are the wrong way round",
+        json_schema_extra=changes("weights"),
+    )
+    label_smoothing: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.49,
+        description="Share of pairs that are the wrong way round, for loss_type robust",
+        json_schema_extra=changes("weights", tried=0.2, beside={"loss_type": "robust"}),
     )

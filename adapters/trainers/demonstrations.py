@@ -19,9 +19,10 @@ def train_on_demonstrations(
     must_have_columns(job, ("messages",), ("prompt", "completion"), ("text",), trainer=name)
     with quiet():
         from datasets import Dataset
-        from trl import SFTConfig, SFTTrainer
+        from trl import SFTConfig, SFTTrainer, pack_dataset
 
         from adapters.trainers import huggingface
+        from adapters.trainers.packing import must_keep_rows_apart
 
         model, tokenizer = huggingface.open_model(job, **loading or {})
         longest = huggingface.longest(model, options.max_length)
@@ -37,6 +38,9 @@ def train_on_demonstrations(
                 ],
             }
         )
+        if options.packing:
+            must_keep_rows_apart(model, adapter)
+            dataset = pack_dataset(dataset, longest, "bfd")
         return huggingface.run(
             SFTTrainer,
             job,
@@ -44,8 +48,9 @@ def train_on_demonstrations(
             is_adapter=adapter is not None,
             model=model,
             args=SFTConfig(
-                **huggingface.arguments(job, options),
+                **huggingface.arguments(job, options, steps=huggingface.steps_of(options, dataset)),
                 max_length=None,  # cut above, where it is known which tokens are learned
+                packing=options.packing,
                 dataset_kwargs={"skip_prepare_dataset": True},
             ),
             train_dataset=dataset,

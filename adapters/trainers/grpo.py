@@ -11,45 +11,23 @@ from adapters.trainers.common_options import (
     CheckpointOptions,
     MemoryOptions,
     OptimiserOptions,
-    RewardOptions,
+    PolicyGradientOptions,
+    RewardModelOptions,
     SamplingOptions,
 )
 from adapters.trainers.verifiable_rewards import train_on_rewards
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class Options(CheckpointOptions, MemoryOptions, AdapterOptions, RewardOptions, SamplingOptions, OptimiserOptions):
-    batch_size: int = Field(
-        default=64, ge=2, le=4096, description="Answers in one optimiser step", json_schema_extra=changes("weights")
-    )
-    learning_rate: float = Field(
-        default=1e-5,
-        ge=1e-8,
-        le=1.0,
-        description="AdamW step size at its highest",
-        json_schema_extra=changes("weights"),
-    )
-    beta: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=10.0,
-        description="Weight of the KL penalty towards the base model; 0 does without it",
-        json_schema_extra=changes("weights"),
-    )
-    epsilon: float = Field(
-        default=0.2,
-        ge=0.001,
-        le=1.0,
-        description="How far an answer's probability ratio counts before it is clipped",
-        json_schema_extra=changes("weights", tried=0.001, beside={"num_iterations": 2}),
-    )
-    num_iterations: int = Field(
-        default=1,
-        ge=1,
-        le=64,
-        description="Optimiser steps on each batch of answers",
-        json_schema_extra=changes("weights"),
-    )
+class Options(
+    CheckpointOptions,
+    MemoryOptions,
+    AdapterOptions,
+    RewardModelOptions,
+    SamplingOptions,
+    PolicyGradientOptions,
+    OptimiserOptions,
+):
     loss_type: Literal["dapo", "grpo", "dr_grpo", "bnpo"] = Field(
         default="dapo",
         description="How tokens are weighted: alike in the whole batch (dapo, bnpo), in their answer (grpo), by the "

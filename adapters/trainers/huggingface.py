@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.conversations import completed
+from adapters.epochs import steps_to_take
 from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
 from adapters.trainers.common_options import LoraOptions
 from domain.errors import InvalidConfigurationOptions
@@ -63,7 +64,12 @@ def longest(model: Any, max_length: int) -> int:
     return min(max_length, getattr(model.config, "max_position_embeddings", None) or max_length)
 
 
-def arguments(job: TrainingJob, options: Any) -> dict[str, Any]:
+def steps_of(options: Any, rows: Sequence[Any]) -> int:
+    """How many optimiser steps a training on these rows takes, by its options `max_steps` and `epochs`."""
+    return steps_to_take(options.max_steps, options.epochs, rows=len(rows), batch_size=options.batch_size)
+
+
+def arguments(job: TrainingJob, options: Any, *, steps: int) -> dict[str, Any]:
     """The arguments that every Trainer of transformers and trl takes, from the options that every trainer has."""
     if options.batch_size % options.gradient_accumulation_steps:
         raise InvalidConfigurationOptions(
@@ -75,7 +81,7 @@ def arguments(job: TrainingJob, options: Any) -> dict[str, Any]:
     schedule = options.lr_scheduler_type
     return {
         "output_dir": str(job.folder / "trainer"),
-        "max_steps": options.max_steps,
+        "max_steps": steps,
         "per_device_train_batch_size": options.batch_size // options.gradient_accumulation_steps,
         "gradient_accumulation_steps": options.gradient_accumulation_steps,
         "learning_rate": options.learning_rate,

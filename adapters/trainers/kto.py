@@ -10,9 +10,11 @@ from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.common_options import (
     AdapterOptions,
     CheckpointOptions,
+    EpochOptions,
     LengthOptions,
     MemoryOptions,
     OptimiserOptions,
+    ReferenceOptions,
 )
 from adapters.trainers.shapes import must_have_columns
 from domain.errors import InvalidConfigurationOptions, InvalidInput
@@ -21,21 +23,9 @@ from domain.training import Progress, TrainingJob, TrainingResult, changes
 _COLUMNS = ("prompt", "completion", "label")
 
 
-class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
-    learning_rate: float = Field(
-        default=1e-6,
-        ge=1e-8,
-        le=1.0,
-        description="AdamW step size at its highest",
-        json_schema_extra=changes("weights"),
-    )
-    beta: float = Field(
-        default=0.1,
-        ge=0.001,
-        le=100.0,
-        description="How strongly the model is held to what the base model thinks",
-        json_schema_extra=changes("weights"),
-    )
+class Options(
+    CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, EpochOptions, ReferenceOptions, OptimiserOptions
+):
     desirable_weight: float = Field(
         default=1.0, ge=0.0, le=100.0, description="Weight of wanted answers", json_schema_extra=changes("weights")
     )
@@ -76,7 +66,7 @@ def _train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRe
         is_adapter=adapter is not None,
         model=model,
         args=KTOConfig(
-            **huggingface.arguments(job, options),
+            **huggingface.arguments(job, options, steps=huggingface.steps_of(options, job.rows)),
             disable_dropout=not options.lora_dropout,  # theirs would switch ours off too
             max_length=longest,
             beta=options.beta,

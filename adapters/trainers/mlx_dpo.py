@@ -3,44 +3,24 @@ against what the base model thought of both.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from adapters.trainers.common_options import LengthOptions
+from adapters.trainers.common_options import EpochOptions, LengthOptions, MarginOptions
 from adapters.trainers.mlx_steps import StepOptions
 from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class Options(LengthOptions, StepOptions):
+class Options(LengthOptions, EpochOptions, MarginOptions, StepOptions):
     learning_rate: float = Field(
         default=1e-5,
         ge=1e-8,
         le=1.0,
         description="AdamW step size at its highest",
         json_schema_extra=changes("weights"),
-    )
-    beta: float = Field(
-        default=0.1,
-        ge=0.001,
-        le=100.0,
-        description="How strongly the model is held to what the base model thinks",
-        json_schema_extra=changes("weights"),
-    )
-    loss_type: Literal["sigmoid", "ipo", "hinge", "robust"] = Field(
-        default="sigmoid",
-        description="Loss on the margin between chosen and rejected: logistic, squared, hinge, or logistic where some "
-        "pairs are the wrong way round",
-        json_schema_extra=changes("weights"),
-    )
-    label_smoothing: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=0.49,
-        description="Share of pairs that are the wrong way round, for loss_type robust",
-        json_schema_extra=changes("weights", tried=0.2, beside={"loss_type": "robust"}),
     )
 
 
@@ -89,7 +69,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
             "preference_accuracy": ((gained > lost) * share).sum(),
         }
 
-    steps = Steps(job, opened, options, progress, loss)
+    steps = Steps(job, opened, options, progress, loss, total=pairs.steps)
     take_steps(steps, pairs, reference)
     return steps.result()
 

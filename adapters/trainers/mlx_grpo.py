@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from adapters.trainers import policy_gradient
-from adapters.trainers.common_options import RewardOptions, SamplingOptions
+from adapters.trainers.common_options import PolicyGradientOptions, RewardOptions, SamplingOptions
 from adapters.trainers.mlx_steps import StepOptions
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class Options(RewardOptions, SamplingOptions, StepOptions):
+class Options(RewardOptions, SamplingOptions, PolicyGradientOptions, StepOptions):
     max_steps: int = Field(
         default=100,
         ge=1,
@@ -34,20 +34,6 @@ class Options(RewardOptions, SamplingOptions, StepOptions):
         le=1.0,
         description="AdamW step size at its highest",
         json_schema_extra=changes("weights"),
-    )
-    beta: float = Field(
-        default=0.0,
-        ge=0.0,
-        le=10.0,
-        description="Weight of the KL penalty towards the base model; 0 does without it",
-        json_schema_extra=changes("weights"),
-    )
-    epsilon: float = Field(
-        default=0.2,
-        ge=0.001,
-        le=1.0,
-        description="How far an answer's probability ratio counts before it is clipped",
-        json_schema_extra=changes("weights", tried=0.001, beside={"num_iterations": 2}),
     )
     num_iterations: int = Field(
         default=1,

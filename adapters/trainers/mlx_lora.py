@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from adapters.trainers.common_options import LengthOptions
+from adapters.trainers.common_options import EpochOptions, LengthOptions
 from adapters.trainers.mlx_steps import StepOptions
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class Options(LengthOptions, StepOptions):
+class Options(LengthOptions, EpochOptions, StepOptions):
     learning_rate: float = Field(
         default=1e-4,
         ge=1e-8,
@@ -23,6 +23,7 @@ class Options(LengthOptions, StepOptions):
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Minimise the mean negative log-likelihood of the assistant's tokens, or of all tokens of plain texts."""
     from adapters.conversations import encode
+    from adapters.epochs import steps_to_take
     from adapters.trainers.bad_results import some_must_be_learned
     from adapters.trainers.batches import padded
     from adapters.trainers.mlx_models import longest, open_model, width_step
@@ -36,7 +37,8 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
     rows = [encode(opened.tokenizer, row).cut_to(max_length) for row in job.rows]
     some_must_be_learned([sum(row.learned[1:]) for row in rows], max_length=max_length)
     rows = [row for row in rows if any(row.learned[1:])]
-    steps = Steps(job, opened, options, progress, loss)
+    total = steps_to_take(options.max_steps, options.epochs, rows=len(rows), batch_size=options.batch_size)
+    steps = Steps(job, opened, options, progress, loss, total=total)
     for step in steps:
         chosen = rows_of_step(step, rows=len(rows), batch_size=options.batch_size, seed=job.seed)
         tokens, learned = padded([rows[index] for index in chosen], multiple_of=width_step())

@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import Field
 
-from adapters.trainers.common_options import LengthOptions
+from adapters.trainers.common_options import EpochOptions, LengthOptions
 from adapters.trainers.mlx_steps import StepOptions
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class Options(LengthOptions, StepOptions):
+class Options(LengthOptions, EpochOptions, StepOptions):
     learning_rate: float = Field(
         default=1e-5,
         ge=1e-8,
@@ -47,7 +47,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
             "preference_accuracy": ((odds_ratio > 0) * share).sum(),
         }
 
-    steps = Steps(job, opened, options, progress, loss)
+    steps = Steps(job, opened, options, progress, loss, total=pairs.steps)
     take_steps(steps, pairs, lambda _: {})
     return steps.result()
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.conversations import Encoded, encode
+from adapters.epochs import steps_to_take
 from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.batches import Batch, padded
 from adapters.trainers.mlx_models import Opened, longest, width_step
@@ -24,7 +25,7 @@ class Pairs:
     def __init__(self, job: TrainingJob, opened: Opened, options: Any, *, trainer: str) -> None:
         must_have_columns(job, COLUMNS, trainer=trainer)
         max_length = longest(opened.model, options.max_length)
-        self._job, self._batch_size = job, options.batch_size
+        self._job, self._options = job, options
         pairs = [
             tuple(
                 encode(opened.tokenizer, {"prompt": row["prompt"], "completion": row[side]}).cut_to(max_length)
@@ -35,9 +36,15 @@ class Pairs:
         some_must_be_learned([min(sum(side.learned) for side in pair) for pair in pairs], max_length=max_length)
         self._pairs = [pair for pair in pairs if all(any(side.learned) for side in pair)]
 
+    @property
+    def steps(self) -> int:
+        """How many optimiser steps the training takes."""
+        options = self._options
+        return steps_to_take(options.max_steps, options.epochs, rows=len(self._pairs), batch_size=options.batch_size)
+
     def of_step(self, step: int) -> dict[str, NDArray[Any]]:
         """Both sides of the step's pairs: tokens, and 1 for each token of the answer, else 0."""
-        chosen = rows_of_step(step, rows=len(self._pairs), batch_size=self._batch_size, seed=self._job.seed)
+        chosen = rows_of_step(step, rows=len(self._pairs), batch_size=self._options.batch_size, seed=self._job.seed)
         return {
             f"{side}_{name}": values
             for index, side in enumerate(("chosen", "rejected"))

@@ -45,7 +45,8 @@ class Steps:
 
     `loss(module, batch)` gives a scalar, and scalars to report. All are sums over the rows of the batch (weights in the
     batch make them means), so that a batch computed in parts gives what it gives as a whole. `module` is what is
-    trained: the model, or one that holds it beside other weights.
+    trained: the model, or one that holds it beside other weights. `total` is how many steps there are; unless it is
+    given, `max_steps` is.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Steps:
         loss: Loss,
         *,
         module: Any = None,
+        total: int | None = None,
     ) -> None:
         import mlx.optimizers as optim
 
@@ -74,6 +76,7 @@ class Steps:
             learning_rate=options.learning_rate, weight_decay=options.weight_decay, bias_correction=True
         )
         self._loss = loss
+        self._total = total or options.max_steps
         self._taken = 0
         self._metrics: Mapping[str, float] = {}
         self._before = _fingerprint(opened.model)
@@ -87,7 +90,7 @@ class Steps:
         self._go_on_from_newest_checkpoint()
         self._compile()
         with gradient_checkpointing(self._opened.model, on=self._options.gradient_checkpointing):
-            while self._taken < self._options.max_steps:
+            while self._taken < self._total:
                 mx.random.seed(seed_of_step(self._taken + 1, seed=self._job.seed))
                 yield self._taken + 1
                 self._taken += 1
@@ -103,7 +106,7 @@ class Steps:
         rate = learning_rate_at(
             self._taken + 1,
             highest=options.learning_rate,
-            total=options.max_steps,
+            total=self._total,
             warmup=options.warmup_steps,
             shape=options.lr_scheduler_type,
         )
@@ -124,7 +127,7 @@ class Steps:
     def report(self, metrics: Mapping[str, float]) -> None:
         """Report the step under way as done."""
         self._metrics = metrics
-        self._progress.step(self._taken + 1, self._options.max_steps, metrics)
+        self._progress.step(self._taken + 1, self._total, metrics)
 
     def result(self) -> TrainingResult:
         """Save what came of it."""

@@ -7,6 +7,7 @@ from pydantic import Field
 from adapters.trainers.common_options import (
     AdapterOptions,
     CheckpointOptions,
+    EpochOptions,
     LengthOptions,
     MemoryOptions,
     OptimiserOptions,
@@ -15,7 +16,7 @@ from adapters.trainers.preferences import train_on_pairs
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
+class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, EpochOptions, OptimiserOptions):
     learning_rate: float = Field(
         default=8e-6,
         ge=1e-8,

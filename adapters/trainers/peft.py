@@ -11,17 +11,21 @@ from pydantic import Field
 
 from adapters.trainers.common_options import (
     CheckpointOptions,
+    EpochOptions,
     LengthOptions,
     LoraOptions,
     MemoryOptions,
     OptimiserOptions,
+    PackingOptions,
 )
 from adapters.trainers.demonstrations import train_on_demonstrations
 from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class Options(CheckpointOptions, MemoryOptions, LoraOptions, LengthOptions, OptimiserOptions):
+class Options(
+    CheckpointOptions, MemoryOptions, LoraOptions, PackingOptions, LengthOptions, EpochOptions, OptimiserOptions
+):
     learning_rate: float = Field(
         default=2e-4,
         ge=1e-8,

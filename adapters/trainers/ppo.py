@@ -19,6 +19,7 @@ from adapters.trainers.common_options import (
     CheckpointOptions,
     MemoryOptions,
     OptimiserOptions,
+    RewardModelOptions,
     RewardOptions,
     SamplingOptions,
 )
@@ -126,13 +127,8 @@ class PpoOptions(RewardOptions, SamplingOptions):
     )
 
 
-class Options(PpoOptions, CheckpointOptions, MemoryOptions, AdapterOptions, OptimiserOptions):
-    reward_model: str = Field(
-        default="",
-        max_length=1000,
-        description="Folder or hub id of a trained reward model whose score is added to the rewards; empty for none",
-        json_schema_extra=changes("weights", tried="a-model-that-is-not-there"),
-    )
+class Options(PpoOptions, CheckpointOptions, MemoryOptions, AdapterOptions, RewardModelOptions, OptimiserOptions):
+    """On torch a trained reward model can judge, too."""
 
 
 class ValuedPolicy(Policy, Protocol):
@@ -219,7 +215,7 @@ def learn(job: TrainingJob, options: PpoOptions, policy: ValuedPolicy, steps: Up
         steps.remembered.setdefault("cut_off", []).append(rollout.metrics["cut_off"])
         steps.report({**rollout.metrics, **metrics})
     must_have_ended_sometimes(steps.remembered.get("cut_off", []))
-    rewards_must_have_varied(steps.remembered.get("reward_std", []))
+    rewards_must_have_varied(steps.remembered.get("reward_std", []), among="the answers of a round")
 
 
 def loss_of(policy: ValuedPolicy, options: PpoOptions, xp: Any) -> Any:

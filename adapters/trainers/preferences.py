@@ -45,7 +45,7 @@ def train_on_pairs(
             is_adapter=adapter is not None,
             model=model,
             args=config_class(
-                **huggingface.arguments(job, options),
+                **huggingface.arguments(job, options, steps=huggingface.steps_of(options, job.rows)),
                 max_length=longest,
                 disable_dropout=not options.lora_dropout,  # theirs would switch ours off too
                 **settings,

@@ -3,15 +3,19 @@
 from adapters.trainers.common_options import (
     AdapterOptions,
     CheckpointOptions,
+    EpochOptions,
     LengthOptions,
     MemoryOptions,
     OptimiserOptions,
+    PackingOptions,
 )
 from adapters.trainers.demonstrations import train_on_demonstrations
 from domain.training import Progress, TrainingJob, TrainingResult
 
 
-class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, OptimiserOptions):
+class Options(
+    CheckpointOptions, MemoryOptions, AdapterOptions, PackingOptions, LengthOptions, EpochOptions, OptimiserOptions
+):
     """Demonstrations of any shape."""
 
 

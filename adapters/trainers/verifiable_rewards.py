@@ -5,7 +5,7 @@ from typing import Any
 
 from adapters.quiet import quiet
 from adapters.trainers import bad_results
-from adapters.trainers.rewards import Reward, Rewards, parse_rewards
+from adapters.trainers.rewards import Reward, parse_rewards
 from adapters.trainers.shapes import must_have_columns
 from domain.answers import text_of
 from domain.errors import InvalidConfigurationOptions
@@ -34,8 +34,7 @@ def train_on_rewards(
                 f"({options.num_generations})"
             ]
         )
-    rewards = parse_rewards(options.rewards)
-    rewards.must_fit(job.rows)
+    functions, weights = _judging(job, options)
     with quiet():
         from datasets import Dataset
 
@@ -49,34 +48,62 @@ def train_on_rewards(
             judge=_judge,
             model=model,
             args=config_class(
-                **huggingface.arguments(job, options),
+                **huggingface.arguments(job, options, steps=options.max_steps),
                 num_generations=options.num_generations,
                 max_completion_length=options.max_completion_length,
                 temperature=options.temperature,
                 top_p=options.top_p,
-                reward_weights=[reward.weight for reward in rewards.rewards],
+                reward_weights=weights,
                 **settings,
             ),
             train_dataset=Dataset.from_dict(
                 {"prompt": [row["prompt"] for row in job.rows], "row": list(range(len(job.rows)))}
             ),
             processing_class=tokenizer,
-            reward_funcs=_functions(rewards, job),
+            reward_funcs=functions,
             peft_config=huggingface.adapter(options),
         )
 
 
-def _functions(rewards: Rewards, job: TrainingJob) -> list[Callable[..., list[float]]]:
-    """One function for each reward, as trl calls them; trl weights and adds up, and logs each by its name."""
+Function = Callable[..., list[float]]
 
-    def function(reward: Reward) -> Callable[..., list[float]]:
-        def judged(completions: Sequence[Any], row: Sequence[int], **_: Any) -> list[float]:
-            return [reward.judge(text_of(said), job.rows[index]) for said, index in zip(completions, row, strict=True)]
 
-        judged.__name__ = reward.name
-        return judged
+def _judging(job: TrainingJob, options: Any) -> tuple[list[Function], list[float]]:
+    """What trl calls for each reward that the options name, a trained reward model among them, and their weights.
 
-    return [function(reward) for reward in rewards.rewards]
+    trl weights and adds up, and logs each by its name.
+    """
+    functions, weights = [], []
+    if options.rewards.strip() or not options.reward_model:
+        rewards = parse_rewards(options.rewards)
+        rewards.must_fit(job.rows)
+        functions = [_verified(reward, job) for reward in rewards.rewards]
+        weights = [reward.weight for reward in rewards.rewards]
+    if options.reward_model:
+        functions.append(_scored(options.reward_model, job))
+        weights.append(1.0)
+    return functions, weights
+
+
+def _verified(reward: Reward, job: TrainingJob) -> Function:
+    def judged(completions: Sequence[Any], row: Sequence[int], **_: Any) -> list[float]:
+        return [reward.judge(text_of(said), job.rows[index]) for said, index in zip(completions, row, strict=True)]
+
+    judged.__name__ = reward.name
+    return judged
+
+
+def _scored(reward_model: str, job: TrainingJob) -> Function:
+    from adapters.trainers.reward_models import judged_by_model
+
+    judge = judged_by_model(reward_model, device=job.device)
+
+    def judged(completions: Sequence[Any], row: Sequence[int], **_: Any) -> list[float]:
+        said = [text_of(completion) for completion in completions]
+        return [float(score) for score in judge(said, [job.rows[index] for index in row])[0]]
+
+    judged.__name__ = "model"  # it is reported as reward_model, as PPO does
+    return judged
 
 
 def _judge(logged: Sequence[Mapping[str, Any]]) -> None:

@@ -79,6 +79,24 @@ def test_a_step_that_asks_more_prompts_than_there_are_is_refused(look: Look) -> 
         look([QUESTION] * 4, [QUESTION | {"prompt": "x"}], types=(MethodType.GRPO,), batch_size=64, num_generations=8)
 
 
+def test_epochs_are_told_as_the_steps_that_they_take_and_decide_over_max_steps(look: Look) -> None:
+    rows = [talk(str(n), "x") for n in range(10)]
+
+    assert look(rows, batch_size=4, epochs=2.0, max_steps=50).steps == 6
+    assert look(rows, batch_size=4, epochs=0.1, max_steps=50).steps == 1
+    assert look(rows, batch_size=4, epochs=0.0, max_steps=50).steps == 50
+    assert "Lower epochs" in look(rows, batch_size=4, epochs=21.0).warnings[0]
+
+
+def test_packed_rows_are_counted_as_the_rows_that_they_hold(look: Look) -> None:
+    apart, packed = look(batch_size=4, max_length=128), look(batch_size=4, max_length=128, packing=True)
+
+    assert apart.rows_a_step == 4
+    assert packed.rows_a_step == round(4 * 128 / packed.tokens.mean)
+    assert look(batch_size=4, max_length=128, packing=True, epochs=1.0).steps < look(batch_size=4, epochs=1.0).steps
+    assert packed.counted.memory > apart.counted.memory
+
+
 def test_a_learning_rate_that_never_reaches_its_highest_is_told(look: Look) -> None:
     assert "never reaches its highest" in look(warmup_steps=10, max_steps=10).warnings[0]
 

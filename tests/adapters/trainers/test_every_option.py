@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from adapters.artifacts import hash_of
-from adapters.trainers import load
-from domain.errors import InvalidConfigurationOptions
+from adapters.trainers import common_options, load
+from domain.errors import InvalidInput
 from domain.training import TrainingResult
 from tests.adapters.trainers.running import Recorded, job, rows
 from tests.adapters.trainers.shaped_rows import SHAPES
@@ -70,6 +70,8 @@ CHANGES = {
     "warmup_steps": Change(2, lambda seen: seen.each("learning_rate")),
     "weight_decay": Change(0.5),
     "max_grad_norm": Change(1e-3),
+    "epochs": Change(0.5, lambda seen: seen.result.steps),
+    "packing": Change(True),
     "max_length": Change(20),
     "lora_rank": Change(2, lambda seen: (seen.result.folder / "adapter_model.safetensors").stat().st_size, LORA),
     "lora_alpha": Change(64.0, beside=LORA),
@@ -107,14 +109,33 @@ OWN = {
     ("grpo", "beta"): Change(0.5, lambda seen: max(seen.each("kl")) > -1.0),
     ("rloo", "beta"): Change(0.5, lambda seen: max(seen.each("kl")) > -1.0),
 }
-REFUSED_HERE = {("peft", "quantization"): "4bit"}
+REFUSED_HERE = {
+    ("peft", "quantization"): "4bit",
+    ("grpo", "reward_model"): "a-model-that-is-not-there",
+    ("rloo", "reward_model"): "a-model-that-is-not-there",
+}
 
 # The options that trainers share go through the same lines for all of them: sft and grpo stand for the others.
 STAND_FOR_ALL = ("sft", "grpo")
+SHARED = {
+    option
+    for group in (
+        common_options.OptimiserOptions,
+        common_options.EpochOptions,
+        common_options.PackingOptions,
+        common_options.MemoryOptions,
+        common_options.CheckpointOptions,
+        common_options.LengthOptions,
+        common_options.AdapterOptions,
+        common_options.SamplingOptions,
+        common_options.RewardModelOptions,
+    )
+    for option in group.model_fields
+}
 
 
 def _always(trainer: str, option: str) -> bool:
-    return trainer in STAND_FOR_ALL or option in load(trainer).Options.__annotations__
+    return trainer in STAND_FOR_ALL or option not in SHARED or option in load(trainer).Options.__annotations__
 
 
 each_option = pytest.mark.parametrize(
@@ -165,7 +186,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Seen]:
 def test_an_option_changes_what_it_names(trainer: str, option: str, run: Callable[..., Seen]) -> None:
     beside = SHORT | (SAMPLED if DATASETS[trainer] == "grpo-demo" else {})
     if (trainer, option) in REFUSED_HERE:
-        with pytest.raises(InvalidConfigurationOptions, match=option):
+        with pytest.raises(InvalidInput, match=option):
             run(trainer, **beside | {option: REFUSED_HERE[trainer, option]})
         return
     change = OWN.get((trainer, option)) or CHANGES[option]

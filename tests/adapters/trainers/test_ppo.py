@@ -207,7 +207,7 @@ def test_no_option_is_without_a_test_of_what_it_changes() -> None:
 
 
 def test_answers_that_all_earn_the_same_are_a_bad_result(tmp_path: Path) -> None:
-    with pytest.raises(BadResult, match="rewards never varied"):
+    with pytest.raises(BadResult, match="rewards never varied among the answers of a round"):
         few_rounds(tmp_path, num_generations=4, top_p=0.01)  # always the likeliest answer
 
 
