@@ -33,7 +33,7 @@ from domain.users import Edition, User
 from domain.values import Value
 from domain.verification import ExpectedRows, Finding, LinkChecker, first_bad_checkpoint
 
-_BATCH = 500
+_BATCH = 2000
 _READ_AT_ONCE = 2000
 
 

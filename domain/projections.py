@@ -78,8 +78,6 @@ def _is_preinstalled(event: DomainEvent) -> bool:
 def method_versions(event: DomainEvent, position: int) -> list[RowChange]:
     """Every form that a method ever had, each with the positions between which it was selectable."""
     table: Table = "method_versions"
-    version = event.originator_version
-    ended = Update(table, _version_id(event, version - 1), {"until": position})
     match event:
         case (
             TrainingMethod.Preinstalled(spec=spec)
@@ -88,10 +86,15 @@ def method_versions(event: DomainEvent, position: int) -> list[RowChange]:
         ):
             return [Insert(table, _version(event, spec, position))]
         case TrainingMethod.Modified(spec=spec):
-            return [ended, Insert(table, _version(event, spec, position))]
+            return [_ended(event, position), Insert(table, _version(event, spec, position))]
         case TrainingMethod.Deleted():
-            return [ended]
+            return [_ended(event, position)]
     return []
+
+
+def _ended(event: DomainEvent, position: int) -> RowChange:
+    """The version before this event's is over."""
+    return Update("method_versions", _version_id(event, event.originator_version - 1), {"until": position})
 
 
 def _version(event: DomainEvent, spec: MethodSpec, position: int) -> dict[str, Any]:

@@ -137,6 +137,10 @@ END $$;
 """
 
 
+_COPIED_FROM = 20
+"""So many rows are worth copying in; for fewer, inserting them is one round trip less."""
+
+
 class PostgresViews(AuditQueries):
     """The tables of the read models, in the schema `tmm`, through the event store's own connections."""
 
@@ -182,6 +186,14 @@ class PostgresViews(AuditQueries):
         with self._transaction(write=False) as cursor:
             cursor.execute("SELECT has_table_privilege('tmm.views_head', 'UPDATE') AS may")
             return bool(cursor.fetchone()["may"])
+
+    def _insert(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        if len(rows) < _COPIED_FROM:
+            super()._insert(cursor, table, columns, rows)
+            return
+        with cast("psycopg.Cursor[Any]", cursor).copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row([row[column] for column in columns])
 
     def _index_words(self, cursor: Cursor, entries: Sequence[Row]) -> None:
         """The index is on the table's own column."""

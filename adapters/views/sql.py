@@ -3,24 +3,22 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any, Protocol
 from uuid import UUID
 
+from adapters.views.folding import Folded, alike, folded
 from domain.read_models import (
     COUNTED,
     LOG_BEGINS,
     Head,
-    Insert,
     KeptTable,
-    Remove,
     RowChange,
     Run,
     SelectableMethod,
     Table,
-    Update,
     ViewsMoved,
 )
 from domain.training_run import RunStatus
@@ -97,11 +95,32 @@ class SqlViews(ABC):
         with self._transaction(write=True) as cursor:
             # The head moves first: from here on, everybody else who projects waits, and then finds it moved.
             self._move_head(cursor, since, until)
-            for statement, values in self._statements(changes):
-                cursor.executemany(statement, values)
-            entries = [change.row for change in changes if isinstance(change, Insert) and change.table == "audit_log"]
+            tables = folded(changes, KEYS)
+            for table, rows in tables.items():
+                self._write(cursor, table, rows)
+            entries = [*tables["audit_log"].inserted.values()]
             self._count(cursor, entries)
             self._index_words(cursor, entries)
+
+    def _write(self, cursor: Cursor, table: Table, rows: Folded) -> None:
+        key, name = KEYS[table], self.prefix + table
+        found = f"WHERE {key} = {self._parameter('key')}"
+        if rows.removed:
+            cursor.executemany(
+                f"DELETE FROM {name} {found}", [{"key": self._encoded(removed)} for removed in rows.removed]
+            )
+        for columns, inserted in alike(rows.inserted):
+            self._insert(cursor, name, columns, [SqlViews.as_stored(self, row) for _, row in inserted])
+        for columns, updated in alike(rows.updated):
+            new = ", ".join(f"{column} = {self._parameter(column)}" for column in columns)
+            cursor.executemany(
+                f"UPDATE {name} SET {new} {found}",
+                [SqlViews.as_stored(self, row) | {"key": self._encoded(of)} for of, row in updated],
+            )
+
+    def _insert(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        values = ", ".join(self._parameter(name) for name in columns)
+        cursor.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})", rows)
 
     def clear(self) -> None:
         """Drop every row and begin again at `LOG_BEGINS`."""
@@ -146,43 +165,6 @@ class SqlViews(ABC):
         )
         if cursor.rowcount != 1:
             raise ViewsMoved
-
-    def _statements(self, changes: Sequence[RowChange]) -> Iterable[tuple[str, list[dict[str, Any]]]]:
-        """The changes as statements; neighbours that do the same are one statement with many values.
-
-        Tables do not depend on one another, so only the order within each of them is kept.
-        """
-        for table in KEYS:
-            batch: tuple[str, list[dict[str, Any]]] = ("", [])
-            for change in changes:
-                if change.table != table:
-                    continue
-                statement, values = self._statement(change)
-                if statement != batch[0]:
-                    if batch[1]:
-                        yield batch
-                    batch = (statement, [])
-                batch[1].append(values)
-            if batch[1]:
-                yield batch
-
-    def _statement(self, change: RowChange) -> tuple[str, dict[str, Any]]:
-        key, table = KEYS[change.table], self.prefix + change.table
-        match change:
-            case Insert(row=row):
-                return self._insertion(table, tuple(row)), SqlViews.as_stored(self, row)
-            case Update(row=row):
-                new = ", ".join(f"{name} = {self._parameter(name)}" for name in row)
-                statement = f"UPDATE {table} SET {new} WHERE {key} = {self._parameter(key)}"
-                values_by_name = SqlViews.as_stored(self, row)
-                return statement, values_by_name | {key: self._encoded(change.key)}
-            case Remove():
-                return f"DELETE FROM {table} WHERE {key} = {self._parameter(key)}", {key: self._encoded(change.key)}
-
-    @cache  # noqa: B019 -- there are as many views as databases, and they live as long as the process
-    def _insertion(self, table: str, columns: tuple[str, ...]) -> str:
-        values = ", ".join(self._parameter(name) for name in columns)
-        return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
 
     # Queries.
 
