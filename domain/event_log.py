@@ -11,6 +11,7 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, Mapper, PersistenceError
 from eventsourcing.utils import Environment
 
+from domain.audit_index import Indexed, first_difference, from_bytes
 from domain.events import DomainEvent, RecordedEvent
 from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, LogExported, ViewsRebuilt
 from domain.projections import Parts, project
@@ -124,13 +125,7 @@ class EventLog(Application[UUID]):
     def audit_page(self, query: AuditQuery) -> AuditPage:
         """As many entries as were asked for, if there are so many, and the position after which to go on."""
         self.catch_up()
-        found: list[AuditEntry] = []
-        while True:
-            page = self._views.audit_page(query.model_copy(update={"limit": query.limit - len(found)}))
-            found += page.entries
-            if page.next_after is None or len(found) == query.limit:
-                return AuditPage(entries=tuple(found), next_after=page.next_after)
-            query = query.model_copy(update={"after": page.next_after})
+        return self._views.audit_page(query)
 
     def audit_counts(self, by: CountBy, query: AuditQuery | None = None) -> list[AuditCount]:
         """How many entries the query fits, by actor, action, method and so on, the most first."""
@@ -272,7 +267,7 @@ class EventLog(Application[UUID]):
 
     def _disagreeing_views(self, end: Head) -> Iterator[Finding]:
         expected = ExpectedRows(self._views.as_stored)
-        counts = Counter[tuple[str, ...]]()
+        counts, index = Counter[tuple[str, ...]](), Indexed()
         stored = self._stored_entries()
         for _, head, changes in self.replay(LOG_BEGINS):
             if head.notification_id > end.notification_id:
@@ -281,6 +276,7 @@ class EventLog(Application[UUID]):
                 if isinstance(change, Insert) and change.table == "audit_log":
                     row, wanted = next(stored), self._views.as_stored(change.row)
                     counts[tuple(str(change.row[column] or "") for column in COUNTED)] += 1
+                    index.add(change.row)
                     if row != wanted:
                         wrong = ", ".join(name for name in wanted if row[name] != wanted[name])
                         yield Finding(
@@ -294,6 +290,12 @@ class EventLog(Application[UUID]):
         kept = {tuple(row[column] for column in COUNTED): row["entries"] for row in self._views.rows("audit_counts")}
         if kept != counts:
             yield Finding(position=0, words="the view audit_counts disagrees with the log")
+        bits = {
+            (row["fact"], row["value"], row["block"]): from_bytes(row["bits"])
+            for row in self._views.rows("audit_index")
+        }
+        if differing := first_difference(bits, index.rows()):
+            yield Finding(position=differing, words="the view audit_index disagrees with the log")
 
     def _stored_parts(self, *, until: int) -> Iterator[Parts]:
         number = 0

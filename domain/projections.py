@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -192,19 +191,10 @@ def audit_log(event: DomainEvent, recorded: RecordedEvent, head: Head) -> RowCha
             "correlation_id": run_id or by.flow_run_id or event.command_id,
             "changes": changes,
             "schema_version": _schema_version(recorded.state),
-            "sentence": (told := sentence(event)),
-            "words": words(told),
+            "sentence": sentence(event),
             "hash": head.hash,
         },
     )
-
-
-def words(text: str) -> tuple[str, ...]:
-    """The words of a text as they are searched for: each once, in lower case."""
-    return tuple(dict.fromkeys(_WORD.findall(text.lower())))
-
-
-_WORD = re.compile(r"[^\W_]+")
 
 
 def _schema_version(state: bytes) -> int:

@@ -158,10 +158,7 @@ class AuditQuery(Value):
 
 
 class AuditPage(Value):
-    """Some entries, and the position after which to go on (None at the end of what fits).
-
-    A page may hold fewer entries than were asked for and still go on: nobody looks at more than so many at once.
-    """
+    """Some entries, and the position after which to go on (None at the end of what fits)."""
 
     entries: tuple[AuditEntry, ...]
     next_after: int | None
@@ -194,7 +191,7 @@ class AuditCount(Value):
 # What a projection does to the rows. Tables are named as the read models are.
 
 Table = Literal["selectable_methods", "method_versions", "training_runs", "audit_log"]
-KeptTable = Table | Literal["audit_counts"]
+KeptTable = Table | Literal["audit_counts", "audit_index"]
 
 
 @dataclass(frozen=True)
@@ -283,7 +280,7 @@ class Views(Protocol):
     def training_run(self, run_id: UUID) -> Run | None: ...
 
     def audit_page(self, query: AuditQuery) -> AuditPage:
-        """A page in the order asked for, found with a bounded amount of work."""
+        """A page in the order asked for, found through the index of facts: no entry is looked at that does not fit."""
         ...
 
     def audit_counts(self, by: CountBy, query: AuditQuery) -> list[AuditCount]:

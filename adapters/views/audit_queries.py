@@ -1,141 +1,149 @@
-"""Queries of the audit log, each with a bounded amount of work, whatever is asked for and however long the log is.
+"""Queries of the audit log: which entries fit is read from the index of facts, and only those are looked at."""
 
-A page is found in two steps. One condition drives: its index gives candidates in the order of the log, at most
-`WINDOW` of them, which the other conditions then sift. What is left over is found from the next position on.
-"""
-
-from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from functools import reduce
+from itertools import islice
+from operator import and_
+from typing import Any
 
 from adapters.views.sql import SqlViews
-from domain.projections import words
+from domain import audit_index
+from domain.audit_index import FACTS, Fact, block_of, from_bytes, within, words
 from domain.read_models import COUNTED, AuditCount, AuditEntry, AuditPage, AuditQuery, CountBy, Head
 
-WINDOW = 1000
-
-COLUMNS = {
-    "run": "run_id",
-    "licence": "licence_id",
-    "method": "method",
-    "actor": "actor",
-    "text": "words",
-    "action": "action",
-    "outcome": "outcome",
-    "origin": "origin",
-}
-"""Conditions and their columns, those that usually fit fewest entries first: the first one given drives."""
-
-_COUNT_COLUMNS = {
-    CountBy.ACTOR: "actor",
-    CountBy.ACTION: "action",
-    CountBy.METHOD: "method",
-    CountBy.OUTCOME: "outcome",
-    CountBy.ORIGIN: "origin",
-    CountBy.LICENCE: "licence_id",
-    CountBy.RUN: "run_id",
-}
-
-
-class Candidates(NamedTuple):
-    """Where candidates come from: their position, and a table with a condition.
-
-    A table without the columns that sift says which it has, and how the audit log is joined to them.
-    """
-
-    position: str
-    source: str
-    columns: str = ""
-    joined: str = ""
+_COLUMNS = ", ".join(AuditEntry.model_fields)
+_FIRST_BLOCKS = 4
+_MOST_BLOCKS = 128
 
 
 class AuditQueries(SqlViews):
     """The part of the views that answers for the audit log."""
 
-    @abstractmethod
-    def _with_words(self, searched: tuple[str, ...]) -> Candidates:
-        """Entries that have all of these words, through an index. Words have letters and digits only."""
-
-    @abstractmethod
-    def _has_words(self, searched: tuple[str, ...]) -> str:
-        """Whether a candidate has all of these words."""
-
-    @abstractmethod
-    def _day(self, column: str) -> str:
-        """The day of a moment, in UTC."""
-
     def audit_page(self, query: AuditQuery) -> AuditPage:
-        """A page in the order asked for, found with a bounded amount of work."""
-        bounds, conditions = self._bounds(query), self._conditions(query)
-        if bounds is None or conditions is None:
+        """A page in the order asked for, found through the index of facts."""
+        low, high = self._bounds(query)
+        facts = _facts(query)
+        if facts is None or low > high:
             return AuditPage(entries=(), next_after=None)
-        low, high = bounds
         order = "DESC" if query.newest_first else "ASC"
-        driving, *sifting = [*conditions] or (None,)
-        if driving == "outcome" and query.outcome == "done":
-            driving, sifting = None, ["outcome", *sifting]  # nearly everything was done: no index helps
-        candidates = self._candidates(driving, conditions, query)
-        columns = ["position", *(COLUMNS[name] for name in sifting if name is not None)] if sifting else ["position"]
-        inner = (
-            f"SELECT {candidates.columns or ', '.join(columns)} FROM {candidates.source} "
-            f"{candidates.position} BETWEEN {low} AND {high} ORDER BY {candidates.position} {order}"
-        )
-        searching = f"{inner} LIMIT {query.limit + 1}"
-        if sifting:
-            sifted = " AND ".join(conditions[name] for name in sifting if name is not None)
-            searching = (
-                f"SELECT candidate.position FROM ({inner} LIMIT {WINDOW}) candidate {candidates.joined} "
-                f"WHERE {sifted} ORDER BY candidate.position {order} LIMIT {query.limit + 1}"
-            )
-        found = self._select(searching, _values(query))
-        entries = self._entries([row["position"] for row in found[: query.limit]], order)
-        more = None
-        if len(found) > query.limit:
-            more = entries[-1].position
-        elif sifting:
-            last = self._select(f"{inner} LIMIT 1 OFFSET {WINDOW - 1}", _values(query))
-            more = last[0]["position"] if last else None
-        return AuditPage(entries=entries, next_after=more)
+        within_bounds = f"position BETWEEN {low} AND {high}"
+        if query.run is not None:
+            # A run has a few entries.
+            of_run = self._entries(f"run_id = {self._parameter('run')} AND {within_bounds}", order, {"run": query.run})
+            found = [entry for entry in of_run if _fits(entry, facts)]
+        elif not facts:
+            found = self._entries(within_bounds, f"{order} LIMIT {query.limit + 1}")
+        else:
+            positions = self._positions(facts, low, high, newest_first=query.newest_first)
+            found = self._at([*islice(positions, query.limit + 1)], order)
+        entries = tuple(found[: query.limit])
+        return AuditPage(entries=entries, next_after=entries[-1].position if len(found) > query.limit else None)
 
-    def _entries(self, positions: Sequence[int], order: str) -> tuple[AuditEntry, ...]:
-        # A statement of its own: in one with the search, PostgreSQL may choose to walk the table beside it.
-        if not positions:
-            return ()
+    def _at(self, positions: Sequence[int], order: str) -> list[AuditEntry]:
+        return self._entries(f"position IN ({', '.join(map(str, positions))})", order) if positions else []
+
+    def _entries(self, condition: str, order: str, values: dict[str, Any] | None = None) -> list[AuditEntry]:
         rows = self._select(
-            f"SELECT {', '.join(AuditEntry.model_fields)} FROM {self.prefix}audit_log "
-            f"WHERE position IN ({', '.join(map(str, positions))}) ORDER BY position {order}"
+            f"SELECT {_COLUMNS} FROM {self.prefix}audit_log WHERE {condition} ORDER BY position {order}", values
         )
-        return tuple(AuditEntry.model_validate(row) for row in rows)
+        return [AuditEntry.model_validate(row) for row in rows]
+
+    def _positions(self, facts: Sequence[Fact], low: int, high: int, *, newest_first: bool) -> Iterator[int]:
+        """The positions of the entries that have all of these facts; the index is read only as far as is needed."""
+        first, last, at_once = block_of(low), block_of(high), _FIRST_BLOCKS
+        while first <= last:
+            if newest_first:
+                began, ended = max(first, last - at_once + 1), last
+                last = began - 1
+            else:
+                began, ended = first, min(last, first + at_once - 1)
+                first = ended + 1
+            blocks = self._having(facts, began, ended)
+            for block in sorted(blocks, reverse=newest_first):
+                bits = within(blocks[block], block, low, high)
+                yield from audit_index.positions(bits, block, newest_first=newest_first)
+            at_once = min(4 * at_once, _MOST_BLOCKS)
+
+    def _having(self, facts: Sequence[Fact], first: int, last: int) -> dict[int, int]:
+        """For each block from `first` to `last` the bits of the entries that have all of these facts, if any have."""
+        statement = " UNION ALL ".join(
+            f"SELECT block, bits FROM {self.prefix}audit_index WHERE fact = '{name}' "
+            f"AND value = {self._parameter(f'value{number}')} AND block BETWEEN {first} AND {last}"
+            for number, (name, _) in enumerate(facts)
+        )
+        found: dict[int, list[int]] = {}
+        for row in self._select(statement, {f"value{number}": value for number, (_, value) in enumerate(facts)}):
+            found.setdefault(row["block"], []).append(from_bytes(row["bits"]))
+        return {block: reduce(and_, bits) for block, bits in found.items() if len(bits) == len(facts)}
 
     def audit_counts(self, by: CountBy, query: AuditQuery) -> list[AuditCount]:
         """Entries that the query fits (its `after`, order and limit aside), by value, the most first.
 
-        Without a time range, a text or a run the answer comes from counts that are kept; with one, from the index of
-        what was asked for, and then the work grows with the number of entries that are counted.
+        By the run, or of a run, entries are looked at one by one; everything else is counted in the index.
         """
-        conditions = self._conditions(query)
-        bounds = self._bounds(query.model_copy(update={"after": None}))
-        if conditions is None or bounds is None:
+        low, high = self._bounds(query.model_copy(update={"after": None}))
+        facts = _facts(query)
+        if facts is None or low > high:
             return []
-        kept = by in _COUNT_COLUMNS and _COUNT_COLUMNS[by] in COUNTED and not {"text", "run"} & set(conditions)
-        column = self._day("recorded_at") if by is CountBy.DAY else _COUNT_COLUMNS[by]
-        holding = [*conditions.values()]
-        if kept and query.since is None and query.until is None:
-            table, entries = "audit_counts", "sum(entries)"
+        if query.run is not None:
+            of_run = self.audit_page(query.model_copy(update={"after": None, "limit": 2**31})).entries
+            counts = Counter(_value(entry, by) for entry in of_run)
+        elif by is CountBy.RUN:
+            counts = self._runs(facts, low, high)
+        elif query.since is None and query.until is None and query.text is None and by is not CountBy.DAY:
+            counts = self._kept_counts(FACTS[by.value], facts)
         else:
-            table, entries = "audit_log", "count(*)"
-            holding.append("position BETWEEN {} AND {}".format(*bounds))
-        where = f"WHERE {' AND '.join(holding)} " if holding else ""
+            counts = self._bits_counted(by.value, facts, low, high)
+        in_order = sorted(counts.items(), key=lambda count: (-count[1], count[0]))
+        return [AuditCount(value=value or None, entries=entries) for value, entries in in_order if entries]
+
+    def _kept_counts(self, column: str, facts: Sequence[Fact]) -> Counter[str]:
+        assert column in COUNTED
+        holding = " AND ".join(f"{FACTS[name]} = {self._parameter(name)}" for name, _ in facts)
         rows = self._select(
-            f"SELECT {column} AS value, {entries} AS entries FROM {self.prefix}{table} {where}"
-            f"GROUP BY {column} ORDER BY 2 DESC, 1",
-            _values(query),
+            f"SELECT {column} AS value, sum(entries) AS entries FROM {self.prefix}audit_counts "
+            f"{f'WHERE {holding} ' if facts else ''}GROUP BY {column}",
+            dict(facts),
         )
-        return [
-            AuditCount(value=str(row["value"]) if row["value"] not in (None, "") else None, entries=int(row["entries"]))
-            for row in rows
-        ]
+        return Counter({row["value"]: int(row["entries"]) for row in rows})
+
+    def _bits_counted(self, name: str, facts: Sequence[Fact], low: int, high: int) -> Counter[str]:
+        first, last, counts = block_of(low), block_of(high), Counter[str]()
+        fitting = self._having(facts, first, last) if facts else None
+        statement = (
+            f"SELECT value, block, bits FROM {self.prefix}audit_index "
+            f"WHERE fact = '{name}' AND block BETWEEN {first} AND {last}"
+        )
+        for row in self._select(statement):
+            block, bits = row["block"], from_bytes(row["bits"])
+            if fitting is not None:
+                bits &= fitting.get(block, 0)
+            if block in (first, last):
+                bits = within(bits, block, low, high)
+            counts[row["value"]] += bits.bit_count()
+        return counts
+
+    def _runs(self, facts: Sequence[Fact], low: int, high: int) -> Counter[str]:
+        counts = Counter[str]()
+        for condition in self._ranges(facts, low, high):
+            rows = self._select(
+                f"SELECT run_id AS value, count(*) AS entries FROM {self.prefix}audit_log "
+                f"WHERE {condition} GROUP BY run_id"
+            )
+            for row in rows:
+                counts[str(row["value"] or "")] += row["entries"]
+        return counts
+
+    def _ranges(self, facts: Sequence[Fact], low: int, high: int) -> Iterator[str]:
+        """Conditions that together hold for what fits."""
+        if not facts:
+            yield f"position BETWEEN {low} AND {high}"
+            return
+        positions = self._positions(facts, low, high, newest_first=False)
+        while some := [*islice(positions, 1000)]:
+            yield f"position IN ({', '.join(map(str, some))})"
 
     def position_at(self, moment: datetime) -> int:
         """The last position that was recorded at or before a moment; 0 when there is none."""
@@ -152,19 +160,17 @@ class AuditQueries(SqlViews):
         )
         return Head(**row)
 
-    def _bounds(self, query: AuditQuery) -> tuple[int, int] | None:
-        """The first and the last position that can fit, or None when none can."""
-        low, high = 1, 2**62
+    def _bounds(self, query: AuditQuery) -> tuple[int, int]:
+        """The first and the last position that can fit; when none can, the first is beyond the last."""
+        low, high = 1, self.head().position
         if query.after is not None:
-            low, high = (low, query.after - 1) if query.newest_first else (query.after + 1, high)
+            low, high = (low, min(high, query.after - 1)) if query.newest_first else (query.after + 1, high)
         if query.since is not None:
             first = self._edge("recorded_at >= {} ORDER BY recorded_at, position", query.since)
-            if first is None:
-                return None
-            low = max(low, first)
+            low = high + 1 if first is None else max(low, first)
         if query.until is not None:
             high = min(high, self.position_at(query.until))
-        return (low, high) if low <= high else None
+        return low, high
 
     def _edge(self, condition: str, moment: datetime) -> int | None:
         rows = self._select(
@@ -173,27 +179,22 @@ class AuditQueries(SqlViews):
         )
         return rows[0]["position"] if rows else None
 
-    def _conditions(self, query: AuditQuery) -> dict[str, str] | None:
-        """The conditions that were given, in SQL, or None when nothing can fit them."""
-        given = [name for name in COLUMNS if getattr(query, name) is not None]
-        searched = words(query.text or "")
-        if "text" in given and not searched:
-            return None
-        return {
-            name: self._has_words(searched) if name == "text" else f"{COLUMNS[name]} = {self._parameter(name)}"
-            for name in given
-        }
 
-    def _candidates(self, driving: str | None, conditions: Mapping[str, str], query: AuditQuery) -> Candidates:
-        table = f"{self.prefix}audit_log"
-        if driving is None:
-            return Candidates("position", f"{table} WHERE")
-        if driving == "text":
-            return self._with_words(words(query.text or ""))
-        if driving == "outcome":
-            return Candidates("position", f"{table} WHERE outcome = 'refused' AND")
-        return Candidates("position", f"{table} WHERE {conditions[driving]} AND")
+def _facts(query: AuditQuery) -> list[Fact] | None:
+    """What is asked for, or None when nothing can fit it."""
+    given = {name: getattr(query, name) for name in FACTS}
+    searched = words(query.text or "")
+    if (query.text is not None and not searched) or "" in given.values():
+        return None
+    facts = [(name, str(value)) for name, value in given.items() if value is not None]
+    return [*facts, *(("word", word) for word in searched)]
 
 
-def _values(query: AuditQuery) -> dict[str, Any]:
-    return {name: value for name in COLUMNS if name != "text" and (value := getattr(query, name)) is not None}
+def _fits(entry: AuditEntry, facts: Sequence[Fact]) -> bool:
+    return set(facts) <= {*audit_index.facts_of(entry.__dict__)}
+
+
+def _value(entry: AuditEntry, by: CountBy) -> str:
+    if by is CountBy.DAY:
+        return entry.recorded_at.date().isoformat()
+    return str((entry.run_id if by is CountBy.RUN else getattr(entry, FACTS[by.value])) or "")

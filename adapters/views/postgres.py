@@ -13,8 +13,9 @@ from eventsourcing.postgres import PostgresDatastore
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from adapters.views.audit_queries import AuditQueries, Candidates
-from adapters.views.sql import JSON_COLUMNS, KEYS, Cursor, Row, fingerprint
+from adapters.views.audit_queries import AuditQueries
+from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
+from domain.audit_index import Fact
 from domain.read_models import LOG_BEGINS
 
 _SCHEMA = f"""
@@ -95,7 +96,6 @@ CREATE TABLE audit_log (
     changes json NOT NULL,
     schema_version integer NOT NULL,
     sentence text NOT NULL,
-    words text[] NOT NULL,
     hash text NOT NULL
 );
 CREATE INDEX audit_log_by_actor ON audit_log (actor, position);
@@ -106,7 +106,6 @@ CREATE INDEX audit_log_by_origin ON audit_log (origin, position);
 CREATE INDEX audit_log_by_licence ON audit_log (licence_id, position);
 CREATE INDEX audit_log_of_refusals ON audit_log (position) WHERE outcome = 'refused';
 CREATE INDEX audit_log_in_time ON audit_log (recorded_at, position);
-CREATE INDEX audit_log_by_words ON audit_log USING gin (words) WITH (fastupdate = off);
 
 CREATE TABLE audit_counts (
     actor text NOT NULL,
@@ -119,12 +118,21 @@ CREATE TABLE audit_counts (
     PRIMARY KEY (actor, action, method, outcome, origin, licence_id)
 );
 
+CREATE TABLE audit_index (
+    fact text NOT NULL,
+    value text NOT NULL,
+    block bigint NOT NULL,
+    bits bytea NOT NULL,
+    PRIMARY KEY (fact, value, block)
+);
+CREATE INDEX audit_index_by_block ON audit_index (fact, block);
+
 DO $$
 DECLARE kept text;
 BEGIN
     FOREACH kept IN ARRAY ARRAY[
-        'selectable_methods', 'method_versions', 'training_runs', 'audit_log', 'audit_counts', 'views_head',
-        'views_form'
+        'selectable_methods', 'method_versions', 'training_runs', 'audit_log', 'audit_counts', 'audit_index',
+        'views_head', 'views_form'
     ] LOOP
         IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'tmm_application') THEN
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tmm.%I TO tmm_application', kept);
@@ -139,6 +147,10 @@ END $$;
 
 _COPIED_FROM = 20
 """So many rows are worth copying in; for fewer, inserting them is one round trip less."""
+
+
+_MERGED = {"entries": "bigint", "block": "bigint", "bits": "bytea"}
+"""Columns of the tables that are merged, and their types where they are not text."""
 
 
 class PostgresViews(AuditQueries):
@@ -167,9 +179,7 @@ class PostgresViews(AuditQueries):
     def _encoder(self, kind: type) -> Callable[[Any], Any] | None:
         if issubclass(kind, Enum):
             return str
-        if issubclass(kind, tuple):
-            return lambda items: list(items) if items and isinstance(items[0], str) else to_json(items).decode()
-        return (lambda value: to_json(value).decode()) if issubclass(kind, BaseModel | dict) else None
+        return (lambda value: to_json(value).decode()) if issubclass(kind, BaseModel | dict | tuple) else None
 
     def _decoded(self, row: Row) -> dict[str, Any]:
         return {name: value.astimezone(UTC) if isinstance(value, datetime) else value for name, value in row.items()}
@@ -195,20 +205,25 @@ class PostgresViews(AuditQueries):
             for row in rows:
                 copy.write_row([row[column] for column in columns])
 
-    def _index_words(self, cursor: Cursor, entries: Sequence[Row]) -> None:
-        """The index is on the table's own column."""
+    def _bits(self, cursor: Cursor, facts: Sequence[Fact], block: int) -> Iterator[tuple[Fact, bytes]]:
+        names, values = zip(*facts, strict=True)
+        cursor.execute(
+            "SELECT fact, value, bits FROM unnest(%(names)s::text[], %(values)s::text[]) AS asked (name, given) "
+            "CROSS JOIN LATERAL (SELECT * FROM tmm.audit_index WHERE fact = name AND value = given "
+            "AND block = %(block)s LIMIT 1) kept",
+            {"names": list(names), "values": list(values), "block": block},
+        )
+        yield from (((row["fact"], row["value"]), row["bits"]) for row in cursor.fetchall())
 
-    def _forget_words(self, cursor: Cursor) -> None:
-        """They go with the table's rows."""
-
-    def _with_words(self, searched: tuple[str, ...]) -> Candidates:
-        return Candidates("position", f"tmm.audit_log WHERE {self._has_words(searched)} AND")
-
-    def _has_words(self, searched: tuple[str, ...]) -> str:
-        return "words @> ARRAY[{}]".format(", ".join(f"'{word}'" for word in searched))
-
-    def _day(self, column: str) -> str:
-        return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    def _merge(
+        self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, if_there: str
+    ) -> None:
+        given = ", ".join(f"%({column})s::{_MERGED.get(column, 'text')}[]" for column in columns)
+        cursor.execute(
+            f"INSERT INTO tmm.{table} ({', '.join(columns)}) SELECT * FROM unnest({given}) "
+            f"ON CONFLICT ({', '.join(columns[:-1])}) DO UPDATE SET {if_there}",
+            {column: [row[number] for row in rows] for number, column in enumerate(columns)},
+        )
 
     def close(self) -> None:
         """The connections belong to the event store, which closes them."""
@@ -221,7 +236,7 @@ def migrate(connection: "psycopg.Connection[Any]") -> None:
         form = connection.execute("SELECT form FROM tmm.views_form").fetchone()
         if form is not None and form[0] == fingerprint(_SCHEMA):
             return
-    for table in (*KEYS, "audit_counts", "views_head", "views_form"):
+    for table in (*KEYS_OF_ALL, "views_head", "views_form"):
         connection.execute(f"DROP TABLE IF EXISTS tmm.{table}")
     connection.execute(f"CREATE TABLE tmm.views_form AS SELECT '{fingerprint(_SCHEMA)}' AS form")
     connection.execute(_SCHEMA)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from adapters.views.folding import Folded, alike, folded
+from domain.audit_index import Fact, Indexed, block_of, from_bytes, to_bytes
 from domain.read_models import (
     COUNTED,
     LOG_BEGINS,
@@ -32,6 +33,12 @@ KEYS: dict[Table, str] = {
     "audit_log": "position",
 }
 
+KEYS_OF_ALL: dict[KeptTable, str] = {
+    **dict[KeptTable, str](KEYS.items()),
+    "audit_counts": ", ".join(COUNTED),
+    "audit_index": "fact, value, block",
+}
+
 JSON_COLUMNS = frozenset({"spec", "request", "options", "provenance", "metrics", "before", "after", "changes"})
 
 
@@ -41,7 +48,7 @@ class Cursor(Protocol):
     @property
     def rowcount(self) -> int: ...
     def execute(self, statement: str, values: Mapping[str, Any] = ..., /) -> object: ...
-    def executemany(self, statement: str, values: Sequence[Mapping[str, Any]], /) -> object: ...
+    def executemany(self, statement: str, values: Sequence[Any], /) -> object: ...
     def fetchone(self) -> Any: ...
     def fetchmany(self, size: int, /) -> Any: ...
     def fetchall(self) -> Any: ...
@@ -99,8 +106,9 @@ class SqlViews(ABC):
             for table, rows in tables.items():
                 self._write(cursor, table, rows)
             entries = [*tables["audit_log"].inserted.values()]
-            self._count(cursor, entries)
-            self._index_words(cursor, entries)
+            if entries:
+                self._count(cursor, entries)
+                self._index(cursor, entries)
 
     def _write(self, cursor: Cursor, table: Table, rows: Folded) -> None:
         key, name = KEYS[table], self.prefix + table
@@ -129,26 +137,33 @@ class SqlViews(ABC):
                 f"UPDATE {self.prefix}views_head SET notification_id = {LOG_BEGINS.notification_id}, "
                 f"position = {LOG_BEGINS.position}, hash = '{LOG_BEGINS.hash}'"
             )
-            for table in (*KEYS, "audit_counts"):
+            for table in KEYS_OF_ALL:
                 cursor.execute(f"DELETE FROM {self.prefix}{table}")
-            self._forget_words(cursor)
 
     def _count(self, cursor: Cursor, entries: Sequence[Row]) -> None:
         counts = Counter(tuple(str(entry[column] or "") for column in COUNTED) for entry in entries)
-        values = ", ".join(self._parameter(column) for column in COUNTED)
-        cursor.executemany(
-            f"INSERT INTO {self.prefix}audit_counts ({', '.join(COUNTED)}, entries) "
-            f"VALUES ({values}, {self._parameter('entries')}) ON CONFLICT ({', '.join(COUNTED)}) "
-            "DO UPDATE SET entries = audit_counts.entries + excluded.entries",
-            [dict(zip(COUNTED, key, strict=True)) | {"entries": entries} for key, entries in counts.items()],
-        )
+        rows = [(*key, entries) for key, entries in counts.items()]
+        added = "entries = audit_counts.entries + excluded.entries"
+        self._merge(cursor, "audit_counts", (*COUNTED, "entries"), rows, if_there=added)
+
+    def _index(self, cursor: Cursor, entries: Sequence[Row]) -> None:
+        """Set the bits of new entries; only the first one's block can have bits already."""
+        new, began = Indexed(entries).rows(), block_of(entries[0]["position"])
+        facts = [(name, value) for name, value, block in new if block == began]
+        for (name, value), bits in self._bits(cursor, facts, began):
+            new[name, value, began] |= from_bytes(bits)
+        rows = [(*place, to_bytes(bits)) for place, bits in new.items()]
+        self._merge(cursor, "audit_index", ("fact", "value", "block", "bits"), rows, if_there="bits = excluded.bits")
 
     @abstractmethod
-    def _index_words(self, cursor: Cursor, entries: Sequence[Row]) -> None:
-        """Let new entries be found by the words of their sentences."""
+    def _bits(self, cursor: Cursor, facts: Sequence[Fact], block: int) -> Iterator[tuple[Fact, bytes]]:
+        """What the index has of these facts in this block."""
 
     @abstractmethod
-    def _forget_words(self, cursor: Cursor) -> None: ...
+    def _merge(
+        self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, if_there: str
+    ) -> None:
+        """Put rows in, whose key is all columns but the last; `if_there` says what becomes of a row that is there."""
 
     def _move_head(self, cursor: Cursor, since: Head, until: Head) -> None:
         cursor.execute(
@@ -246,9 +261,8 @@ class SqlViews(ABC):
         """A read model's rows in the order of its key, as they are stored; of the audit log those beyond `since`."""
         beyond = f"WHERE position > {since} " if table == "audit_log" else ""
         bound = f"LIMIT {limit}" if limit is not None else ""
-        key = ", ".join(COUNTED) if table == "audit_counts" else KEYS[table]
         with self._transaction(write=False) as cursor:
-            cursor.execute(f"SELECT * FROM {self.prefix}{table} {beyond}ORDER BY {key} {bound}")
+            cursor.execute(f"SELECT * FROM {self.prefix}{table} {beyond}ORDER BY {KEYS_OF_ALL[table]} {bound}")
             while batch := cursor.fetchmany(1000):
                 yield from (dict(row) for row in batch)
 

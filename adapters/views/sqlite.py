@@ -15,8 +15,9 @@ from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteD
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from adapters.views.audit_queries import AuditQueries, Candidates
-from adapters.views.sql import JSON_COLUMNS, KEYS, Cursor, Row, fingerprint
+from adapters.views.audit_queries import AuditQueries
+from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
+from domain.audit_index import Fact
 from domain.read_models import LOG_BEGINS
 
 _SCHEMA = f"""
@@ -96,7 +97,6 @@ CREATE TABLE audit_log (
     changes TEXT NOT NULL,
     schema_version INTEGER NOT NULL,
     sentence TEXT NOT NULL,
-    words TEXT NOT NULL,
     hash TEXT NOT NULL
 );
 CREATE INDEX audit_log_by_actor ON audit_log (actor, position);
@@ -107,9 +107,6 @@ CREATE INDEX audit_log_by_origin ON audit_log (origin, position);
 CREATE INDEX audit_log_by_licence ON audit_log (licence_id, position);
 CREATE INDEX audit_log_of_refusals ON audit_log (position) WHERE outcome = 'refused';
 CREATE INDEX audit_log_in_time ON audit_log (recorded_at, position);
-CREATE VIRTUAL TABLE audit_words USING fts5 (
-    words, content = '', detail = none, tokenize = 'unicode61 remove_diacritics 0'
-);
 
 CREATE TABLE audit_counts (
     actor TEXT NOT NULL,
@@ -121,6 +118,15 @@ CREATE TABLE audit_counts (
     entries INTEGER NOT NULL,
     PRIMARY KEY (actor, action, method, outcome, origin, licence_id)
 ) WITHOUT ROWID;
+
+CREATE TABLE audit_index (
+    fact TEXT NOT NULL,
+    value TEXT NOT NULL,
+    block INTEGER NOT NULL,
+    bits BLOB NOT NULL,
+    PRIMARY KEY (fact, value, block)
+);
+CREATE INDEX audit_index_by_block ON audit_index (fact, block);
 """
 
 
@@ -144,9 +150,7 @@ class SQLiteViews(AuditQueries):
             return str
         if issubclass(kind, datetime):
             return lambda moment: moment.astimezone(UTC).isoformat(timespec="microseconds")
-        if issubclass(kind, tuple):
-            return lambda items: _quoted(items) if items and isinstance(items[0], str) else to_json(items).decode()
-        return (lambda value: to_json(value).decode()) if issubclass(kind, BaseModel | dict) else None
+        return (lambda value: to_json(value).decode()) if issubclass(kind, BaseModel | dict | tuple) else None
 
     def _decoded(self, row: Row) -> dict[str, Any]:
         return {
@@ -158,35 +162,27 @@ class SQLiteViews(AuditQueries):
     def writable(self) -> bool:
         return os.access(self._file, os.W_OK)
 
-    def _index_words(self, cursor: Cursor, entries: Sequence[Row]) -> None:
+    def _bits(self, cursor: Cursor, facts: Sequence[Fact], block: int) -> Iterator[tuple[Fact, bytes]]:
+        for name, value in facts:
+            cursor.execute(
+                "SELECT bits FROM audit_index WHERE fact = :fact AND value = :value AND block = :block",
+                {"fact": name, "value": value, "block": block},
+            )
+            if row := cursor.fetchone():
+                yield (name, value), row["bits"]
+
+    def _merge(
+        self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, if_there: str
+    ) -> None:
+        given = ", ".join("?" * len(columns))
         cursor.executemany(
-            "INSERT INTO audit_words (rowid, words) VALUES (:position, :words)",
-            [{"position": entry["position"], "words": _quoted(entry["words"])} for entry in entries],
+            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({given}) "
+            f"ON CONFLICT ({', '.join(columns[:-1])}) DO UPDATE SET {if_there}",
+            rows,
         )
-
-    def _forget_words(self, cursor: Cursor) -> None:
-        cursor.execute("INSERT INTO audit_words (audit_words) VALUES ('delete-all')")
-
-    def _with_words(self, searched: tuple[str, ...]) -> Candidates:
-        return Candidates(
-            "rowid",
-            f"audit_words WHERE audit_words MATCH '{_quoted(searched)}' AND",
-            columns="rowid AS position",
-            joined="CROSS JOIN audit_log ON audit_log.position = candidate.position",
-        )
-
-    def _has_words(self, searched: tuple[str, ...]) -> str:
-        return " AND ".join(f"instr(words, '{_quoted((word,))}') > 0" for word in searched)
-
-    def _day(self, column: str) -> str:
-        return f"substr({column}, 1, 10)"
 
     def close(self) -> None:
         self._datastore.close()
-
-
-def _quoted(searched: Sequence[str]) -> str:
-    return " ".join(f'"{word}"' for word in searched)
 
 
 class _ViewsPool(SQLiteConnectionPool):
@@ -208,7 +204,7 @@ def migrate(file: Path, *, lock_timeout_s: int) -> None:
     with closing(sqlite3.connect(file, timeout=lock_timeout_s, isolation_level=None)) as database:
         if _form(database) == fingerprint(_SCHEMA):
             return
-        tables = (*KEYS, "audit_words", "audit_counts", "views_head", "views_form")
+        tables = (*KEYS_OF_ALL, "audit_words", "views_head", "views_form")
         drop = "".join(f"DROP TABLE IF EXISTS {table};" for table in tables)
         form = f"CREATE TABLE views_form AS SELECT '{fingerprint(_SCHEMA)}' AS form;"
         database.executescript(f"BEGIN IMMEDIATE; {drop} {_SCHEMA} {form} COMMIT;")

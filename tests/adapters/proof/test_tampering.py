@@ -185,6 +185,7 @@ def test_a_row_that_is_gone_from_the_audit_log_is_found(site: Installation, intr
         ("UPDATE training_runs SET status = 'completed'", 8, "training_runs disagrees with the log about status"),
         ("UPDATE method_versions SET until = NULL WHERE internal_name = 'sft-two'", 7, "method_versions"),
         ("UPDATE audit_counts SET entries = 7 WHERE action = 'start'", 0, "audit_counts"),
+        ("DELETE FROM audit_index WHERE fact = 'action' AND value = 'delete'", 7, "audit_index"),
     ],
 )
 def test_any_view_that_disagrees_with_the_log_is_found(
@@ -246,7 +247,7 @@ def test_forged_and_reordered_checkpoints_are_found(
 
 def test_a_rebuild_gives_identical_views(site: Installation) -> None:
     views = site.service._views
-    tables = ("selectable_methods", "method_versions", "training_runs", "audit_log", "audit_counts")
+    tables = ("selectable_methods", "method_versions", "training_runs", "audit_log", "audit_counts", "audit_index")
     before = {table: list(views.rows(table)) for table in tables}
     views.clear()
     assert all(not list(views.rows(table)) for table in tables)

@@ -7,7 +7,7 @@ from domain.service import TrainingMethods
 from tests.people import ALICE, method
 
 DOCUMENTED = (Path(views.__file__).parent / "README.md").read_text()
-TABLES = ("selectable_methods", "method_versions", "training_runs", "audit_log", "audit_counts")
+TABLES = ("selectable_methods", "method_versions", "training_runs", "audit_log", "audit_counts", "audit_index")
 
 
 def test_every_table_and_every_column_of_the_audit_log_is_documented(service: TrainingMethods) -> None:
