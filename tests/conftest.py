@@ -23,6 +23,9 @@ from tests.people import TRAINERS
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
 
+# A shell has its background jobs ignore Ctrl-C, and so would everything that the tests start from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass(frozen=True)
 class PostgresServer:
@@ -44,12 +47,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_together(item)))
+    items.sort(key=_longest_first)
     if config.getoption("--full") or "full" in config.getoption("-m").replace("not full", ""):
         return
     skip = pytest.mark.skip(reason="only under --full")
     for item in items:
         if item.get_closest_marker("full"):
             item.add_marker(skip)
+
+
+def _together(item: pytest.Item) -> str:
+    """The tests that one process runs: a file's, or those that share something that takes long to make."""
+    if "machine" in item.fixturenames:  # type: ignore[attr-defined]  # every test function has them
+        return "journeys on one machine"
+    folder, file = item.path.parent, item.path
+    return str(folder if folder.name == "runs" else file)
+
+
+def _longest_first(item: pytest.Item) -> int:
+    """So that no process ends with a long story while the others have nothing left to do."""
+    if item.get_closest_marker("journey"):
+        return 0 if _together(item) == "journeys on one machine" else 1
+    return 2 if item.get_closest_marker("training") else 3
 
 
 @pytest.fixture(scope="session")

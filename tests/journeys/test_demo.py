@@ -36,45 +36,45 @@ def _ours(machine: Machine) -> list[psutil.Process]:
     return found
 
 
-def test_the_demo_trains_shows_both_numbers_and_leaves_nothing_running_also_the_second_time(
+def test_demos_that_are_interrupted_leave_nothing_running_and_the_next_one_trains_and_shows_it(
     demo_machine: Machine,
 ) -> None:
-    for _ in range(2):
-        done = demo_machine.tmm("demo", within=300)
-        assert done.returncode == 0, done.stderr
-        assert "Held-out rows, accuracy:" in done.stdout
-        before, after = (
-            float(word.rstrip("%"))
-            for word in done.stdout.split("Held-out rows, accuracy: ")[1].split("\n")[0].split()
-            if word.endswith("%")
-        )
-        assert after > before + 20
-        for shown in ("Three answers", "trained model", "requested a training with sft-demo", "Next", "tmm list"):
-            assert shown in done.stdout
-        assert "step " in done.stderr
-        assert _ours(demo_machine) == []
+    _interrupt(demo_machine, when="logs/worker-cuda.log")
+    _interrupt(demo_machine, when="runs/*/process.json")
+
+    done = demo_machine.tmm("demo", within=300)
+    assert done.returncode == 0, done.stderr
+    assert "Held-out rows, accuracy:" in done.stdout
+    before, after = (
+        float(word.rstrip("%"))
+        for word in done.stdout.split("Held-out rows, accuracy: ")[1].split("\n")[0].split()
+        if word.endswith("%")
+    )
+    assert after > before + 20
+    for shown in ("Three answers", "trained model", "requested a training with sft-demo", "Next", "tmm list"):
+        assert shown in done.stdout
+    assert "step " in done.stderr
+    assert _ours(demo_machine) == []
     assert not (demo_machine.home.parent / "theirs").exists()
-    runs = demo_machine.tmm("runs").stdout
-    assert runs.count("completed") == 2
+    assert demo_machine.tmm("runs").stdout.count("completed") == 1
 
 
-@pytest.mark.parametrize("moment", ["logs/worker-cuda.log", "runs/*/process.json"])
-def test_an_interrupted_demo_leaves_nothing_running_and_the_next_one_is_not_in_its_way(
-    demo_machine: Machine, moment: str
-) -> None:
-    demo_machine.home.mkdir()
+def _interrupt(machine: Machine, *, when: str) -> None:
+    """Start a demo, and press Ctrl-C when it has made such a file."""
+    machine.home.mkdir(exist_ok=True)
+    there = set(machine.home.glob(when))
     process = subprocess.Popen(
         [sys.executable, "-m", "infra.main", "demo"],
-        env=demo_machine.environment,
+        env=machine.environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
-    eventually(lambda: any(demo_machine.home.glob(moment)), within=120, what=moment)
+    eventually(lambda: set(machine.home.glob(when)) - there, within=120, what=when)
     os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said.decode()
     assert b"Traceback" not in said
-    assert _ours(demo_machine) == []
+    assert _ours(machine) == []
     for status in ("requested", "running"):
-        assert demo_machine.tmm("runs", "--status", status).stdout == ""
+        assert machine.tmm("runs", "--status", status).stdout == ""
