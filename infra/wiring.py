@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from adapters import trainers
-from domain.errors import PrefectUnavailable, TrainingMethodError
+from domain.errors import DatabaseUnavailable, PrefectUnavailable, TrainingMethodError
 from domain.method_spec import Backend
 from domain.ports import Asked, Device, ExportedModel
 from domain.preinstalled import preinstalled_methods
@@ -116,6 +116,7 @@ class Installation:
 
             check_migrated(self.settings.database_url)
         elif not self._sqlite_is_migrated():
+            self._must_be_writable()
             self.create_tables()
             service = self._open_service()
             service.preinstall(preinstalled_methods(self.settings.backends))
@@ -151,6 +152,16 @@ class Installation:
             with sqlite.only_one_migrates(self.settings.sqlite_file):
                 sqlite.migrate(self.settings.sqlite_file)
                 sqlite_views.migrate(self.settings.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S)
+
+    def _must_be_writable(self) -> None:
+        from adapters.sqlite_files import may_write
+
+        file = self.settings.sqlite_file
+        if file.exists() and not may_write(file):
+            raise DatabaseUnavailable(
+                f"The file {file} has not the tables of today's service yet, and you may not write it. "
+                "Let somebody who may run: tmm migrate"
+            )
 
     def _sqlite_is_migrated(self) -> bool:
         from adapters.event_store import sqlite

@@ -17,7 +17,7 @@ from domain.audit_documents import cell, cloud_event
 from domain.read_models import AuditEntry, AuditQuery, CountBy
 
 SHOWN = 50
-_FOLLOWS_EVERY_S = 1.0
+_FOLLOWS_EVERY_S = 0.5
 
 _FILTERS: tuple[Callable[[Any], Any], ...] = (
     click.option("--actor", help="Only what this user did."),
@@ -105,6 +105,7 @@ def count(installation: Installation, /, by: CountBy, json_wanted: bool, **condi
         table((by.value.upper(), "ENTRIES"), [(count.value or "none", count.entries) for count in counts])
     else:
         remark("No entry of the audit log is of this kind.")
+    _say_how_current(installation)
 
 
 @audit.command(short_help="Say why a method is, or is not, selectable.")
@@ -122,6 +123,7 @@ def why(installation: Installation, name: str) -> None:
         say(f"{name} is not selectable: {_told(because)}.")
     if standing.refused is not None and (because is None or standing.refused.position > because.position):
         say(f"The newest attempt that was refused: {_told(standing.refused)}: {standing.refused.reason}")
+    _say_how_current(installation)
 
 
 audit.add_command(export)

@@ -15,6 +15,7 @@ from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLite
 from eventsourcing.utils import Environment
 
 from adapters.event_store.mapper import PydanticMapper
+from adapters.sqlite_files import ReadOnlyDatastore, connect, may_write
 from domain.events import RecordedEvent
 from domain.projections import Parts
 
@@ -43,6 +44,8 @@ class SQLiteStore(SQLiteFactory):
         # Every setting is given here: nothing of the process's environment takes part.
         settings = {"SQLITE_DBNAME": str(file), "SQLITE_LOCK_TIMEOUT": str(LOCK_TIMEOUT_S), "CREATE_TABLE": "n"}
         super().__init__(Environment("", settings))
+        if not may_write(file):
+            self.datastore = ReadOnlyDatastore(file, lock_timeout_s=LOCK_TIMEOUT_S)
 
     def mapper(self, transcoder: object = None, mapper_class: object = None) -> Mapper[Any]:
         return PydanticMapper()
@@ -159,7 +162,7 @@ def is_migrated(file: Path) -> bool:
     """Whether this file holds an event log."""
     if not file.is_file():
         return False
-    with closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT_S)) as database:
+    with closing(connect(file, lock_timeout_s=LOCK_TIMEOUT_S)) as database:
         found = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'stored_events_are_not_deleted'")
         return found.fetchone() is not None
 

@@ -1,7 +1,6 @@
 """The read models in the SQLite file that holds the event log."""
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -15,6 +14,7 @@ from eventsourcing.sqlite import SQLiteConnection, SQLiteConnectionPool, SQLiteD
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from adapters.sqlite_files import ReadOnlyDatastore, connect, may_write
 from adapters.views.audit_queries import AuditQueries
 from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
 from domain.audit_index import Fact
@@ -135,7 +135,11 @@ class SQLiteViews(AuditQueries):
 
     def __init__(self, file: Path, *, lock_timeout_s: int) -> None:
         self._file = file
-        self._datastore = _ViewsDatastore(str(file), lock_timeout=lock_timeout_s)
+        self._datastore = (
+            _ViewsDatastore(str(file), lock_timeout=lock_timeout_s)
+            if may_write(file)
+            else ReadOnlyDatastore(file, lock_timeout_s=lock_timeout_s)
+        )
 
     @contextmanager
     def _transaction(self, *, write: bool) -> Iterator[Cursor]:
@@ -160,7 +164,7 @@ class SQLiteViews(AuditQueries):
 
     @property
     def writable(self) -> bool:
-        return os.access(self._file, os.W_OK)
+        return may_write(self._file)
 
     def _bits(self, cursor: Cursor, facts: Sequence[Fact], block: int) -> Iterator[tuple[Fact, bytes]]:
         for name, value in facts:
@@ -212,7 +216,7 @@ def migrate(file: Path, *, lock_timeout_s: int) -> None:
 
 def is_migrated(file: Path, *, lock_timeout_s: int) -> bool:
     """Whether this file holds the tables in today's form."""
-    with closing(sqlite3.connect(file, timeout=lock_timeout_s)) as database:
+    with closing(connect(file, lock_timeout_s=lock_timeout_s)) as database:
         return _form(database) == fingerprint(_SCHEMA)
 
 
