@@ -91,10 +91,12 @@ def counted(facts: BaseModelFacts, options: Mapping[str, Any], work: Work, devic
     numbers_a_token = facts.layers * kept_a_layer * facts.hidden + 17 * facts.hidden + 3 * facts.vocabulary
     reference = facts.parameters if options.get("beta") and whole else 0
     beside = 0 if device.name.startswith("cuda") else _MEMORY_OF_THE_LIBRARIES
+    # On the CPU each process has the model in the same memory; the rows they share.
+    copies = 1 if device.name.startswith("cuda") else int(options.get("processes", 1))
     memory = (
-        certain_memory(facts, options, work, device)
+        copies * certain_memory(facts, options, work, device)
         + 4 * (reference + work.rows_at_once * work.longest * numbers_a_token)
-        + beside
+        + copies * beside
     )
     return Counted(memory=memory, seconds_a_step=at_least + operations / _rate(device, room))
 

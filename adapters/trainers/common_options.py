@@ -107,6 +107,19 @@ class MemoryOptions(TrainerOptions):
     )
 
 
+class ProcessOptions(TrainerOptions):
+    """Several processes for one training."""
+
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Processes that share the rows of a step: each on a GPU of its own, or side by side on the CPU",
+        # Eight rows are not three equal shares: the check hears the refusal, and starts no processes.
+        json_schema_extra=changes("memory", tried=3),
+    )
+
+
 class CheckpointOptions(TrainerOptions):
     """How often a run's state is kept, so that an interrupted run goes on from there."""
 

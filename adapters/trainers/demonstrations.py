@@ -48,7 +48,9 @@ def train_on_demonstrations(
             is_adapter=adapter is not None,
             model=model,
             args=SFTConfig(
-                **huggingface.arguments(job, options, steps=huggingface.steps_of(options, dataset)),
+                **huggingface.arguments(
+                    job, options, steps=huggingface.steps_of(options, dataset), processes=options.processes
+                ),
                 max_length=None,  # cut above, where it is known which tokens are learned
                 packing=options.packing,
                 dataset_kwargs={"skip_prepare_dataset": True},

@@ -69,8 +69,11 @@ def steps_of(options: Any, rows: Sequence[Any]) -> int:
     return steps_to_take(options.max_steps, options.epochs, rows=len(rows), batch_size=options.batch_size)
 
 
-def arguments(job: TrainingJob, options: Any, *, steps: int) -> dict[str, Any]:
-    """The arguments that every Trainer of transformers and trl takes, from the options that every trainer has."""
+def arguments(job: TrainingJob, options: Any, *, steps: int, processes: int = 1) -> dict[str, Any]:
+    """The arguments that every Trainer of transformers and trl takes, from the options that every trainer has.
+
+    `processes` share the rows of a step; this is one of them.
+    """
     if options.batch_size % options.gradient_accumulation_steps:
         raise InvalidConfigurationOptions(
             [
@@ -82,7 +85,7 @@ def arguments(job: TrainingJob, options: Any, *, steps: int) -> dict[str, Any]:
     return {
         "output_dir": str(job.folder / "trainer"),
         "max_steps": steps,
-        "per_device_train_batch_size": options.batch_size // options.gradient_accumulation_steps,
+        "per_device_train_batch_size": options.batch_size // options.gradient_accumulation_steps // processes,
         "gradient_accumulation_steps": options.gradient_accumulation_steps,
         "learning_rate": options.learning_rate,
         # Their `constant` ignores the warm-up.
@@ -104,6 +107,7 @@ def arguments(job: TrainingJob, options: Any, *, steps: int) -> dict[str, Any]:
         "report_to": "none",
         "disable_tqdm": True,
         "dataloader_pin_memory": job.device != "cpu",
+        "ddp_find_unused_parameters": False,  # all that are trained are used; looking for others costs time
     }
 
 
@@ -135,10 +139,11 @@ def run(
     judge(logged)
     must_have_changed(before, _fingerprint(trainer.model))
     folder = job.folder / "trained"
-    trainer.model.save_pretrained(folder)
-    trainer.processing_class.save_pretrained(folder)
-    with suppress(FileNotFoundError):
-        (folder / "README.md").unlink()  # peft's empty model card
+    if trainer.is_world_process_zero():
+        trainer.model.save_pretrained(folder)
+        trainer.processing_class.save_pretrained(folder)
+        with suppress(FileNotFoundError):
+            (folder / "README.md").unlink()  # peft's empty model card
     return TrainingResult(folder=folder, is_adapter=is_adapter, steps=steps, metrics=_metrics(logged[-1]))
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from adapters.trainers import several_processes
 from adapters.trainers.common_options import (
     CheckpointOptions,
     EpochOptions,
@@ -17,6 +18,7 @@ from adapters.trainers.common_options import (
     MemoryOptions,
     OptimiserOptions,
     PackingOptions,
+    ProcessOptions,
 )
 from adapters.trainers.demonstrations import train_on_demonstrations
 from domain.errors import InvalidConfigurationOptions
@@ -24,7 +26,14 @@ from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
 class Options(
-    CheckpointOptions, MemoryOptions, LoraOptions, PackingOptions, LengthOptions, EpochOptions, OptimiserOptions
+    CheckpointOptions,
+    ProcessOptions,
+    MemoryOptions,
+    LoraOptions,
+    PackingOptions,
+    LengthOptions,
+    EpochOptions,
+    OptimiserOptions,
 ):
     learning_rate: float = Field(
         default=2e-4,
@@ -55,6 +64,13 @@ class Options(
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Train an adapter on demonstrations."""
+    if options.processes > 1:
+        return several_processes.train(__name__, job, options, progress)
+    return train_here(job, options, progress)
+
+
+def train_here(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """The training in this process, which may be one of several."""
     loading = _in_four_bits(job) if options.quantization == "4bit" else {}
     return train_on_demonstrations("peft", job, options, progress, adapter=_adapter(options), loading=loading)
 

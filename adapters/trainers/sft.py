@@ -1,5 +1,6 @@
 """Supervised fine-tuning: the model learns to say what the demonstrations say. All weights, or a LoRA adapter."""
 
+from adapters.trainers import several_processes
 from adapters.trainers.common_options import (
     AdapterOptions,
     CheckpointOptions,
@@ -8,19 +9,34 @@ from adapters.trainers.common_options import (
     MemoryOptions,
     OptimiserOptions,
     PackingOptions,
+    ProcessOptions,
 )
 from adapters.trainers.demonstrations import train_on_demonstrations
 from domain.training import Progress, TrainingJob, TrainingResult
 
 
 class Options(
-    CheckpointOptions, MemoryOptions, AdapterOptions, PackingOptions, LengthOptions, EpochOptions, OptimiserOptions
+    CheckpointOptions,
+    ProcessOptions,
+    MemoryOptions,
+    AdapterOptions,
+    PackingOptions,
+    LengthOptions,
+    EpochOptions,
+    OptimiserOptions,
 ):
     """Demonstrations of any shape."""
 
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Minimise the mean negative log-likelihood of the assistant's tokens, or of all tokens of plain texts."""
+    if options.processes > 1:
+        return several_processes.train(__name__, job, options, progress)
+    return train_here(job, options, progress)
+
+
+def train_here(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """The training in this process, which may be one of several."""
     from adapters.trainers.huggingface import adapter
 
     return train_on_demonstrations("sft", job, options, progress, adapter=adapter(options))

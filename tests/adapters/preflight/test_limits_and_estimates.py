@@ -74,6 +74,12 @@ def test_a_batch_that_does_not_part_evenly_is_refused_naming_both_options(look: 
         look(batch_size=8, **{part: 3})
 
 
+def test_a_batch_that_is_no_equal_share_for_every_process_is_refused(look: Look) -> None:
+    assert look(batch_size=8, processes=2).counted.memory > look(batch_size=8).counted.memory
+    with pytest.raises(InvalidConfigurationOptions, match=r"'batch_size' \(8\) .* 'processes' \(2\) times .* \(8\)"):
+        look(batch_size=8, processes=2, gradient_accumulation_steps=8)
+
+
 def test_a_step_that_asks_more_prompts_than_there_are_is_refused(look: Look) -> None:
     with pytest.raises(InvalidDataset, match=r"asks 8 different prompts .* only 4 rows"):
         look([QUESTION] * 4, [QUESTION | {"prompt": "x"}], types=(MethodType.GRPO,), batch_size=64, num_generations=8)

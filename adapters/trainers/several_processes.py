@@ -1,0 +1,185 @@
+"""One training in several processes of this machine: each computes its share of a step's rows, and they agree on the
+gradient. On GPUs each process has its own; on the CPU they run side by side.
+
+The processes follow torch's contract (RANK, WORLD_SIZE, MASTER_ADDR and so on), so accelerate and transformers do the
+rest. The first one reports through a pipe and goes on when it is answered; all of them end with the process that
+started them.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput
+from domain.training import Progress, TrainingJob, TrainingResult
+
+JOB_FILE, ROWS_FILE = "job.json", "rows.jsonl"
+
+_PATIENCE_AT_THE_END_S = 30.0
+
+
+def must_divide(options: Any) -> None:
+    """Raise `InvalidConfigurationOptions` unless every process gets as many rows of each part of a step."""
+    parts = options.processes * options.gradient_accumulation_steps
+    if options.batch_size % parts:
+        raise InvalidConfigurationOptions(
+            [
+                f"option 'batch_size' ({options.batch_size}) must be a multiple of option 'processes' "
+                f"({options.processes}) times option 'gradient_accumulation_steps' "
+                f"({options.gradient_accumulation_steps})"
+            ]
+        )
+
+
+def train(module: str, job: TrainingJob, options: Any, progress: Progress) -> TrainingResult:
+    """Train in as many processes as the option `processes` says: each calls `train_here` of the trainer's module."""
+    must_divide(options)
+    _must_have_devices(job, options.processes)
+    folder = job.folder / "processes"
+    _write_job(folder, module, job, options)
+    with _started(folder, options.processes) as several:
+        told = _followed(several, job, progress)
+        for process in several.processes:
+            process.wait(_PATIENCE_AT_THE_END_S)
+    return TrainingResult(Path(told["folder"]), told["is_adapter"], told["steps"], told["metrics"])
+
+
+@dataclass(frozen=True)
+class _Several:
+    """The processes, and the pipes to the first of them: what it tells, and the answers."""
+
+    processes: list["subprocess.Popen[bytes]"]
+    told: Any
+    answers: Any
+
+    def heard(self) -> dict[str, Any]:
+        """The next message. Raises what went wrong, in its words."""
+        if not (line := self.told.readline()):
+            raise RuntimeError(_ended_early(self.processes))
+        message: dict[str, Any] = json.loads(line)
+        if "failed" in message:
+            raise _error(message["failed"])
+        return message
+
+    def answer(self, answer: str | None) -> None:
+        self.answers.write(json.dumps(answer) + "\n")
+        self.answers.flush()
+
+
+@contextmanager
+def _started(folder: Path, count: int) -> Iterator[_Several]:
+    """The processes at work; whatever happens, none of them is left."""
+    read_told, write_told = os.pipe()
+    read_answers, write_answers = os.pipe()
+    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    with os.fdopen(read_told, encoding="utf-8") as told, os.fdopen(write_answers, "w", encoding="utf-8") as answers:
+        several = _Several([], told, answers)
+        try:
+            try:
+                for rank in range(count):
+                    pipes = (read_answers, write_told) if rank == 0 else ()
+                    environment = os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+                    several.processes.append(_process(folder, rank, environment, pipes))
+            finally:
+                os.close(read_answers)
+                os.close(write_told)
+            yield several
+        finally:
+            for process in several.processes:
+                process.kill()
+            for process in several.processes:
+                process.wait()
+
+
+def _process(
+    folder: Path, rank: int, environment: Mapping[str, str], pipes: tuple[int, ...]
+) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "adapters.trainers.one_of_several", str(folder), str(os.getpid())]
+    with (folder / f"process-{rank}.log").open("wb") as log:
+        return subprocess.Popen(
+            [*command, *map(str, pipes)],
+            env=dict(environment),
+            pass_fds=pipes,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # a Ctrl-C is for the process that started them
+        )
+
+
+def _followed(several: _Several, job: TrainingJob, progress: Progress) -> Mapping[str, Any]:
+    """Pass on each step and each checkpoint, until the first process tells the result."""
+
+    def write(folder: Path) -> None:
+        several.answer(str(folder))
+        several.heard()
+
+    while "result" not in (message := several.heard()):
+        if "checkpoint" in message:
+            job.checkpoints.save(message["checkpoint"], write)
+            several.answer(None)
+        else:
+            progress.step(message["step"], message["total"], message["metrics"])
+            several.answer("go on")
+    result: Mapping[str, Any] = message["result"]
+    return result
+
+
+def _error(failed: Mapping[str, str]) -> Exception:
+    kinds: dict[str, type[Exception]] = {"bad": BadResult, "invalid": InvalidInput}
+    return kinds.get(failed["kind"], RuntimeError)(failed["words"])
+
+
+def _ended_early(processes: list["subprocess.Popen[bytes]"]) -> str:
+    for rank, process in enumerate(processes):
+        try:
+            code = process.wait(5 if rank == 0 else 0.5)
+        except subprocess.TimeoutExpired:
+            continue
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return f"Process {rank + 1} of {len(processes)} {how} before the training was done."
+    return "The first process of the training went silent."
+
+
+def _must_have_devices(job: TrainingJob, count: int) -> None:
+    if job.device == "cuda":
+        import torch
+
+        if (there := torch.cuda.device_count()) < count:
+            raise InvalidConfigurationOptions(
+                [f"option 'processes' ({count}): each needs a GPU of its own, and this machine has {there}"]
+            )
+
+
+def _write_job(folder: Path, module: str, job: TrainingJob, options: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ROWS_FILE).open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in job.rows)
+    newest = job.checkpoints.newest()
+    facts = {
+        "run_id": str(job.run_id),
+        "method": job.method,
+        "backend": job.backend.value,
+        "device": job.device,
+        "base_model": job.base_model,
+        "seed": job.seed,
+        "folder": str(job.folder),
+        "newest": [newest[0], str(newest[1])] if newest else None,
+    }
+    document = {"module": module, "job": facts, "options": options.model_dump(mode="json")}
+    (folder / JOB_FILE).write_text(json.dumps(document), encoding="utf-8")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

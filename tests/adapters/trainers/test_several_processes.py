@@ -1,0 +1,125 @@
+"""One training in several processes ends as it does in one, also after an interruption, and leaves nothing behind."""
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from adapters.trainers import declarations
+from domain.errors import BadResult, InvalidConfigurationOptions
+from domain.training import TrainingResult
+from tests.adapters.trainers.running import Recorded, job, rows, trained
+
+pytestmark = pytest.mark.training
+
+HOW: dict[str, Any] = {"max_steps": 4, "batch_size": 8, "learning_rate": 1e-3, "save_steps": 2}
+
+
+class Stopping(Recorded):
+    """Stops the run at a step, as a cancellation does; or ends one of its processes there."""
+
+    def __init__(self, *, stop_at: int | None = None, kill_at: int | None = None) -> None:
+        super().__init__()
+        self._stop_at, self._end_one_at = stop_at, kill_at
+
+    def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        super().step(step, total, metrics)
+        if step == self._stop_at:
+            raise KeyboardInterrupt
+        if step == self._end_one_at:
+            os.kill(under_way()[-1].pid, signal.SIGKILL)
+
+
+def under_way() -> list[psutil.Process]:
+    """The processes of a training that live."""
+    children = psutil.Process().children()
+    return [child for child in children if "adapters.trainers.one_of_several" in child.cmdline()]
+
+
+def furthest_apart(one: TrainingResult, other: TrainingResult) -> float:
+    """The largest difference between two weights of the same place."""
+    from safetensors.torch import load_file
+
+    (file,), (beside,) = (sorted(result.folder.glob("*.safetensors")) for result in (one, other))
+    weights, others = load_file(file), load_file(beside)
+    assert weights.keys() == others.keys()
+    return max(float((weights[name] - others[name]).abs().max()) for name in weights)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "own"),
+    [
+        pytest.param("sft", {}, id="sft"),
+        pytest.param("sft", {"gradient_accumulation_steps": 2}, id="sft in parts", marks=pytest.mark.full),
+        pytest.param("peft", {"lora_dropout": 0.0}, id="peft", marks=pytest.mark.full),
+    ],
+)
+def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
+    trainer: str, own: dict[str, Any], tmp_path: Path
+) -> None:
+    data, how = rows("sft-demo", first=64), HOW | own
+    alone, stopped, resumed = Recorded(), Stopping(stop_at=3), Recorded()
+    one = trained(trainer, job(tmp_path / "one", data, device="cpu"), alone, **how)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(trainer, job(tmp_path / "two", data, device="cpu"), stopped, processes=2, **how)
+    assert under_way() == []
+    two = trained(trainer, job(tmp_path / "two", data, device="cpu"), resumed, processes=2, **how)
+
+    told = [*stopped.steps, *resumed.steps[-1:]]
+    for metric in ("loss", "grad_norm", "learning_rate", "token_accuracy"):
+        assert [metrics[metric] for metrics in told] == pytest.approx(alone.all(metric), rel=1e-4)
+    assert len(resumed.steps) == 2  # from the checkpoint of step 2 on
+    assert two.steps == one.steps
+    assert furthest_apart(one, two) < 1e-5
+    assert under_way() == []
+    kept = {path.name for path in (tmp_path / "two" / "checkpoints").iterdir()}
+    assert kept == {"checkpoint-2", "checkpoint-4"}
+
+
+@pytest.mark.full
+def test_what_goes_wrong_in_the_processes_is_the_runs_failure_in_its_own_words(tmp_path: Path) -> None:
+    from adapters.trainers import sft
+
+    beyond_every_limit = sft.Options(**HOW, processes=2, max_grad_norm=0.0).model_copy(update={"learning_rate": 1e30})
+
+    with pytest.raises(BadResult, match="Lower learning_rate"):
+        sft.train(job(tmp_path, rows("sft-demo", first=64), device="cpu"), beyond_every_limit, Recorded())
+    assert under_way() == []
+
+
+@pytest.mark.full
+def test_a_process_that_is_killed_ends_the_run_and_the_others(tmp_path: Path) -> None:
+    run = job(tmp_path, rows("sft-demo", first=64), device="cpu")
+
+    with pytest.raises(RuntimeError, match=r"Process 2 of 2 was ended by SIGKILL"):
+        trained("sft", run, Stopping(kill_at=1), processes=2, **HOW | {"max_steps": 50})
+    assert under_way() == []
+
+
+def test_rows_that_cannot_be_shared_evenly_are_refused(tmp_path: Path) -> None:
+    run = job(tmp_path, rows("sft-demo", first=64), device="cpu")
+
+    with pytest.raises(
+        InvalidConfigurationOptions, match=r"'batch_size' \(8\) must be a multiple of option 'processes'"
+    ):
+        trained("sft", run, processes=3, **HOW)
+
+
+def test_more_processes_than_gpus_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(InvalidConfigurationOptions, match=r"each needs a GPU of its own, and this machine has 1"):
+        trained("sft", job(tmp_path, rows("sft-demo", first=8), device="cuda"), processes=2, **HOW)
+
+
+def test_only_trainers_that_were_shown_to_gain_the_same_result_offer_it() -> None:
+    offering = {
+        name for name, declared in declarations().items() if "processes" in {option.name for option in declared.options}
+    }
+    assert offering == {"sft", "peft"}
