@@ -21,6 +21,7 @@ from tests.people import TRAINERS
 
 # How fast an example comes says nothing on a machine that does other things as well.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("patient"), max_examples=20)
 hypothesis.settings.load_profile("patient")
 
 # A shell has its background jobs ignore Ctrl-C, and so would everything that the tests start from there.

@@ -185,7 +185,7 @@ def test_the_catalogue_is_what_a_plain_dictionary_says(tmp_path, database: str) 
     run_state_machine_as_test(
         lambda: Catalogue(make_settings),
         settings=settings(
-            max_examples=12 if database else 20,
+            max_examples=settings.default.max_examples // (8 if database else 5),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

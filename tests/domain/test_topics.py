@@ -2,21 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
-import pytest
+GOLDEN = Path(__file__).parents[1] / "adapters" / "event_store" / "golden"
 
 
-@pytest.mark.parametrize(
-    "topic",
-    [
-        "training-method.preinstalled",
-        "training-method.added",
-        "training-run.failed",
-        "action.refused",
-        "licence.installed",
-        "licence.removed",
-    ],
-)
-def test_a_fresh_process_knows_every_topic(topic: str) -> None:
-    code = f"import domain.service; from eventsourcing.utils import resolve_topic; resolve_topic({topic!r})"
+def test_a_fresh_process_knows_every_topic() -> None:
+    topics = sorted({file.name.rsplit(".", 2)[0] for file in GOLDEN.glob("*.json")})
+    assert "training-method.added" in topics
+    code = f"import domain.service; from eventsourcing.utils import resolve_topic; [resolve_topic(t) for t in {topics}]"
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

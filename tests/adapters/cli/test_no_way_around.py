@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -20,12 +21,21 @@ MINE = SFT_DEMO.with_changes({"display_name": "Mine"}).model_copy(update={"inter
 SOURCES = [file for folder in ("domain", "flows", "adapters", "infra") for file in (CHECKOUT / folder).rglob("*.py")]
 
 
-def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
-    """Every call of something of this name in our sources, and the file that makes it."""
+@cache
+def all_calls() -> list[tuple[str, str, ast.Call]]:
+    """Every call in our sources: the file that makes it, and the last name of what is called."""
+    found = []
     for file in SOURCES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
-                yield file.relative_to(CHECKOUT).as_posix(), node
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func).rpartition(".")[2]
+                found.append((file.relative_to(CHECKOUT).as_posix(), called, node))
+    return found
+
+
+def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
+    """Every call of something of this name in our sources, and the file that makes it."""
+    return ((file, call) for file, called, call in all_calls() if called == name)
 
 
 def test_only_the_aggregate_makes_its_events() -> None:
