@@ -22,7 +22,7 @@ from domain.method_spec import Backend
 from infra.prefect_environment import clean_environment, prefect_environment
 from infra.settings import CHECKOUT, Settings
 
-_START_DEADLINE_S = 90
+_START_DEADLINE_S = 180  # a slow machine compiles what it imports for the first time
 _STOP_GRACE_S = 8
 _LOOK_EVERY_S = 0.5
 _NOT_AGAIN_WITHIN_S = 5
