@@ -74,7 +74,7 @@ class AuditQueries(SqlViews):
             for number, (name, _) in enumerate(facts)
         )
         found: dict[int, list[int]] = {}
-        for row in self._select(statement, {f"value{number}": value for number, (_, value) in enumerate(facts)}):
+        for row in self._read(statement, {f"value{number}": value for number, (_, value) in enumerate(facts)}):
             found.setdefault(row["block"], []).append(from_bytes(row["bits"]))
         return {block: reduce(and_, bits) for block, bits in found.items() if len(bits) == len(facts)}
 
@@ -102,7 +102,7 @@ class AuditQueries(SqlViews):
     def _kept_counts(self, column: str, facts: Sequence[Fact]) -> Counter[str]:
         assert column in COUNTED
         holding = " AND ".join(f"{FACTS[name]} = {self._parameter(name)}" for name, _ in facts)
-        rows = self._select(
+        rows = self._read(
             f"SELECT {column} AS value, sum(entries) AS entries FROM {self.prefix}audit_counts "
             f"{f'WHERE {holding} ' if facts else ''}GROUP BY {column}",
             dict(facts),
@@ -116,7 +116,7 @@ class AuditQueries(SqlViews):
             f"SELECT value, block, bits FROM {self.prefix}audit_index "
             f"WHERE fact = '{name}' AND block BETWEEN {first} AND {last}"
         )
-        for row in self._select(statement):
+        for row in self._read(statement):
             block, bits = row["block"], from_bytes(row["bits"])
             if fitting is not None:
                 bits &= fitting.get(block, 0)

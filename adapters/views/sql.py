@@ -266,6 +266,13 @@ class SqlViews(ABC):
             while batch := cursor.fetchmany(1000):
                 yield from (dict(row) for row in batch)
 
+    def _read(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
+        """Rows as they are stored, without JSON or moments in them."""
+        with self._transaction(write=False) as cursor:
+            cursor.execute(statement, values or {})
+            rows: list[Row] = cursor.fetchall()
+            return rows
+
     def _select(self, statement: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         encoded = {name: self._encoded(value) for name, value in (values or {}).items()}
         with self._transaction(write=False) as cursor:

@@ -195,15 +195,17 @@ def test_every_condition_is_found_through_an_index_and_nothing_is_sorted(
         service.add_method(method("sft-one"), by=ALICE)
         views = service._views
         plans: list[str] = []
-        select = views._select
 
-        def explained(statement: str, values: Any = None) -> list[dict[str, Any]]:
-            encoded = {name: str(value) for name, value in (values or {}).items()}
-            with closing(sqlite3.connect(settings.sqlite_file)) as connection:
-                plans.extend(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", encoded))
-            return select(statement, values)
+        def explained(asking: Any) -> Any:
+            def ask(statement: str, values: Any = None) -> Any:
+                encoded = {name: str(value) for name, value in (values or {}).items()}
+                with closing(sqlite3.connect(settings.sqlite_file)) as connection:
+                    plans.extend(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", encoded))
+                return asking(statement, values)
 
-        views._select = explained
+            return ask
+
+        views._select, views._read = explained(views._select), explained(views._read)
         views.audit_page(AuditQuery(**conditions, after=0 if not newest_first else 5, newest_first=newest_first))
     assert [step for step in plans if walks(step)] == []
     assert any(index.partition(" for ")[0] in step for step in plans), plans
