@@ -101,6 +101,11 @@ class AuditEntry(Value):
     sentence: str
     hash: str
 
+    @property
+    def told(self) -> str:
+        """The sentence, and the reason where there is one."""
+        return f"{self.sentence}: {self.reason}" if self.reason else self.sentence
+
     def document(self) -> dict[str, Any]:
         """This entry as scripts and exports rely on it: plain values under the names of the fields."""
         return {

@@ -52,9 +52,7 @@ def _report(entries: tuple[AuditEntry, ...], told: int, counts: dict[str, int], 
     lines = [f"# The audit log of {days} days", "", f"{told} entries.", "", "| Action | Entries |", "| --- | ---: |"]
     lines += [f"| {action} | {entries} |" for action, entries in counts.items()]
     lines += ["", "| Entry | When (UTC) | Outcome | What happened |", "| ---: | --- | --- | --- |"]
-    lines += [
-        f"| {e.position} | {e.recorded_at:%Y-%m-%d %H:%M:%S} | {e.outcome} | {_cell(e.sentence)} |" for e in entries
-    ]
+    lines += [f"| {e.position} | {e.recorded_at:%Y-%m-%d %H:%M:%S} | {e.outcome} | {_cell(e.told)} |" for e in entries]
     if told > len(entries):
         lines += ["", f"These are the newest {len(entries)} of {told}. All of them: `tmm audit export FILE`"]
     return "\n".join(lines) + "\n"

@@ -176,10 +176,10 @@ def _write_table(entries: list[AuditEntry], *, whole: bool, headed: bool) -> Non
     if entries and headed:
         table(
             ("ENTRY", "WHEN (UTC)", "OUTCOME", "WHAT HAPPENED"),
-            [(entry.position, moment(entry.occurred_at), entry.outcome, entry.sentence) for entry in entries],
+            [(entry.position, moment(entry.occurred_at), entry.outcome, entry.told) for entry in entries],
         )
     elif entries:
         for entry in entries:
-            say(f"{entry.position}  {moment(entry.occurred_at)}  {entry.outcome}  {entry.sentence}")
+            say(f"{entry.position}  {moment(entry.occurred_at)}  {entry.outcome}  {entry.told}")
     elif whole:
         remark("No entry of the audit log is of this kind.")

@@ -44,6 +44,7 @@ def test_what_was_refused_today_and_why(tmm: Tmm, story: dict[str, str]) -> None
     entry = json.loads(line)
     assert (entry["action"], entry["subject_name"]) == ("delete", "sft-demo")
     assert "commercial users only" in entry["reason"]
+    assert f"from the command line: {entry['reason']}" in tmm("audit", "--outcome", "refused").out
 
 
 def test_what_was_selectable_at_a_moment(tmm: Tmm, story: dict[str, str]) -> None:
