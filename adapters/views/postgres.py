@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from adapters.views.audit_queries import AuditQueries
 from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
-from domain.audit_index import Fact
+from domain.audit_index import BLOCK, Fact
 from domain.read_models import LOG_BEGINS
 
 _SCHEMA = f"""
@@ -118,6 +118,7 @@ CREATE TABLE audit_counts (
     PRIMARY KEY (actor, action, method, outcome, origin, licence_id)
 );
 
+-- Facts in blocks of {BLOCK} positions.
 CREATE TABLE audit_index (
     fact text NOT NULL,
     value text NOT NULL,

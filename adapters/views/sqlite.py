@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from adapters.sqlite_files import ReadOnlyDatastore, connect, may_write
 from adapters.views.audit_queries import AuditQueries
 from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
-from domain.audit_index import Fact
+from domain.audit_index import BLOCK, Fact
 from domain.read_models import LOG_BEGINS
 
 _SCHEMA = f"""
@@ -119,6 +119,7 @@ CREATE TABLE audit_counts (
     PRIMARY KEY (actor, action, method, outcome, origin, licence_id)
 ) WITHOUT ROWID;
 
+-- Facts in blocks of {BLOCK} positions.
 CREATE TABLE audit_index (
     fact TEXT NOT NULL,
     value TEXT NOT NULL,
