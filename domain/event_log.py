@@ -14,7 +14,7 @@ from eventsourcing.utils import Environment
 from domain.audit_index import Indexed, first_difference, from_bytes
 from domain.events import DomainEvent, RecordedEvent
 from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, LogExported, ViewsRebuilt
-from domain.projections import Parts, project
+from domain.projections import Parts, audit_log, changes_of, head_after, methods_and_runs
 from domain.proof import Checkpoint, Checkpoints, Signer
 from domain.read_models import (
     COUNTED,
@@ -32,10 +32,17 @@ from domain.read_models import (
 )
 from domain.users import Edition, User
 from domain.values import Value
-from domain.verification import ExpectedRows, Finding, LinkChecker, first_bad_checkpoint
+from domain.verification import Compared, ExpectedRows, Finding, LinkChecker, first_bad_checkpoint
 
 _BATCH = 2000
 _READ_AT_ONCE = 2000
+
+
+WORTH_A_PROCESS = 50_000
+"""So many entries are compared by two processes sooner than by one."""
+
+Beside = Callable[[int, int], Callable[[], Compared]]
+"""Starts to compare these entries in another process; what it returns waits for what came of it."""
 
 
 class PartsReader(Protocol):
@@ -159,8 +166,8 @@ class EventLog(Application[UUID]):
             changes: list[RowChange] = []
             for recorded in cast(Sequence[RecordedEvent], notifications):
                 event = cast(DomainEvent, self.mapper.to_domain_event(recorded))
-                more, head = project(event, recorded, since=head)
-                changes += more
+                head = head_after(recorded, since=head)
+                changes += changes_of(event, recorded, head)
             try:
                 self._views.project(changes, since=since, until=head)
             except ViewsMoved:
@@ -192,13 +199,22 @@ class EventLog(Application[UUID]):
 
     def replay(self, since: Head) -> Iterator[tuple[RecordedEvent, Head, list[RowChange]]]:
         """Every event after this place in the log, where the log stands with it, and what the views make of it."""
+        for event, recorded, head in self._events(since):
+            yield recorded, head, changes_of(event, recorded, head)
+
+    def _events(self, since: Head) -> Iterator[tuple[DomainEvent, RecordedEvent, Head]]:
         head = since
+        for recorded in self._recorded(since.notification_id):
+            head = head_after(recorded, since=head)
+            yield cast(DomainEvent, self.mapper.to_domain_event(recorded)), recorded, head
+
+    def _recorded(self, number: int, *, until: int | None = None) -> Iterator[RecordedEvent]:
+        """What is stored after a number of the event log."""
         while events := self.recorder.select_notifications(
-            start=head.notification_id, limit=_BATCH, inclusive_of_start=False
+            start=number, limit=_BATCH, stop=until, inclusive_of_start=False
         ):
-            for recorded in cast(Sequence[RecordedEvent], events):
-                changes, head = project(cast(DomainEvent, self.mapper.to_domain_event(recorded)), recorded, since=head)
-                yield recorded, head, changes
+            yield from cast(Sequence[RecordedEvent], events)
+            number = events[-1].id
 
     # What proves that the log was not changed.
 
@@ -238,11 +254,12 @@ class EventLog(Application[UUID]):
         *,
         is_signed: Callable[[Checkpoint], bool] = lambda _: True,
         views_too: bool = True,
+        beside: Beside | None = None,
     ) -> Verification:
         """Read the whole log and compare it with what was signed of it, and with its views. Nothing is written.
 
-        The views' hashes are always compared; every other column of every view only with `views_too`, which replays
-        the log and takes several times as long.
+        The views' hashes are always compared; every other column of every view only with `views_too`, which projects
+        the log once more and takes several times as long. `beside` does a part of that meanwhile, if the log is long.
         """
         end = self._views.head()
         links = LinkChecker(
@@ -257,7 +274,7 @@ class EventLog(Application[UUID]):
             else None
         )
         if views_too and findings == [None, None]:
-            findings += self._disagreeing_views(end)
+            findings += self._disagreeing_views(end, beside)
         return Verification(
             entries=links.position,
             hash=links.hash,
@@ -265,37 +282,57 @@ class EventLog(Application[UUID]):
             findings=tuple(finding for finding in findings if finding is not None),
         )
 
-    def _disagreeing_views(self, end: Head) -> Iterator[Finding]:
-        expected = ExpectedRows(self._views.as_stored)
-        counts, index = Counter[tuple[str, ...]](), Indexed()
-        stored = self._stored_entries()
-        for _, head, changes in self.replay(LOG_BEGINS):
-            if head.notification_id > end.notification_id:
-                break
-            for change in changes:
-                if isinstance(change, Insert) and change.table == "audit_log":
-                    row, wanted = next(stored), self._views.as_stored(change.row)
-                    counts[tuple(str(change.row[column] or "") for column in COUNTED)] += 1
-                    index.add(change.row)
-                    if row != wanted:
-                        wrong = ", ".join(name for name in wanted if row[name] != wanted[name])
-                        yield Finding(
-                            position=head.position,
-                            words=f"the view of the audit log disagrees with the log about {wrong}",
-                        )
-                        return
-                else:
-                    expected.apply(change, head.position)
-        yield from expected.differences(self._views.rows)
-        kept = {tuple(row[column] for column in COUNTED): row["entries"] for row in self._views.rows("audit_counts")}
-        if kept != counts:
+    def _disagreeing_views(self, end: Head, beside: Beside | None) -> Iterator[Finding]:
+        if beside is None or end.position < WORTH_A_PROCESS:
+            compared = self.compare_entries(1, end.position)
+            others = [*self._disagreeing_others(end)]
+        else:
+            # The other process has the most of the entries; this one has the rest, and all that is not of the entries.
+            here = end.position // 4
+            there = beside(here + 1, end.position)
+            compared = self.compare_entries(1, here)
+            others = [*self._disagreeing_others(end)]
+            compared = compared.and_then(there())
+        if compared.finding is not None:
+            yield compared.finding
+            return
+        yield from others
+        counts = {tuple(row[column] for column in COUNTED): row["entries"] for row in self._views.rows("audit_counts")}
+        if counts != compared.counts:
             yield Finding(position=0, words="the view audit_counts disagrees with the log")
-        bits = {
-            (row["fact"], row["value"], row["block"]): from_bytes(row["bits"])
-            for row in self._views.rows("audit_index")
-        }
-        if differing := first_difference(bits, index.rows()):
+        rows = self._views.rows("audit_index")
+        kept = {(row["fact"], row["value"], row["block"]): from_bytes(row["bits"]) for row in rows}
+        if differing := first_difference(kept, compared.bits):
             yield Finding(position=differing, words="the view audit_index disagrees with the log")
+
+    def compare_entries(self, first: int, last: int) -> Compared:
+        """Compare the view of these entries with the log, up to the first that differs."""
+        counts, index = Counter[tuple[str, ...]](), Indexed()
+        stored, found = self._stored_entries(since=first - 1), None
+        for event, recorded, head in self._events(self._views.head_at(first - 1)):
+            if head.position > last:
+                break
+            row = audit_log(event, recorded, head).row
+            kept, wanted = next(stored), self._views.as_stored(row)
+            if kept != wanted:
+                wrong = ", ".join(name for name in wanted if kept[name] != wanted[name])
+                found = Finding(
+                    position=head.position, words=f"the view of the audit log disagrees with the log about {wrong}"
+                )
+                break
+            counts[tuple(str(row[column] or "") for column in COUNTED)] += 1
+            index.add(row)
+        return Compared(found, counts, index.rows())
+
+    def _disagreeing_others(self, end: Head) -> Iterator[Finding]:
+        """What the views of methods and runs hold that the log does not say."""
+        expected = ExpectedRows(self._views.as_stored)
+        events = self._recorded(LOG_BEGINS.notification_id, until=end.notification_id)
+        for position, recorded in enumerate(events, start=1):
+            event = cast(DomainEvent, self.mapper.to_domain_event(recorded))
+            for change in methods_and_runs(event, position):
+                expected.apply(change, position)
+        yield from expected.differences(self._views.rows)
 
     def _stored_parts(self, *, until: int) -> Iterator[Parts]:
         number = 0
@@ -309,8 +346,8 @@ class EventLog(Application[UUID]):
             yield from known
             position = known[-1][0]
 
-    def _stored_entries(self) -> Iterator[Mapping[str, Any]]:
-        position = 0
+    def _stored_entries(self, *, since: int) -> Iterator[Mapping[str, Any]]:
+        position = since
         while rows := list(self._views.rows("audit_log", since=position, limit=_READ_AT_ONCE)):
             yield from rows
             position = rows[-1]["position"]

@@ -14,16 +14,19 @@ from domain.training_method import TrainingMethod
 from domain.training_run import RunStatus, TrainingRun
 
 
-def project(event: DomainEvent, recorded: RecordedEvent, *, since: Head) -> tuple[list[RowChange], Head]:
-    """The changes that one event makes to all read models, and the head after it."""
-    until = Head(notification_id=recorded.id, position=since.position + 1, hash=link(since.hash, parts_of(recorded)))
-    changes = [
-        *selectable_methods(event),
-        *method_versions(event, until.position),
-        *training_runs(event),
-        audit_log(event, recorded, until),
-    ]
-    return changes, until
+def head_after(recorded: RecordedEvent, *, since: Head) -> Head:
+    """Where the log stands with this event."""
+    return Head(notification_id=recorded.id, position=since.position + 1, hash=link(since.hash, parts_of(recorded)))
+
+
+def changes_of(event: DomainEvent, recorded: RecordedEvent, head: Head) -> list[RowChange]:
+    """The changes that one event, with which the log stands at `head`, makes to all read models."""
+    return [*methods_and_runs(event, head.position), audit_log(event, recorded, head)]
+
+
+def methods_and_runs(event: DomainEvent, position: int) -> list[RowChange]:
+    """Those to the read models of methods and runs."""
+    return [*selectable_methods(event), *method_versions(event, position), *training_runs(event)]
 
 
 Parts = tuple[bytes, bytes, bytes, bytes, bytes]
@@ -162,7 +165,7 @@ def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- on
     return []
 
 
-def audit_log(event: DomainEvent, recorded: RecordedEvent, head: Head) -> RowChange:
+def audit_log(event: DomainEvent, recorded: RecordedEvent, head: Head) -> Insert:
     action, subject_type, subject_name, changes, reason = _what_happened(event)
     by = event.by
     run_id = event.originator_id if isinstance(event, TrainingRun.Requested | TrainingRun.Event) else None

@@ -1,9 +1,10 @@
 """Is the log what it was? Finds, and names the first place of, whatever was changed, in the log or in its views."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
+from domain.audit_index import Place
 from domain.projections import Parts, link
 from domain.proof import FIRST, Checkpoint
 from domain.read_models import Insert, Remove, RowChange, Table, Update
@@ -22,6 +23,24 @@ class Finding(Value):
 
     position: int
     words: str
+
+
+class Compared(NamedTuple):
+    """What came of comparing a range of entries with the log: what differs, and what the log says of those that do not.
+
+    `counts` are by the columns that are counted, `bits` those of the index of facts.
+    """
+
+    finding: Finding | None
+    counts: Counter[tuple[str, ...]]
+    bits: dict[Place, int]
+
+    def and_then(self, following: "Compared") -> "Compared":
+        """This range and the one behind it."""
+        together = dict(self.bits)
+        for place, bits in following.bits.items():
+            together[place] = together.get(place, 0) | bits
+        return Compared(self.finding or following.finding, self.counts + following.counts, together)
 
 
 class LinkChecker:

@@ -126,8 +126,14 @@ class Installation:
     @cached_property
     def proof(self) -> "Proof":
         from adapters.proof.desk import Proof
+        from infra.verifying import comparing_beside
 
-        return Proof(self.service, checkpoints=self.settings.checkpoints, key_folder=self.settings.checkpoint_key)
+        return Proof(
+            self.service,
+            checkpoints=self.settings.checkpoints,
+            key_folder=self.settings.checkpoint_key,
+            beside=comparing_beside(self.settings),
+        )
 
     def migrate(self) -> list[str]:
         """Create the tables once and install this environment's preinstalled methods; names of the new ones."""

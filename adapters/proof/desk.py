@@ -9,7 +9,7 @@ from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.exports import Exported, export
 from adapters.proof.signing import FolderSigner, is_signed, key_id_of, verifying_key
 from domain.errors import BadResult, InvalidInput
-from domain.event_log import EventLog, Verification
+from domain.event_log import Beside, EventLog, Verification
 from domain.proof import Checkpoint
 from domain.read_models import AuditQuery
 from domain.users import User
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Proof:
     """The proof of one log: its checkpoints in a folder, and the key in another that they are signed with."""
 
-    def __init__(self, log: EventLog, *, checkpoints: Path, key_folder: Path) -> None:
+    def __init__(self, log: EventLog, *, checkpoints: Path, key_folder: Path, beside: Beside | None = None) -> None:
         self._log = log
+        self._beside = beside
         self._checkpoints = CheckpointFolder(checkpoints)
         self._signer = FolderSigner(key_folder)
         self._key_folder = key_folder
@@ -55,7 +56,9 @@ class Proof:
 
     def verify(self, *, views_too: bool = True) -> Verification:
         """Read the whole log and compare it with its checkpoints, and with its views."""
-        found = self._log.verify(self._checkpoints.all(), is_signed=self._is_signed, views_too=views_too)
+        found = self._log.verify(
+            self._checkpoints.all(), is_signed=self._is_signed, views_too=views_too, beside=self._beside
+        )
         return found.model_copy(update={"findings": (*found.findings, *self._lost_checkpoints())})
 
     def verify_export(self, file: Path, *, checkpoint: Path | None, public_key: Path | None) -> str:

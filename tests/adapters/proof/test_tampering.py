@@ -13,6 +13,7 @@ import pytest
 
 from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.signing import FolderSigner
+from domain import event_log
 from domain.proof import canonical
 from domain.read_models import AuditQuery
 from domain.verification import Finding
@@ -193,6 +194,17 @@ def test_any_view_that_disagrees_with_the_log_is_found(
 ) -> None:
     intruder.run(change)
     assert [(f.position, words in f.words) for f in found(site)] == [(position, True)]
+
+
+@pytest.mark.parametrize("position", [2, 6])
+def test_two_processes_that_share_a_long_log_find_the_same(
+    site: Installation, intruder: Intruder, monkeypatch: pytest.MonkeyPatch, position: int
+) -> None:
+    monkeypatch.setattr(event_log, "WORTH_A_PROCESS", 1)
+    if position == 6:
+        assert found(site) == []
+    intruder.run(f"UPDATE audit_log SET actor = 'mallory' WHERE position = {position}")
+    assert [(f.position, "about actor" in f.words) for f in found(site)] == [(position, True)]
 
 
 def checkpoint_file(site: Installation, number: int) -> Path:
