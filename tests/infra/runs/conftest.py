@@ -146,6 +146,18 @@ def on_mlx(train: Train) -> Run:
 
 
 @pytest.fixture(scope="session")
+def rewarded(train: Train, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All weights trained with GRPO on rewards."""
+    from infra import samples
+
+    sample = Path(samples.__file__).parent / "grpo-demo" / "train.jsonl"
+    file = tmp_path_factory.mktemp("asked") / "sums.jsonl"
+    file.write_text("".join(sample.read_text().splitlines(keepends=True)[:60]))
+    options = {"max_steps": 3, "batch_size": 16, "learning_rate": 1e-3, "warmup_steps": 0}
+    return train(method="grpo-demo", dataset=str(file), options=options)
+
+
+@pytest.fixture(scope="session")
 def lora(train: Train) -> Run:
     """A LoRA adapter trained with torch."""
     return train(options={"adapter": "lora"} | TAUGHT)

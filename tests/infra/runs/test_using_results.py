@@ -1,4 +1,4 @@
-"""`tmm export` and `tmm ask`, for whole models and for adapters of both backends."""
+"""`tmm export` and `tmm ask`, for whole models and for adapters of both backends, learned from rows or from rewards."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ QUESTIONS = ("43+48=", "12+71=", "98+58=")
 PROMPTS: list[Any] = [[{"role": "user", "content": question}] for question in QUESTIONS]
 
 
-@pytest.fixture(params=["whole", "lora", "on_mlx"])
+@pytest.fixture(params=["whole", "lora", "on_mlx", "rewarded"])
 def any_run(request: pytest.FixtureRequest) -> Run:
     run: Run = request.getfixturevalue(request.param)
     return run
