@@ -55,12 +55,11 @@ def open_model(job: TrainingJob, options: ModelOptions) -> Opened:
     make_ready()
     import mlx.core as mx
     from mlx_lm.utils import load
-    from transformers import AutoTokenizer
 
     mx.random.seed(job.seed)
     with quiet():
         model, wrapped = load(job.base_model)
-        tokenizer = completed(AutoTokenizer.from_pretrained(job.base_model))
+        tokenizer = completed(wrapped._tokenizer)  # transformers' own, which it has opened already
     if options.dtype != "auto":
         model.set_dtype(mx.bfloat16 if options.dtype == "bfloat16" else mx.float32)
     if options.adapter == "none":

@@ -114,11 +114,11 @@ class Steps:
         sums: tuple[Any, Any, Any] | None = None
         for part in in_parts(batch, options.gradient_accumulation_steps):
             (loss, reported), gradient = self._gradient({name: mx.array(values) for name, values in part.items()})
-            here = (loss, reported, gradient)
+            here = (gradient, loss, reported)  # in this order: what leads to the loss alone is not kept meanwhile
             sums = here if sums is None else tree_map(mx.add, sums, here)
             mx.eval(sums)
         assert sums is not None
-        loss, reported, gradient = sums
+        gradient, loss, reported = sums
         norm = self._apply(gradient)
         mx.eval(self._module.state, self._optimiser.state)
         figures = {"loss": loss, **reported, "grad_norm": norm}
