@@ -20,7 +20,9 @@ def judged_by_model(source: str, *, device: str) -> Judge:
     try:
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise InvalidInput(f"The option 'reward_model' names {source!r}, which cannot be opened: {error}") from None
+        raise InvalidInput(
+            f"The option 'reward_model' names {source!r}, which cannot be opened: {str(error).splitlines()[0]}"
+        ) from None
     if config.num_labels != 1 or not any("SequenceClassification" in name for name in config.architectures or ()):
         raise InvalidInput(
             f"The option 'reward_model' names {source!r}, which is no reward model with one score. Train one with the "

@@ -91,6 +91,7 @@ def test_the_reference_stays_what_it_was_when_a_run_goes_on(tmp_path: Path) -> N
         ("mlx_dpo", "loss_type", "ipo"),
         ("mlx_dpo", "loss_type", "hinge"),
         ("mlx_dpo", "max_length", 30),
+        ("mlx_dpo", "epochs", 0.3),
         ("mlx_orpo", "beta", 1.0),
         ("mlx_orpo", "max_length", 30),
     ],

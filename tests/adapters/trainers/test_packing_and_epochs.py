@@ -32,7 +32,7 @@ FEW: dict[str, Any] = {"max_steps": 50, "batch_size": 4, "learning_rate": 1e-3, 
 
 
 @pytest.mark.training
-@pytest.mark.parametrize("trainer", ["sft", "dpo", "mlx_lora", "mlx_orpo"])
+@pytest.mark.parametrize("trainer", ["sft", "dpo", "mlx_orpo"])
 def test_a_training_takes_as_many_steps_as_its_epochs_do(trainer: str, tmp_path: Path) -> None:
     given = pairs("mlx-demo", first=10) if trainer in ("dpo", "mlx_orpo") else rows("mlx-demo", first=10)
     seen = Recorded()
