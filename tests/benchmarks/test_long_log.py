@@ -22,6 +22,7 @@ import pytest
 from domain.read_models import AuditEntry, AuditQuery, CountBy
 from domain.service import TrainingMethods
 from infra.settings import Settings
+from infra.verifying import comparing_beside
 from infra.wiring import Installation, open_catalogue
 from tests.benchmarks.long_log import ACTORS, BEGAN, METHODS, write
 from tests.people import TRAINERS
@@ -35,12 +36,11 @@ PAGES = 120
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainingMethods]:
-    """A catalogue with a long log, whose views are up to date."""
-    url = ""
-    home = tmp_path_factory.mktemp("long")
-    if request.param == "postgres" and (url := os.environ.get("TMM_BENCHMARK_DATABASE_URL", "")):
-        pass
+def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """The settings of an installation whose database has its tables."""
+    url, home = "", tmp_path_factory.mktemp("long")
+    if request.param == "postgres" and (kept := os.environ.get("TMM_BENCHMARK_DATABASE_URL", "")):
+        url = kept
     elif request.param == "postgres":
         server = request.getfixturevalue("postgres_server")
         import psycopg
@@ -52,17 +52,24 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         home = Path(kept)
     settings = Settings(home=home, database_url=url, backends="cuda")
     Installation(settings).create_tables()
+    return settings
+
+
+@pytest.fixture(scope="module")
+def service(settings: Settings) -> Iterator[TrainingMethods]:
+    """A catalogue with a long log, whose views are up to date."""
     with open_catalogue(settings, TRAINERS) as service:
         if not service.views_behind() and not service.audit():
             write(settings, ENTRIES)
-        began = time.perf_counter()
+        behind, began = service.views_behind(), time.perf_counter()
         head = service.catch_up()
         seconds = time.perf_counter() - began
-        print(f"\n{request.param}: {head.position} entries, projected in {seconds:.0f} s")
-        if url:
+        kind = "postgres" if settings.database_url else "sqlite"
+        print(f"\n{kind}: {head.position} entries, {behind} of them projected in {seconds:.0f} s")
+        if settings.database_url and behind:
             import psycopg
 
-            with psycopg.connect(url, autocommit=True) as connection:
+            with psycopg.connect(settings.database_url, autocommit=True) as connection:
                 connection.execute("VACUUM ANALYZE")
         yield service
 
@@ -239,10 +246,13 @@ def _some(service: TrainingMethods) -> list[AuditEntry]:
     return service.audit(AuditQuery(action="complete", limit=200))
 
 
-def test_a_million_entries_verify_within_fifteen_seconds(service: TrainingMethods) -> None:
-    began = time.process_time()
+def test_a_million_entries_verify_within_fifteen_seconds(service: TrainingMethods, settings: Settings) -> None:
+    began, began_busy = time.perf_counter(), time.process_time()
     verified = service.verify(views_too=False)
-    seconds = time.process_time() - began
-    print(f"verified {verified.entries} entries in {seconds:.1f} s of this process")
-    assert verified.findings == ()
-    assert seconds / verified.entries * 1e6 < 2 * VERIFIED_S_A_MILLION
+    seconds, busy = time.perf_counter() - began, time.process_time() - began_busy
+    print(f"verified {verified.entries} entries in {seconds:.1f} s, {busy:.1f} s of this process")
+    began = time.perf_counter()
+    with_views = service.verify(beside=comparing_beside(settings))
+    print(f"and every column of every view in {time.perf_counter() - began:.1f} s, in two processes")
+    assert (verified.findings, with_views.findings) == ((), ())
+    assert busy / verified.entries * 1e6 < VERIFIED_S_A_MILLION
