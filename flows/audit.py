@@ -32,7 +32,7 @@ def audit_report(days: int = 7, method: str = "", actor: str = "", text: str = "
         create_markdown_artifact(
             _report(page.entries, told, {count.value or "": count.entries for count in counts}, days),
             key="audit-report",
-            description=f"The audit log of {days} days",
+            description=f"The audit log of {_days(days)}",
         )
         get_run_logger().info("%d entries in %d days; the report is this run's artifact", told, days)
     return None
@@ -49,13 +49,17 @@ def make_checkpoint() -> State[Any] | None:
 
 
 def _report(entries: tuple[AuditEntry, ...], told: int, counts: dict[str, int], days: int) -> str:
-    lines = [f"# The audit log of {days} days", "", f"{told} entries.", "", "| Action | Entries |", "| --- | ---: |"]
+    lines = [f"# The audit log of {_days(days)}", "", f"{told} entries.", "", "| Action | Entries |", "| --- | ---: |"]
     lines += [f"| {action} | {entries} |" for action, entries in counts.items()]
     lines += ["", "| Entry | When (UTC) | Outcome | What happened |", "| ---: | --- | --- | --- |"]
     lines += [f"| {e.position} | {e.recorded_at:%Y-%m-%d %H:%M:%S} | {e.outcome} | {_cell(e.told)} |" for e in entries]
     if told > len(entries):
         lines += ["", f"These are the newest {len(entries)} of {told}. All of them: `tmm audit export FILE`"]
     return "\n".join(lines) + "\n"
+
+
+def _days(number: int) -> str:
+    return "1 day" if number == 1 else f"{number} days"
 
 
 def _cell(text: str) -> str:

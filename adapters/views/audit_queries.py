@@ -16,6 +16,7 @@ from domain.read_models import COUNTED, AuditCount, AuditEntry, AuditPage, Audit
 _COLUMNS = ", ".join(AuditEntry.model_fields)
 _FIRST_BLOCKS = 4
 _MOST_BLOCKS = 128
+_FACTS_AT_ONCE = 100  # of a text with many words; SQLite takes 500
 
 
 class AuditQueries(SqlViews):
@@ -68,14 +69,16 @@ class AuditQueries(SqlViews):
 
     def _having(self, facts: Sequence[Fact], first: int, last: int) -> dict[int, int]:
         """For each block from `first` to `last` the bits of the entries that have all of these facts, if any have."""
-        statement = " UNION ALL ".join(
-            f"SELECT block, bits FROM {self.prefix}audit_index WHERE fact = '{name}' "
-            f"AND value = {self._parameter(f'value{number}')} AND block BETWEEN {first} AND {last}"
-            for number, (name, _) in enumerate(facts)
-        )
         found: dict[int, list[int]] = {}
-        for row in self._read(statement, {f"value{number}": value for number, (_, value) in enumerate(facts)}):
-            found.setdefault(row["block"], []).append(from_bytes(row["bits"]))
+        for start in range(0, len(facts), _FACTS_AT_ONCE):
+            some = facts[start : start + _FACTS_AT_ONCE]
+            statement = " UNION ALL ".join(
+                f"SELECT block, bits FROM {self.prefix}audit_index WHERE fact = '{name}' "
+                f"AND value = {self._parameter(f'value{number}')} AND block BETWEEN {first} AND {last}"
+                for number, (name, _) in enumerate(some)
+            )
+            for row in self._read(statement, {f"value{number}": value for number, (_, value) in enumerate(some)}):
+                found.setdefault(row["block"], []).append(from_bytes(row["bits"]))
         return {block: reduce(and_, bits) for block, bits in found.items() if len(bits) == len(facts)}
 
     def audit_counts(self, by: CountBy, query: AuditQuery) -> list[AuditCount]:

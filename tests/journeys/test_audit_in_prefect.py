@@ -21,7 +21,7 @@ def _run(machine: Machine, flow: str, **parameters: Any) -> UUID:
 def test_an_audit_report_is_an_artifact_that_a_person_can_read(machine: Machine) -> None:
     run_id = _run(machine, "audit-report", days=1)
     (artifact,) = machine.prefect("POST", "/artifacts/filter", artifacts={"flow_run_id": {"any_": [str(run_id)]}})
-    assert "# The audit log of 1 days" in artifact["data"]
+    assert "# The audit log of 1 day\n" in artifact["data"]
     assert "installer preinstalled SFT-Demo (sft)" in artifact["data"]
     assert "| preinstall | 4 |" in artifact["data"]
 

@@ -5,13 +5,16 @@ import io
 import json
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
 from adapters.proof import verify_export
+from adapters.proof.exports import export
 from adapters.proof.signing import FolderSigner
 from domain.errors import CommercialUsersOnly, InvalidInput
 from domain.proof import canonical
@@ -167,6 +170,23 @@ def test_a_checkpoint_of_entries_that_an_export_lacks_is_refused(site: Installat
     export = exported(site, first=1, last=3)
     with pytest.raises(verify_export.FalseExport, match="about entry 6, which this export does not have"):
         export.verified()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_longer_export_takes_no_more_memory(site: Installation, form: str, tmp_path: Path) -> None:
+    (entry,) = site.service.entries(1, 1)
+
+    def taken(number: int) -> int:
+        tracemalloc.start()
+        export(repeat(entry, number), tmp_path / f"{number}", form, before="", signer=FolderSigner(tmp_path / "key"))
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    taken(1)  # what is imported for it counts for none
+    short, long = taken(50), taken(400)
+    assert (tmp_path / "400").stat().st_size > 500_000
+    assert long < short + 100_000
 
 
 def test_no_cell_of_a_csv_export_is_a_formula(site: Installation) -> None:

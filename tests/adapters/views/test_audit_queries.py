@@ -142,6 +142,14 @@ def test_pages_stay_where_they_are_while_the_log_grows(service: TrainingMethods)
     assert older.next_after is None
 
 
+def test_a_text_of_any_number_of_words_can_be_asked_for(service: TrainingMethods) -> None:
+    service.add_method(method("sft-1", display_name=" ".join(f"w{number}" for number in range(20))), by=ALICE)
+    many = " ".join(f"w{number}" for number in range(1200))
+    assert service.audit(AuditQuery(text=many)) == []
+    assert service.audit_counts(CountBy.ACTION, AuditQuery(text=many)) == []
+    assert len(service.audit(AuditQuery(text=" ".join(many.split()[:20])))) == 1
+
+
 def test_what_was_selectable_at_a_moment(service: TrainingMethods) -> None:
     moments = [service.audit()[-1].recorded_at if service.audit() else None]
     expected = [[]]
