@@ -1,4 +1,4 @@
-"""Base models: a sample's name, a local folder, or a hub id."""
+"""Base models: the name of a sample or of what the operator put into a folder, a local folder, or a hub id."""
 
 import hashlib
 import json
@@ -15,16 +15,22 @@ _OF_A_MODEL = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tikt
 class BaseModels:
     """Opens base models."""
 
-    def __init__(self, samples: Path) -> None:
+    def __init__(self, samples: Path, registered: Path | None = None) -> None:
         self._samples = samples
+        self._registered = registered
 
     def names(self) -> list[str]:
-        """The samples there are."""
-        return sorted(file.parent.name for file in self._samples.glob("*/config.json"))
+        """The samples, and the folders in the operator's folder."""
+        return sorted(self._named())
+
+    def _named(self) -> dict[str, Path]:
+        """Each name with its place. A sample keeps its name, because the demos ask for it."""
+        folders = [self._registered, self._samples] if self._registered is not None else [self._samples]
+        return {file.parent.name: file.parent for folder in folders for file in folder.glob("*/config.json")}
 
     def located(self, name: str) -> str:
         """The name as any process of this machine can open it: local paths absolute. Raises `InvalidBaseModel`."""
-        if name in self.names():
+        if name in self._named():
             return name
         path = Path(name).expanduser()
         if path.exists():
@@ -33,15 +39,15 @@ class BaseModels:
         if _HUB_ID.fullmatch(name):
             return name
         raise InvalidBaseModel(
-            f"There is no base model {name!r}: it is no sample ({', '.join(self.names())}), no folder on this machine "
+            f"There is no base model {name!r}: it is none of {', '.join(self.names())}, no folder on this machine "
             "and no hub id such as organisation/name."
         )
 
     def open(self, name: str) -> BaseModel:
         """The model's source and the hash of its files. Raises `InvalidBaseModel`."""
         located = self.located(name)
-        if located in self.names():
-            folder = self._samples / located
+        if (named := self._named().get(located)) is not None:
+            folder = named
         elif Path(located).exists():
             folder = Path(located)
         else:

@@ -7,40 +7,43 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
-from domain.method_spec import MethodSpec
 from flows.acting import ending_in_words, installation_of_this_run
 from infra.acting_for import acting_user
+from infra.adding import spec_of
 
 
 @flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)
 @ending_in_words
 def add_training_method(
     internal_name: str,
-    display_name: str,
-    method_type: str,
-    description: str,
-    trainer: str,
-    backends: list[str],
+    from_method: str = "",
+    display_name: str = "",
+    method_type: str = "",
+    description: str = "",
+    trainer: str = "",
+    backends: list[str] | None = None,
     configuration_options: list[dict[str, Any]] | None = None,
     default_base_model: str = "",
     default_dataset: str = "",
     acting_for: str = "",
 ) -> State[Any] | None:
-    """Put a training method into the catalogue. For commercial users only."""
+    """Put a training method into the catalogue, from its fields or from a method to copy. For commercial users only."""
     asked = {
         "internal_name": internal_name,
+        "from_method": from_method,
         "display_name": display_name,
         "method_type": method_type,
         "description": description,
         "trainer": trainer,
         "backends": backends,
-        "configuration_options": configuration_options or [],
-        "default_base_model": default_base_model or None,
-        "default_dataset": default_dataset or None,
+        "configuration_options": configuration_options,
+        "default_base_model": default_base_model,
+        "default_dataset": default_dataset,
     }
-    spec = MethodSpec.parse(asked)
     with installation_of_this_run() as installation:
+        spec = spec_of(installation, asked)
         by = acting_user(installation, acting_for, action="add", given=asked)
         installation.service.add_method(spec, by=by)
         get_run_logger().info("%s can be chosen now", spec.display_name)
@@ -50,9 +53,11 @@ def add_training_method(
 
 @flow(name="delete-training-method", flow_run_name="delete {internal_name}", validate_parameters=False)
 @ending_in_words
-def delete_training_method(internal_name: str, acting_for: str = "") -> State[Any] | None:
-    """Take a training method out of the catalogue. For commercial users only."""
+def delete_training_method(internal_name: str, only_tell: bool = False, acting_for: str = "") -> State[Any] | None:
+    """Take a training method out of the catalogue, or only tell what that would affect. For commercial users only."""
     with installation_of_this_run() as installation:
+        if only_tell:
+            return Completed(message=installation.affected_by_deleting(internal_name))
         by = acting_user(installation, acting_for, action="delete", given={"internal_name": internal_name})
         cancelled = installation.service.delete_method(internal_name, by=by)
         get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", internal_name, len(cancelled))

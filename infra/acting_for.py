@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from domain.errors import InvalidRunRequest, TokenDoesNotHold
-from domain.method_spec import MethodSpec
 from domain.options import options_after_defaults
 from domain.training_run import RunRequest
 from domain.users import User
+from infra.adding import spec_of
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -48,7 +48,7 @@ def bound_parameters(tmm: "Installation", action: str, given: Mapping[str, Any])
     if action == "delete":
         return {"internal_name": given.get("internal_name")}
     if action == "add":
-        return MethodSpec.parse(given).model_dump(mode="json")
+        return spec_of(tmm, given).model_dump(mode="json")
     if not isinstance(given.get("method"), str):
         raise InvalidRunRequest("method: is missing.")
     spec = tmm.service.selectable_method(given["method"]).spec

@@ -45,6 +45,12 @@ class Settings(BaseModel):
         default=Path(), description="Folder of the key that checkpoints are signed with; made when there is none"
     )
     artifacts: str = Field(default="", description="Where trained models go")
+    datasets: Path = Field(
+        default=Path(), description="Folder of the datasets that run forms offer by name: files, or folders of them"
+    )
+    base_models: Path = Field(
+        default=Path(), description="Folder of the base models that run forms offer by name, a folder each"
+    )
     prefect_port: int = Field(
         default=4200, ge=0, le=65535, description="Where tmm up serves Prefect; a free port if it is taken, or 0"
     )
@@ -83,6 +89,8 @@ class Settings(BaseModel):
             "checkpoints": self.checkpoints if self.checkpoints != Path() else self.home / "checkpoints",
             "checkpoint_key": self.checkpoint_key if self.checkpoint_key != Path() else self.home / "checkpoint-key",
             "artifacts": self.artifacts or str(self.home / "artifacts"),
+            "datasets": self.datasets if self.datasets != Path() else self.home / "datasets",
+            "base_models": self.base_models if self.base_models != Path() else self.home / "base-models",
             "backends": self.backends or detected_backends(),
         }
         for name, value in defaults.items():
@@ -140,6 +148,8 @@ class Settings(BaseModel):
             "TMM_CHECKPOINTS": str(self.checkpoints),
             "TMM_CHECKPOINT_KEY": str(self.checkpoint_key),
             "TMM_ARTIFACTS": self.artifacts,
+            "TMM_DATASETS": str(self.datasets),
+            "TMM_BASE_MODELS": str(self.base_models),
             "TMM_PREFECT_PORT": str(self.prefect_port),
             "TMM_POLL_SECONDS": str(self.poll_seconds),
             "TMM_CUSTOM_MEMORY_GB": str(self.custom_memory_gb),

@@ -215,9 +215,9 @@ class Installation:
 
         return PrefectCatalogue(
             self._prefect(),
-            datasets=self.datasets.names(),
-            base_models=self.base_models.names(),
-            trainers=sorted(trainers.declarations()),
+            datasets=self.datasets.names,
+            base_models=self.base_models.names,
+            trainers=trainers.declarations(),
         )
 
     def update_prefect(self) -> str | None:
@@ -238,6 +238,12 @@ class Installation:
             changed += self.catalogue.reconcile(selectable)
             shown = selectable
         return changed
+
+    def affected_by_deleting(self, name: str) -> str:
+        """What becomes of a method's runs when it is deleted."""
+        from infra.deleting import affected_by_deleting
+
+        return affected_by_deleting(self, name)
 
     def fix(self) -> list[str]:
         """Put right runs that are stuck, and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
@@ -382,13 +388,13 @@ class Installation:
     def datasets(self) -> "Datasets":
         from adapters.datasets import Datasets
 
-        return Datasets(self.settings.samples)
+        return Datasets(self.settings.samples, self.settings.datasets)
 
     @cached_property
     def base_models(self) -> "BaseModels":
         from adapters.base_models import BaseModels
 
-        return BaseModels(self.settings.samples)
+        return BaseModels(self.settings.samples, self.settings.base_models)
 
 
 def open_catalogue(settings: Settings, trainers: Trainers) -> TrainingMethods:

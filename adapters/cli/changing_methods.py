@@ -15,7 +15,6 @@ from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.errors import InvalidMethod, RunNotFound, Unreachable
 from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.read_models import SelectableMethod
-from domain.training_run import RunStatus
 
 Fields = dict[str, Any]
 
@@ -133,7 +132,7 @@ def delete(installation: Installation, name: str, yes: bool) -> None:
     method = service.selectable_method(name)
     # Nobody is asked whether they want what they will be refused.
     if user.is_commercial:
-        _show_what_is_affected(installation, method)
+        remark(plain(installation.affected_by_deleting(name)))
         if not yes and not _confirmed(name):
             say("Nothing was deleted.")
             return
@@ -146,21 +145,6 @@ def delete(installation: Installation, name: str, yes: bool) -> None:
     if cancelled:
         say(f"Cancelled {_runs(len(cancelled))} of it that had not started.")
     warn(installation.update_prefect())
-
-
-def _show_what_is_affected(installation: Installation, method: SelectableMethod) -> None:
-    name = method.spec.internal_name
-    waiting = len(installation.service.training_runs(method=name, status=RunStatus.REQUESTED, limit=10_000))
-    running = len(installation.service.training_runs(method=name, status=RunStatus.RUNNING, limit=10_000))
-    remark(
-        f"Deleting {_title(method)} takes it out of the list: it cannot be chosen any more. "
-        f"Waiting: {_runs(waiting)}, to be cancelled. Running: {_runs(running)}, to go on."
-    )
-    with suppress(Unreachable):  # then nothing is scheduled that could start
-        if scheduled := installation.runs.scheduled(name):
-            remark(
-                f"Scheduled in Prefect, these included: {_runs(scheduled)}, to be cancelled; its schedules go with it."
-            )
 
 
 def _confirmed(name: str) -> bool:

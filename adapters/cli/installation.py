@@ -50,10 +50,6 @@ class Runs(Protocol):
 
     def cancel(self, run_id: UUID, reason: str) -> None: ...
 
-    def scheduled(self, method: str) -> int:
-        """How many runs of the method wait in Prefect for their time or for a worker."""
-        ...
-
     def progress(self, run_id: UUID) -> Progressed | None: ...
 
     def state(self, run_id: UUID) -> str:
@@ -242,6 +238,10 @@ class Installation(Protocol):
 
     def migrate(self) -> Sequence[str]:
         """Create the tables once and install the preinstalled methods; names of those newly installed."""
+        ...
+
+    def affected_by_deleting(self, name: str) -> str:
+        """What becomes of a method's runs when it is deleted. Raises `MethodNotFound`."""
         ...
 
     def update_prefect(self) -> str | None:

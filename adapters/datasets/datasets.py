@@ -18,18 +18,25 @@ _TRAIN, _HELD_OUT = "train", "held_out"
 
 
 class Datasets:
-    """Opens datasets: a sample's name, a local file or folder, or a hub id."""
+    """Opens datasets: by the name of a sample or of what the operator put into a folder, a local path, or a hub id."""
 
-    def __init__(self, samples: Path) -> None:
+    def __init__(self, samples: Path, registered: Path | None = None) -> None:
         self._samples = samples
+        self._registered = registered
 
     def names(self) -> list[str]:
-        """The samples there are."""
-        return sorted(file.parent.name for file in self._samples.glob(f"*/{_TRAIN}.jsonl"))
+        """The samples, and what lies in the operator's folder: files under their full names, and folders."""
+        return sorted(self._named())
+
+    def _named(self) -> dict[str, Path]:
+        """Each name with its place. A sample keeps its name, because the demos ask for it."""
+        samples = {file.parent.name: file.parent for file in self._samples.glob(f"*/{_TRAIN}.jsonl")}
+        there = self._registered.iterdir() if self._registered is not None and self._registered.is_dir() else ()
+        return {path.name: path for path in there if _may_be_a_dataset(path)} | samples
 
     def located(self, name: str) -> str:
         """The name as any process of this machine can open it: local paths absolute. Raises `InvalidDataset`."""
-        if name in self.names():
+        if name in self._named():
             return name
         path = Path(name).expanduser()
         if path.exists():
@@ -39,7 +46,7 @@ class Datasets:
         if is_hub_id(name):
             return name
         raise InvalidDataset(
-            f"There is no dataset {name!r}: it is no sample ({', '.join(self.names())}), no file or folder on this "
+            f"There is no dataset {name!r}: it is none of {', '.join(self.names())}, no file or folder on this "
             "machine and no hub id such as organisation/name."
         )
 
@@ -51,7 +58,7 @@ class Datasets:
         """
         names = parse_columns(columns)
         located = self.located(name)
-        path = self._samples / located if located in self.names() else Path(located)
+        path = self._named().get(located, Path(located))
         if path.is_dir():
             raw, raw_held_out = read_file(_must_have(path, _TRAIN)), _part(path, _HELD_OUT)
         elif path.exists():
@@ -63,6 +70,14 @@ class Datasets:
             return _dataset(name, *hold_out(rows, seed=seed))
         # Rows that both have are told by the look at a training before it begins: here they are not ours to part.
         return _dataset(name, rows, normalised(renamed(raw_held_out, names), meant=names))
+
+
+def _may_be_a_dataset(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    if path.is_file():
+        return path.suffix in SUFFIXES
+    return any((path / f"{_TRAIN}{suffix}").is_file() for suffix in SUFFIXES)
 
 
 def _must_have(folder: Path, part: str) -> Path:

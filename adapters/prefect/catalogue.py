@@ -4,7 +4,7 @@ Each selectable method has one deployment for each of its backends, on that back
 and is not selectable goes, after its waiting flow runs were cancelled with the reason; nothing else is touched.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from adapters.prefect.client import prefect_client
 from adapters.prefect.deployments import CATALOGUE_QUEUE, FLOWS, of_methods, of_the_catalogue
 from domain.method_spec import Backend
 from domain.read_models import SelectableMethod
+from domain.trainers import Trainers
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -25,12 +26,17 @@ class PrefectCatalogue:
     """Keeps Prefect's pools and deployments in step with the selectable list."""
 
     def __init__(
-        self, api_url: str, *, datasets: Sequence[str], base_models: Sequence[str], trainers: Sequence[str]
+        self,
+        api_url: str,
+        *,
+        datasets: Callable[[], list[str]],
+        base_models: Callable[[], list[str]],
+        trainers: Trainers,
     ) -> None:
         self._api_url = api_url
-        self._datasets = list(datasets)
-        self._base_models = list(base_models)
-        self._trainers = list(trainers)
+        self._datasets = datasets
+        self._base_models = base_models
+        self._trainers = trainers
 
     def ensure_pools(self, backends: Iterable[Backend]) -> None:
         """A process work pool for each backend: trainings run one at a time, the catalogue's flows beside them."""
@@ -57,9 +63,10 @@ class PrefectCatalogue:
         with prefect_client(self._api_url) as client:
             pools = {pool.name for pool in client.read_work_pools(limit=200)}
             backends = [backend for backend in Backend if backend in pools]
+            names = {"datasets": self._datasets(), "base_models": self._base_models()}
             wanted = [
-                *of_methods(selectable, backends, datasets=self._datasets, base_models=self._base_models),
-                *of_the_catalogue(selectable, backends, trainers=self._trainers),
+                *of_methods(selectable, backends, **names),
+                *of_the_catalogue(selectable, backends, trainers=self._trainers, **names),
             ]
             flows = {name: client.create_flow_from_name(name) for name in FLOWS}
             there = {(deployment.flow_id, deployment.name): deployment for deployment in _there(client)}

@@ -9,6 +9,7 @@ from uuid import UUID
 from adapters.prefect import forms
 from domain.method_spec import Backend
 from domain.read_models import SelectableMethod
+from domain.trainers import Trainers
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -101,7 +102,12 @@ def of_methods(
 
 
 def of_the_catalogue(
-    selectable: Sequence[SelectableMethod], backends: Sequence[Backend], *, trainers: list[str]
+    selectable: Sequence[SelectableMethod],
+    backends: Sequence[Backend],
+    *,
+    trainers: Trainers,
+    datasets: list[str],
+    base_models: list[str],
 ) -> Iterator[Wanted]:
     """Adding, deleting and reconciling, on the first backend's pool."""
     if not backends:
@@ -109,9 +115,9 @@ def of_the_catalogue(
     names = [method.spec.internal_name for method in selectable]
     described = {
         "add-training-method": (
-            "Add a training method. For commercial users only.",
+            forms.add_description(trainers),
             "flows.manage.add_training_method",
-            forms.add_form(names, trainers),
+            forms.add_form(names, trainers, datasets=datasets, base_models=base_models),
         ),
         "delete-training-method": (
             "Delete a training method. For commercial users only.",

@@ -1,10 +1,12 @@
 """What a person sees of a method in Prefect: the run form, the description and the tags."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from domain.method_spec import Backend, MethodType
-from domain.options import options_schema
+from domain.options import ConfigurationOption, OptionType, options_schema
 from domain.read_models import SelectableMethod
+from domain.trainers import TrainerDeclaration, Trainers
 
 TAG = "training-method"
 """Deployments with this tag are ours, and nobody else's."""
@@ -48,18 +50,10 @@ def run_form(
     """The JSON Schema of the `train` flow's parameters for one method on one backend."""
     spec = method.spec
     fields: dict[str, dict[str, Any]] = {
-        "base_model": {
-            "type": "string",
-            "description": f"A sample ({', '.join(base_models)}), a local folder, or a hub id such as org/name",
-            "examples": base_models,
-            **({"default": spec.default_base_model} if spec.default_base_model else {}),
-        },
-        "dataset": {
-            "type": "string",
-            "description": f"A sample ({', '.join(datasets)}), a local JSONL file or folder, or a hub id",
-            "examples": datasets,
-            **({"default": spec.default_dataset} if spec.default_dataset else {}),
-        },
+        "base_model": _chosen_or_typed(base_models, "A name to choose, a local folder, or a hub id such as org/name"),
+        "dataset": _chosen_or_typed(
+            datasets, "A name to choose, a local JSONL file or folder, or a hub id such as org/name"
+        ),
         "options": {
             **options_schema(spec.configuration_options),
             "description": "What this method lets you choose",
@@ -96,9 +90,8 @@ def run_form(
     return _form(fields, required=["method", "backend", "base_model", "dataset"])
 
 
-def add_form(names: list[str], trainers: list[str]) -> dict[str, Any]:
+def add_form(names: list[str], trainers: Trainers, *, datasets: list[str], base_models: list[str]) -> dict[str, Any]:
     """The form of `add-training-method`, beside the methods there are."""
-    suggestion = {"type": "string", "default": "", "description": "What the run form suggests; optional"}
     fields: dict[str, dict[str, Any]] = {
         "internal_name": {
             "type": "string",
@@ -106,34 +99,136 @@ def add_form(names: list[str], trainers: list[str]) -> dict[str, Any]:
             "description": "2 to 63 lower-case letters, digits and hyphens, starting with a letter; "
             f"not one of {', '.join(names)}",
         },
-        "display_name": {"type": "string", "minLength": 1, "maxLength": 80, "description": "1 to 80 characters"},
-        "method_type": {"type": "string", "enum": [kind.value for kind in MethodType]},
-        "description": {"type": "string", "minLength": 1, "maxLength": 2000},
-        "trainer": {"type": "string", "enum": trainers},
+        "from_method": {
+            "type": "string",
+            "enum": names,
+            "description": "A method to copy: what you leave empty below is taken from it",
+        },
+        "display_name": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 80,
+            "description": "What people see, 1 to 80 characters; empty for the internal name",
+        },
+        "method_type": {
+            "type": "string",
+            "enum": [kind.value for kind in MethodType],
+            "description": "One that the trainer trains, or OTHER",
+        },
+        "description": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 2000,
+            "description": "What it does and when to choose it, 1 to 2000 characters",
+        },
+        "trainer": {
+            "type": "string",
+            "enum": sorted(trainers),
+            "description": "The training code: "
+            + ", ".join(f"{name} ({_places(trainer)})" for name, trainer in sorted(trainers.items())),
+        },
         "backends": {
             "type": "array",
             "items": {"type": "string", "enum": [backend.value for backend in Backend]},
             "minItems": 1,
+            "description": "Where it runs: one or both of the trainer's",
         },
         "configuration_options": {
             "type": "array",
-            "items": {"type": "object"},
-            "default": [],
-            "description": "What the method lets people choose: objects with name, type, default, limits and "
-            "description. Empty: everything keeps the trainer's defaults",
+            "items": _option_card(trainers),
+            "description": "What people may choose when they train with it. Everything else keeps the trainer's "
+            "defaults",
         },
-        "default_base_model": suggestion,
-        "default_dataset": suggestion,
+        "default_base_model": _chosen_or_typed(base_models, "What the run form suggests"),
+        "default_dataset": _chosen_or_typed(datasets, "What the run form suggests"),
         "acting_for": _ACTING_FOR,
     }
-    required = ["internal_name", "display_name", "method_type", "description", "trainer", "backends"]
-    return _form(fields, required=required)
+    return _form(fields, required=["internal_name"])
+
+
+def _option_card(trainers: Trainers) -> dict[str, Any]:
+    """One option of a new method. What is left empty is the trainer's: an option may be narrower there, never wider."""
+    declared = sorted({option.name for trainer in trainers.values() for option in trainer.options})
+    default = [
+        {"title": "number", "type": "number"},
+        {"title": "text", "type": "string"},
+        {"title": "yes or no", "type": "boolean"},
+    ]
+    fields: dict[str, dict[str, Any]] = {
+        "name": {
+            "type": "string",
+            "enum": declared,
+            "description": "One of the trainer's options; the page of this deployment lists them with their limits",
+        },
+        "default": {"anyOf": default, "description": "Within the limits; empty for the trainer's own"},
+        "minimum": {"type": "number", "description": "Of a number: not below the trainer's; empty for the trainer's"},
+        "maximum": {"type": "number", "description": "Of a number: not above the trainer's; empty for the trainer's"},
+        "choices": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Of a choice: some of the trainer's; empty for all of them",
+        },
+        "max_length": {"type": "integer", "minimum": 0, "description": "Of text: its longest, in characters"},
+        "description": {"type": "string", "maxLength": 400, "description": "For people; empty for the trainer's own"},
+        "type": {
+            "type": "string",
+            "enum": [kind.value for kind in OptionType],
+            "description": "The trainer's; leave it empty",
+        },
+    }
+    return {"title": "option", "type": "object", **_fields(fields, required=["name"])}
+
+
+def add_description(trainers: Trainers) -> str:
+    """Markdown: what the add form needs, and every trainer with its options and their limits."""
+    lines = [
+        "Add a training method. For commercial users only.",
+        "",
+        "Choose a trainer, or a method to copy, and say what people may choose. An option's limits may be narrower "
+        "than its trainer's, never wider.",
+    ]
+    for name, trainer in sorted(trainers.items()):
+        lines += ["", f"## {name}", "", f"{trainer.summary}. On {_places(trainer)}."]
+        lines += _table(trainer.options)
+    return "\n".join(lines)
+
+
+def _places(trainer: TrainerDeclaration) -> str:
+    return f"{' and '.join(trainer.backends)}: {', '.join(trainer.method_types)}"
 
 
 def delete_form(names: list[str]) -> dict[str, Any]:
     """The form of `delete-training-method`: a drop-down of the methods there are."""
-    fields: dict[str, dict[str, Any]] = {"internal_name": {"type": "string", "enum": names}, "acting_for": _ACTING_FOR}
+    fields: dict[str, dict[str, Any]] = {
+        "internal_name": {
+            "type": "string",
+            "enum": names,
+            "description": "The method to delete. Its waiting runs are cancelled; what is running goes on",
+        },
+        "only_tell": {
+            "type": "boolean",
+            "default": False,
+            "description": "Only tell which runs that would affect, and delete nothing",
+        },
+        "acting_for": _ACTING_FOR,
+    }
     return _form(fields, required=["internal_name"])
+
+
+def _chosen_or_typed(names: list[str], description: str) -> dict[str, Any]:
+    """A drop-down, and beside it a text field in which the chosen name or anything else stands.
+
+    Prefect's form takes the first alternative of type string for the one that holds a text. The names are of no type,
+    so that what is typed stays where it is; and there is no default, which would take away the drop-down at once. The
+    deployment's own parameters say what stands in the form at first.
+    """
+    return {
+        "anyOf": [
+            {"title": "choose", "enum": names},
+            {"title": "type", "type": "string", "minLength": 1, "maxLength": 400},
+        ],
+        "description": description,
+    }
 
 
 def report_form(names: list[str]) -> dict[str, Any]:
@@ -155,16 +250,17 @@ def empty_form() -> dict[str, Any]:
 
 
 def _form(fields: dict[str, dict[str, Any]], *, required: list[str]) -> dict[str, Any]:
+    return {"title": "Parameters", "type": "object", **_fields(fields, required=required), "definitions": {}}
+
+
+def _fields(fields: dict[str, dict[str, Any]], *, required: list[str]) -> dict[str, Any]:
     return {
-        "title": "Parameters",
-        "type": "object",
         "properties": {
             name: {"title": name, "position": position, **field}
             for position, (name, field) in enumerate(fields.items())
         },
         "required": required,
         "additionalProperties": False,
-        "definitions": {},
     }
 
 
@@ -202,7 +298,10 @@ def description(method: SelectableMethod, backend: Backend) -> str:
 
 def options_table(method: SelectableMethod) -> list[str]:
     """Markdown lines: every option with its default, its limits and what it is."""
-    options = method.spec.configuration_options
+    return _table(method.spec.configuration_options)
+
+
+def _table(options: Sequence[ConfigurationOption]) -> list[str]:
     if not options:
         return []
     return [

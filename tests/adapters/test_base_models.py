@@ -30,6 +30,14 @@ def test_a_sample_is_opened_by_its_name(base_models: BaseModels) -> None:
     assert opened.source == str(SAMPLES / "small-base")
 
 
+def test_what_the_operator_puts_into_the_folder_is_opened_by_its_name_too(copy: Path) -> None:
+    base_models = BaseModels(SAMPLES, copy.parent)
+
+    assert base_models.names() == ["model", "small-base"]
+    assert base_models.located("model") == "model"
+    assert base_models.open("model").source == str(copy)
+
+
 def test_a_local_folder_is_located_by_its_absolute_path(
     base_models: BaseModels, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -77,7 +85,7 @@ def test_a_broken_configuration_is_refused(base_models: BaseModels, copy: Path) 
 
 
 def test_a_name_that_is_nothing_at_all_is_refused(base_models: BaseModels) -> None:
-    with pytest.raises(InvalidBaseModel, match="'smol': it is no sample"):
+    with pytest.raises(InvalidBaseModel, match="'smol': it is none of small-base, no folder"):
         base_models.located("smol")
 
 

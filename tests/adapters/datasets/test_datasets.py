@@ -54,6 +54,20 @@ def test_samples_are_opened_by_name_with_the_rows_that_they_hold_out(datasets: D
     assert sample.rows[0].keys() == {"messages"}
 
 
+def test_what_the_operator_puts_into_the_folder_is_opened_by_its_name_too(tmp_path: Path) -> None:
+    for place in ("tickets.jsonl", "support/train.jsonl", "sft-demo/train.jsonl", "notes.md", ".hidden.jsonl"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        written(tmp_path / place, [{"text": "alpha"}, {"text": "beta"}])
+    datasets = Datasets(SAMPLES, tmp_path)
+
+    assert datasets.names() == ["grpo-demo", "mlx-demo", "sft-demo", "support", "tickets.jsonl"]
+    for name in ("support", "tickets.jsonl"):
+        assert datasets.located(name) == name
+        opened = datasets.load(name, seed=0)
+        assert (opened.name, len(opened.rows) + len(opened.held_out)) == (name, 2)
+    assert len(datasets.load("sft-demo", seed=0).rows) == 1600
+
+
 @pytest.mark.parametrize(
     ("raw", "row"),
     [
@@ -238,7 +252,7 @@ def test_a_folder_with_two_files_for_one_part_is_refused(tmp_path: Path) -> None
 def test_a_folder_without_rows_and_an_unknown_name_are_refused(datasets: Datasets, tmp_path: Path) -> None:
     with pytest.raises(InvalidDataset, match=r"it has no train\.jsonl"):
         datasets.located(str(tmp_path))
-    with pytest.raises(InvalidDataset, match="'answers': it is no sample"):
+    with pytest.raises(InvalidDataset, match="'answers': it is none of grpo-demo"):
         datasets.located("answers")
 
 
