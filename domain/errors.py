@@ -56,7 +56,13 @@ class RunRequestChanged(Refused):
 
 
 class TokenDoesNotHold(Refused):
-    """A token that says for whom a program acts is forged, expired, or for something else."""
+    """A token that says for whom a program acts is forged, expired, used up, or for something else."""
+
+    def __init__(self, because: str) -> None:
+        super().__init__(
+            f"The token of the person this program acts for {because}. Nothing was done. "
+            "Have a new one issued for exactly this, with: tmm token issue"
+        )
 
 
 class NotFound(TrainingMethodError):

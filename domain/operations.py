@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from typing import ClassVar, Self
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from eventsourcing.domain import CanCreateTimestamp
 
@@ -86,3 +86,25 @@ class CheckpointMade(Operation):
     position: int
     hash: str
     key_id: str
+
+
+class ActingTokenUsed(Operation):
+    """A program did something for a person: `by` is that person, in the flow run that brought the token.
+
+    Each token has a stream of its own with room for this one event, so that of two flow runs that bring it at the same
+    moment only one can use it.
+    """
+
+    TOPIC: ClassVar[str] = "acting-token.used"
+
+    token_id: str
+    key_id: str
+    action: str
+    expires: datetime
+
+    @classmethod
+    def stream_of(cls, key_id: str, token_id: str) -> UUID:
+        return uuid5(_ACTING_TOKENS, f"{key_id} {token_id}")
+
+
+_ACTING_TOKENS = UUID("6a1c5d1e-2f0b-4f5a-9a52-0d1f5f3c7c11")

@@ -7,7 +7,15 @@ from uuid import UUID, uuid5
 
 from domain.events import DomainEvent, RecordedEvent
 from domain.method_spec import Change, MethodSpec
-from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, LogExported, Operation, ViewsRebuilt
+from domain.operations import (
+    ActingTokenUsed,
+    CheckpointMade,
+    LicenceInstalled,
+    LicenceRemoved,
+    LogExported,
+    Operation,
+    ViewsRebuilt,
+)
 from domain.read_models import Head, Insert, Remove, RowChange, Table, Update
 from domain.refusals import ActionRefused
 from domain.training_method import TrainingMethod
@@ -246,6 +254,8 @@ def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911, PLR0912 -- on
             return "export", "log", "audit log", _facts(event), None
         case CheckpointMade():
             return "checkpoint", "log", "audit log", _facts(event), None
+        case ActingTokenUsed(token_id=token):
+            return "use-token", "token", token, _facts(event), None
     raise TypeError(f"no projection knows the event {type(event).__qualname__}")
 
 
@@ -308,4 +318,6 @@ def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a 
             return f"exported entries {first} to {last} as {name}"
         case CheckpointMade(position=position):
             return f"signed a checkpoint at entry {position}"
+        case ActingTokenUsed(action=action, token_id=token):
+            return f"let a program {action} with token {token}"
     raise TypeError(f"no sentence tells of the event {type(event).__qualname__}")

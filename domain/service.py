@@ -2,13 +2,22 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import IntegrityError
 
-from domain.errors import DatabaseUnavailable, MethodNotSelectable, Refused, RunAlreadyFinished, RunNotFound
+from domain.errors import (
+    DatabaseUnavailable,
+    MethodNotSelectable,
+    Refused,
+    RunAlreadyFinished,
+    RunNotFound,
+    TokenDoesNotHold,
+)
 from domain.method_spec import MethodSpec
+from domain.operations import ActingTokenUsed
 from domain.options import OptionValue
 from domain.queries import Queries, existing, fold
 from domain.read_models import SelectableMethod
@@ -209,6 +218,26 @@ class TrainingMethods(Queries):
                     run.run_id, f"The training method {internal_name!r} was deleted before the run started.", by=by
                 )
         return [run.run_id for run in waiting]
+
+    # A program that acts for a person.
+
+    def use_token(self, token_id: str, *, key_id: str, action: str, expires: datetime, by: User) -> None:
+        """Let a verified token count: once, for the flow run that brings it first, however often that is tried again.
+
+        Raises `TokenDoesNotHold` in any other flow run.
+        """
+        stream = ActingTokenUsed.stream_of(key_id, token_id)
+        used = ActingTokenUsed.happened(
+            token_id=token_id, key_id=key_id, action=action, expires=expires, by=by, command_id=uuid4()
+        ).model_copy(update={"originator_id": stream})
+        history = self._history(stream)
+        if not history:
+            try:
+                self._record_event(used)
+            except IntegrityError:
+                history = self._history(stream)
+        if history and history[0].by.flow_run_id != by.flow_run_id:
+            raise TokenDoesNotHold(f"was used before, by the flow run {history[0].by.flow_run_id}")
 
     # How commands are carried out.
 

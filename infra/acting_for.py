@@ -19,20 +19,22 @@ ACTIONS = ("train", "add", "delete")
 def acting_user(tmm: "Installation", token: str, *, action: str, given: Mapping[str, Any]) -> User:
     """The person whom the token names, or without a token the flow's own user.
 
-    Raises `TokenDoesNotHold`, after the audit log has it.
+    A token counts once. Raises `TokenDoesNotHold`, after the audit log has it.
     """
     user = tmm.user()
     if not token:
         return user
     try:
-        person = tmm.acting_tokens.person(token, action=action, parameters=bound_parameters(tmm, action, given))
+        held = tmm.acting_tokens.verified(token, action=action, parameters=bound_parameters(tmm, action, given))
+        person = tmm.user(acting_for=held.person)
+        tmm.service.use_token(held.token_id, key_id=held.key_id, action=action, expires=held.expires, by=person)
     except TokenDoesNotHold as refusal:
         name = str(given.get("method") or given.get("internal_name") or "")
         tmm.service.record_refused(
             refusal, action="request" if action == "train" else action, name=name, tried=given, by=user
         )
         raise
-    return tmm.user(acting_for=person)
+    return person
 
 
 def issue_token(

@@ -245,7 +245,7 @@ def recorded_session(
     try:
         with this_process_runs(installation.run_folder(run_id)):
             request = RunRequest.parse(asked)
-            asker = acting_user(installation, acting_for, action="train", given=asked)
+            asker = _asker(installation, run_id, asked, acting_for)
             yield TrainingSession(installation, run_id, request, watcher, asker=asker)
     except RunAlreadyFinished:
         raise
@@ -259,6 +259,14 @@ def recorded_session(
                 lambda: installation.service.fail_run(run_id, reason, by=installation.user(), command_id=command_id)
             )
         raise
+
+
+def _asker(installation: "Installation", run_id: UUID, asked: Mapping[str, Any], acting_for: str) -> User:
+    """Who asks for the run; of one that was requested before, that is recorded already, whatever has expired since."""
+    with suppress(RunNotFound):
+        patiently(lambda: installation.service.training_run(run_id))
+        return installation.user()
+    return patiently(lambda: acting_user(installation, acting_for, action="train", given=asked))
 
 
 def evaluations_of(folder: Path) -> dict[str, Any] | None:

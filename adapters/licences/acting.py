@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ LONGEST = timedelta(hours=1)
 
 _CLAIMS = {"jti", "sub", "action", "parameters", "iat", "exp"}
 _CLOCKS_DIFFER_BY = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class ActingToken:
+    """What a token says whose signature holds: for whom, and which token it is. `expires` is UTC."""
+
+    person: str
+    token_id: str
+    key_id: str
+    expires: datetime
 
 
 class ActingTokens:
@@ -48,16 +59,13 @@ class ActingTokens:
         headers = {"kid": key_id_of(signing.public_key()), "typ": KIND}
         return jwt.encode(claims, signing, algorithm=ALGORITHM, headers=headers)
 
-    def person(self, token: str, *, action: str, parameters: Mapping[str, Any]) -> str:
-        """For whom this token lets do this with these parameters, now. Raises `TokenDoesNotHold`."""
+    def verified(self, token: str, *, action: str, parameters: Mapping[str, Any]) -> ActingToken:
+        """The token that lets do this with these parameters, now. Raises `TokenDoesNotHold`."""
         try:
-            claims = signed_claims(token.encode(), self._trusted, kind=KIND, what="token")
-            return _subject(claims, action=action, parameters=parameters, now=datetime.now(UTC))
+            claims, key_id = signed_claims(token.encode(), self._trusted, kind=KIND, what="token")
+            return _verified(claims, key_id, action=action, parameters=parameters, now=datetime.now(UTC))
         except (Unusable, UnicodeError) as error:
-            raise TokenDoesNotHold(
-                f"The token of the person this program acts for {error}. Nothing was done. "
-                "Have a new one issued for exactly this, with: tmm token issue"
-            ) from None
+            raise TokenDoesNotHold(str(error)) from None
 
 
 def hash_of(parameters: Mapping[str, Any]) -> str:
@@ -66,8 +74,10 @@ def hash_of(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _subject(claims: dict[str, Any], *, action: str, parameters: Mapping[str, Any], now: datetime) -> str:
-    if claims.keys() != _CLAIMS or not isinstance(claims["sub"], str) or not claims["sub"]:
+def _verified(
+    claims: dict[str, Any], key_id: str, *, action: str, parameters: Mapping[str, Any], now: datetime
+) -> ActingToken:
+    if claims.keys() != _CLAIMS or not all(_is_a_name(claims[name]) for name in ("sub", "jti")):
         raise Unusable(f"must have exactly the claims {', '.join(sorted(_CLAIMS))}")
     if any(type(claims[name]) is not int for name in ("iat", "exp")):
         raise Unusable("must say when it was issued and when it expires, in whole seconds since 1970")
@@ -82,4 +92,8 @@ def _subject(claims: dict[str, Any], *, action: str, parameters: Mapping[str, An
         raise Unusable(f"was issued to {claims['action']}, not to {action}")
     if claims["parameters"] != hash_of(parameters):
         raise Unusable("was issued for other parameters than these")
-    return str(claims["sub"])
+    return ActingToken(person=claims["sub"], token_id=claims["jti"], key_id=key_id, expires=expires)
+
+
+def _is_a_name(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= 200

@@ -48,16 +48,12 @@ def verify(content: bytes, trusted: TrustStore) -> Licence:
     Everything is looked at before any of it is believed: what the token says about itself chooses nothing but which of
     the trusted keys must have signed it.
     """
-    claims, key_id = _signed(content, trusted, kind=KIND, what="licence token")
+    claims, key_id = signed_claims(content, trusted, kind=KIND, what="licence token")
     return _licence(claims, key_id)
 
 
-def signed_claims(content: bytes, trusted: TrustStore, *, kind: str, what: str) -> dict[str, Any]:
-    """The claims of a token of another kind whose signature holds. Raises `Unusable`, completing «the token …»."""
-    return _signed(content, trusted, kind=kind, what=what)[0]
-
-
-def _signed(content: bytes, trusted: TrustStore, *, kind: str, what: str) -> tuple[dict[str, Any], str]:
+def signed_claims(content: bytes, trusted: TrustStore, *, kind: str, what: str) -> tuple[dict[str, Any], str]:
+    """The claims of a token of this kind whose signature holds, and the id of the key. Raises `Unusable`."""
     import jwt
 
     token = content.strip()

@@ -1,5 +1,6 @@
 """A program that acts for a person: the audit log names the person, and what does not hold is refused and recorded."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -50,6 +51,35 @@ def test_the_person_of_the_token_acts_and_what_has_a_default_may_be_left_out(
     user = acting_user(flow, token, action="train", given=ASKED)
     assert (user.name, user.origin, user.is_commercial) == ("alice", "flow", False)
     assert isinstance(user.flow_run_id, UUID)
+
+
+def test_a_token_counts_once_for_the_flow_run_that_brings_it_first(
+    settings: Settings, installation: Installation, flow: Installation, key: Path
+) -> None:
+    token = issue_token(installation, key, person="alice", action="train", given=ASKED, minutes=5)
+    for _ in range(2):  # a flow run that is tried again is no other one
+        assert acting_user(flow, token, action="train", given=ASKED).name == "alice"
+    with Installation(settings, flow_run_id=uuid4()) as another, pytest.raises(TokenDoesNotHold, match="used before"):
+        acting_user(another, token, action="train", given=ASKED)
+    told = [(entry.actor, entry.action, entry.outcome) for entry in installation.service.audit() if entry.flow_run_id]
+    assert told == [("alice", "use-token", "done"), ("prefect", "request", "refused")]
+    installation.service.rebuild_views(by=installation.user())
+
+
+def test_of_two_flow_runs_that_bring_a_token_at_the_same_moment_one_may_use_it(
+    settings: Settings, installation: Installation, key: Path
+) -> None:
+    token = issue_token(installation, key, person="alice", action="train", given=ASKED, minutes=5)
+
+    def tried(_: int) -> str:
+        with Installation(settings, flow_run_id=uuid4()) as one:
+            try:
+                return acting_user(one, token, action="train", given=ASKED).name
+            except TokenDoesNotHold:
+                return "refused"
+
+    with ThreadPoolExecutor(4) as threads:
+        assert sorted(threads.map(tried, range(4))) == ["alice", "refused", "refused", "refused"]
 
 
 def test_without_a_token_prefect_acts(flow: Installation) -> None:

@@ -10,7 +10,14 @@ from uuid import UUID
 from adapters.event_store.mapper import PydanticMapper
 from domain.events import DomainEvent
 from domain.method_spec import Change
-from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, LogExported, ViewsRebuilt
+from domain.operations import (
+    ActingTokenUsed,
+    CheckpointMade,
+    LicenceInstalled,
+    LicenceRemoved,
+    LogExported,
+    ViewsRebuilt,
+)
 from domain.preinstalled import SFT_DEMO
 from domain.refusals import ActionRefused
 from domain.training_method import TrainingMethod
@@ -71,6 +78,7 @@ def events() -> list[DomainEvent]:
         ViewsRebuilt(**common, position=5, hash="f" * 64, agreed=True),
         LogExported(**common, format="jsonl", first=1, last=5, count=5, hash="f" * 64),
         CheckpointMade(**common, position=5, hash="f" * 64, key_id="K-2"),
+        ActingTokenUsed(**common, token_id="T-1", key_id="K-3", action="train", expires=WHEN + timedelta(minutes=5)),
     ]
 
 

@@ -45,20 +45,21 @@ def _signed(keys: Path, *, kind: str = acting.KIND, **changed: Any) -> str:
 
 
 def test_a_token_makes_its_subject_the_acting_person(tokens: ActingTokens, keys: Path) -> None:
-    assert tokens.person(_issued(tokens, keys), action="train", parameters=ASKED) == "alice"
+    assert tokens.verified(_issued(tokens, keys), action="train", parameters=ASKED).person == "alice"
 
 
 def test_the_order_in_which_parameters_are_named_does_not_matter(tokens: ActingTokens, keys: Path) -> None:
-    assert tokens.person(_issued(tokens, keys), action="train", parameters=dict(reversed(ASKED.items()))) == "alice"
+    turned = dict(reversed(ASKED.items()))
+    assert tokens.verified(_issued(tokens, keys), action="train", parameters=turned).person == "alice"
 
 
 def test_a_token_for_another_command_or_other_parameters_is_refused(tokens: ActingTokens, keys: Path) -> None:
     token = _issued(tokens, keys)
     with pytest.raises(TokenDoesNotHold, match="was issued to train, not to delete"):
-        tokens.person(token, action="delete", parameters=ASKED)
+        tokens.verified(token, action="delete", parameters=ASKED)
     for other in (ASKED | {"method": "grpo-demo"}, ASKED | {"options": {"max_steps": 51}}, {}):
         with pytest.raises(TokenDoesNotHold, match="other parameters"):
-            tokens.person(token, action="train", parameters=other)
+            tokens.verified(token, action="train", parameters=other)
 
 
 NOW = datetime.now(UTC)
@@ -75,6 +76,7 @@ NOW = datetime.now(UTC)
         ),
         ({"sub": None}, "exactly the claims"),
         ({"sub": ""}, "exactly the claims"),
+        ({"jti": 7}, "exactly the claims"),
         ({"admin": True}, "exactly the claims"),
         ({"exp": 1e12}, "whole seconds"),
         ({"exp": True}, "whole seconds"),
@@ -85,7 +87,7 @@ def test_a_token_that_is_signed_and_makes_no_sense_is_refused(
     tokens: ActingTokens, keys: Path, changed: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(TokenDoesNotHold, match=words):
-        tokens.person(_signed(keys, **changed), action="train", parameters=ASKED)
+        tokens.verified(_signed(keys, **changed), action="train", parameters=ASKED)
 
 
 def _with_claims(token: str, **changed: Any) -> str:
@@ -108,10 +110,10 @@ FORGERIES: list[Callable[[str], str]] = [
 @pytest.mark.parametrize("forge", FORGERIES)
 def test_a_forged_token_is_refused(tokens: ActingTokens, keys: Path, forge: Callable[[str], str]) -> None:
     with pytest.raises(TokenDoesNotHold):
-        tokens.person(forge(_issued(tokens, keys)), action="train", parameters=ASKED)
+        tokens.verified(forge(_issued(tokens, keys)), action="train", parameters=ASKED)
 
 
 def test_a_key_that_nobody_trusts_signs_for_nobody(tokens: ActingTokens, tmp_path: Path) -> None:
     generate_pair(tmp_path / "others")
     with pytest.raises(TokenDoesNotHold):
-        tokens.person(_issued(tokens, tmp_path / "others" / "private.pem"), action="train", parameters=ASKED)
+        tokens.verified(_issued(tokens, tmp_path / "others" / "private.pem"), action="train", parameters=ASKED)
