@@ -131,11 +131,11 @@ class ConfigurationOption(BaseModel):
             case None, None:
                 return ""
             case low, None:
-                return f"at least {low:g}"
+                return f"at least {_plain(low)}"
             case None, high:
-                return f"at most {high:g}"
+                return f"at most {_plain(high)}"
             case low, high:
-                return f"{low:g} to {high:g}"
+                return f"{_plain(low)} to {_plain(high)}"
 
     def json_schema(self) -> dict[str, Any]:
         """This option as a JSON Schema property; limits are repeated in words because run forms do not show them."""
@@ -166,6 +166,11 @@ class ConfigurationOption(BaseModel):
         if wider:
             return f"option {self.name!r} must stay within the trainer's limits ({declared.limits})"
         return None
+
+
+def _plain(limit: float) -> str:
+    """1048576 and not 1.04858e+06; 1e-08 stays."""
+    return f"{limit:.0f}" if limit.is_integer() and abs(limit) < 1e12 else f"{limit:g}"
 
 
 _ARTICLE = {

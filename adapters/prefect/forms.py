@@ -102,7 +102,8 @@ def add_form(names: list[str], trainers: Trainers, *, datasets: list[str], base_
         "from_method": {
             "type": "string",
             "enum": names,
-            "description": "A method to copy: what you leave empty below is taken from it",
+            "description": "A method to copy: what you leave empty below is taken from it. Without one, method_type, "
+            "description, trainer and backends are needed",
         },
         "display_name": {
             "type": "string",
@@ -158,7 +159,7 @@ def _option_card(trainers: Trainers) -> dict[str, Any]:
         "name": {
             "type": "string",
             "enum": declared,
-            "description": "One of the trainer's options; the page of this deployment lists them with their limits",
+            "description": "One of the trainer's; this deployment's description lists them with their limits",
         },
         "default": {"anyOf": default, "description": "Within the limits; empty for the trainer's own"},
         "minimum": {"type": "number", "description": "Of a number: not below the trainer's; empty for the trainer's"},

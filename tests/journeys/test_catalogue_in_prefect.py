@@ -61,6 +61,9 @@ def test_adding_and_deleting_in_the_ui_need_a_licence_that_covers_prefect(machin
     assert _run(machine, "add-training-method", **NEW_METHOD)["type"] == "COMPLETED"
     assert "sft-journey-cuda" in _shown(machine)
 
+    told = _run(machine, "delete-training-method", internal_name="sft-journey", only_tell=True)
+    assert (told["type"], "Waiting: no runs" in told["message"]) == ("COMPLETED", True)
+    assert "sft-journey-cuda" in _shown(machine)
     assert _run(machine, "delete-training-method", internal_name="sft-journey")["type"] == "COMPLETED"
     assert "sft-journey-cuda" not in _shown(machine)
     done = machine.tmm("train", "sft-journey", "--dataset", "sft-demo")

@@ -63,13 +63,61 @@ def test_the_list_of_deployments_is_the_selectable_list(page: Any, machine: Mach
     _keep(page, "deployments", tmp_path)
 
 
-def test_the_run_form_shows_the_methods_own_options(page: Any, machine: Machine, tmp_path: Path) -> None:
-    deployment = machine.prefect("GET", "/deployments/name/train/sft-demo-cuda")
+def _form(page: Any, machine: Machine, address: str) -> None:
+    """Go to the run form of a deployment."""
+    deployment = machine.prefect("GET", f"/deployments/name/{address}")
     page.goto(_ui(machine, f"/deployments/deployment/{deployment['id']}/run"))
+    page.get_by_text("Parameters", exact=True).first.wait_for()
+
+
+def test_the_run_form_shows_the_methods_own_options(page: Any, machine: Machine, tmp_path: Path) -> None:
+    _form(page, machine, "train/sft-demo-cuda")
     for label in ("base_model", "dataset", "max_steps", "learning_rate", "lr_scheduler_type", "seed", "output_name"):
         page.get_by_text(label).first.wait_for()
     page.get_by_text("(1 to 100000)").first.wait_for()
     _keep(page, "run-form", tmp_path)
+
+
+def _field(page: Any, described: str) -> Any:
+    """The field of a form that has this description."""
+    return page.locator(".schema-form-property", has_text=described).last
+
+
+def _choose(page: Any, field: Any, value: str) -> None:
+    field.locator(".p-select-button__control").first.press("ArrowDown")
+    page.locator(".p-select-option", has_text=value).first.click()
+
+
+def test_a_dataset_is_chosen_in_a_drop_down_or_typed(page: Any, machine: Machine) -> None:
+    _form(page, machine, "train/sft-demo-cuda")
+    field = _field(page, "a local JSONL file or folder")
+    field.get_by_text("choose", exact=True).click()
+    _choose(page, field, "mlx-demo")
+    text = field.locator("textarea")
+    text.wait_for()
+    assert text.input_value() == "mlx-demo"
+    text.fill("organisation/name")
+    text.press("Tab")
+    assert text.input_value() == "organisation/name"
+
+
+def test_adding_in_the_ui_without_a_licence_ends_failed_with_the_reason(
+    page: Any, machine: Machine, tmp_path: Path
+) -> None:
+    for licence in machine.settings.licences.glob("*"):  # what other journeys installed
+        licence.unlink()
+    _form(page, machine, "add-training-method/add-training-method")
+    _field(page, "starting with a letter").locator("textarea").fill("from-the-ui")
+    _choose(page, _field(page, "A method to copy"), "sft-demo")
+    page.get_by_role("button", name="Add item").click()  # an option is a card
+    _choose(page, _field(page, "One of the trainer's"), "learning_rate")
+    _field(page, "not above the trainer's").locator("input").fill("0.001")
+    _keep(page, "add-form", tmp_path)
+    page.get_by_role("button", name="Submit").click()
+    page.get_by_text("prefect may not add a training method: this is for commercial users only").first.wait_for()
+    _keep(page, "add-refused", tmp_path)
+    audit = machine.tmm("audit", "--outcome", "refused", "--action", "add", "--text", "from-the-ui").stdout
+    assert "was refused to add from-the-ui" in audit
 
 
 def _curve(page: Any, machine: Machine, run_id: UUID) -> None:
