@@ -25,7 +25,7 @@ from typing import Any
 from adapters.prefect.warm_worker.compatibility import why_not_with_this_prefect
 from adapters.prefect.warm_worker.imports import imports_of
 from adapters.prefect.warm_worker.server_handle import ForkServer
-from infra.settings import Settings
+from infra.settings import CHECKOUT, Settings
 from infra.worker_kind import why_stock
 
 _SERVER_DEADLINE_S = 120
@@ -57,7 +57,7 @@ async def _work(pool: str, name: str) -> None:
     pool_address = f"{os.environ['PREFECT_API_URL']}/work_pools/{pool}"
     if (reason := why_stock(Settings.from_environment().worker)) is None:
         # The fork server imports while this process itself gets ready.
-        async with ForkServer(imports_of(pool), logging.getLogger("prefect.worker")) as fork_server:
+        async with ForkServer(imports_of(pool), CHECKOUT, logging.getLogger("prefect.worker")) as fork_server:
             if (reason := why_not_with_this_prefect()) is None:
                 from adapters.prefect.warm_worker.worker import WarmProcessWorker
 

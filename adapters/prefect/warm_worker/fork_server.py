@@ -1,8 +1,9 @@
 """The fork server: imports what trainings need once, then forks one child for each run.
 
-Started as a file of its own, by `server_handle.py`, with nothing of ours imported, so that every child imports the
-code of this service as it stands on the disk. Its arguments: the number of an inherited socket to the worker, the
-worker's process id, and the modules to import.
+Started as a file of its own, by `server_handle.py`. Its arguments: the number of an inherited socket to the worker, the
+worker's process id, the folder of the service's own code, and the modules to import. Every run has the service's code
+as it stands on the disk: once a file that was imported from the folder has changed, this server forks no more, and ends
+as soon as no run needs it, so that the worker starts another.
 
     worker -> server   one byte, and three files: the child's output, its error output, and its own socket
     child  -> worker   its process id and a line end, on the child's socket
@@ -37,7 +38,8 @@ _prctl = ctypes.CDLL(None).prctl
 
 def main(arguments: Sequence[str]) -> None:
     """Be the server; in a child, be the run."""
-    control, worker, modules = socket.socket(fileno=int(arguments[1])), int(arguments[2]), arguments[3:]
+    control, worker = socket.socket(fileno=int(arguments[1])), int(arguments[2])
+    ours, modules = arguments[3], arguments[4:]
     del sys.path[0]  # this file's own folder: what lies beside it is no run's business
     _die_with(worker)
     for ignored in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -46,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
     control.sendall(json.dumps(readiness).encode() + b"\n")
     if "refused" in readiness:
         sys.exit(1)
-    _become(*_serve(control))
+    _become(*_serve(control, _files_imported_from(ours)))
 
 
 def _preload(modules: Sequence[str]) -> dict[str, Any]:
@@ -117,7 +119,25 @@ def _why_unsafe() -> str | None:
     return None
 
 
-def _serve(control: socket.socket) -> tuple[socket.socket, int, int]:
+_Files = dict[str, tuple[int, int] | None]
+
+
+def _files_imported_from(folder: str) -> _Files:
+    """The files of the modules in this folder, libraries that are installed below it aside, as they are now."""
+    names = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+    ours = (name for name in names if name.startswith(folder + os.sep) and "site-packages" not in name)
+    return {name: _stamp(name) for name in ours}
+
+
+def _stamp(name: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(name)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _serve(control: socket.socket, ours: _Files) -> tuple[socket.socket, int, int]:
     """Fork a child for each request and report each child's end. Returns in a child only: its socket and outputs.
 
     On the way out the child closes what is the server's: a file forgotten here would be closed at the run's end, when
@@ -141,7 +161,10 @@ def _serve(control: socket.socket) -> tuple[socket.socket, int, int]:
                 if not message:
                     os._exit(0)  # the worker has closed or is gone: the kernel ends what children there are
                 child = socket.socket(fileno=files[2])
-                if _why_unsafe() is None and (pid := _fork()) is not None:
+                changed = any(_stamp(name) != stamp for name, stamp in ours.items())
+                if changed and not children:
+                    os._exit(0)
+                if not changed and _why_unsafe() is None and (pid := _fork()) is not None:
                     if pid == 0:
                         _die_with(server)  # a run must not go on unseen when the server is gone
                         return child, files[0], files[1]

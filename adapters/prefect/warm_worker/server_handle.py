@@ -82,11 +82,14 @@ class _Ready:
 class ForkServer:
     """A fork server for as long as the `async with` lasts. Its processes end with it, after a moment to end well.
 
+    `ours` is the folder of code that people edit: a fork server that has imported an older state of it is replaced.
+
     It is started at once and gets ready meanwhile. When it ends by itself, another is started; when that does not
     help, or its start-up check fails, `fork` gives None from then on and the log says why, once.
     """
 
     modules: Sequence[str]
+    ours: Path
     log: "logging.Logger | logging.LoggerAdapter[logging.Logger]"
     _ready: "asyncio.Future[_Ready | None]" = field(init=False)
     _keeper: "asyncio.Task[None]" = field(init=False)
@@ -145,7 +148,7 @@ class ForkServer:
             while failed < _STARTS_IN_A_ROW:
                 if await self._one_life():
                     failed = 0
-                    self.log.warning("The fork server ended by itself; another is starting.")
+                    self.log.warning("The fork server ended, or the service's code changed; another is starting.")
                 else:
                     failed += 1
             self._give_up("the fork server ended several times before it was ready")
@@ -165,7 +168,14 @@ class ForkServer:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs:
-            command = [sys.executable, str(_FORK_SERVER), str(theirs.fileno()), str(os.getpid()), *self.modules]
+            command = [
+                sys.executable,
+                str(_FORK_SERVER),
+                str(theirs.fileno()),
+                str(os.getpid()),
+                str(self.ours),
+                *self.modules,
+            ]
             self._process = subprocess.Popen(
                 command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
             )

@@ -50,7 +50,7 @@ class Server:
 
 def tell(folder: Path, story: Story, *modules: str) -> None:
     async def told() -> None:
-        async with asyncio.timeout(DEADLINE_S), ForkServer(modules, LOG) as handle:
+        async with asyncio.timeout(DEADLINE_S), ForkServer(modules, folder, LOG) as handle:
             await story(Server(handle, folder))
 
     asyncio.run(told())
@@ -244,12 +244,35 @@ def test_when_the_fork_server_is_killed_its_runs_end_and_are_told_and_another_ta
     assert "another is starting" in caplog.text
 
 
+def test_a_run_has_the_code_as_it_is_now_although_it_was_imported_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "of_ours.py").write_text("EDITION = 'first'")
+    code = "import sys; was = 'of_ours' in sys.modules; import of_ours; print(was, of_ours.EDITION)"
+
+    async def story(server: Server) -> None:
+        assert await server.run(code) == (0, "True first\n")
+        first = server.handle.pid
+        waiting, output = await server.start(f"{code}; sys.stdout.flush(); import time; time.sleep(60)")
+        await until(lambda: output.read_text() != "")
+        (tmp_path / "of_ours.py").write_text("EDITION = 'second'")
+        assert await server.handle.fork() is None  # a run still needs it: the next one starts as a fresh process
+        assert server.handle.pid == first
+        os.kill(waiting.pid, signal.SIGKILL)
+        assert await waiting.wait() == -signal.SIGKILL
+        assert await server.run(code) == (0, "True second\n")
+        assert server.handle.pid != first
+
+    tell(tmp_path, story, "of_ours")
+
+
 def test_a_fork_server_and_its_runs_do_not_outlive_a_killed_worker(tmp_path: Path) -> None:
     worker = f"""
 import asyncio, logging, os, pathlib
 from adapters.prefect.warm_worker.server_handle import ForkServer
 async def main():
-    async with ForkServer([], logging.getLogger()) as server:
+    async with ForkServer([], pathlib.Path(), logging.getLogger()) as server:
         run = await server.fork()
         run.run("long", environment=os.environ, folder=pathlib.Path({str(tmp_path)!r}))
         print(server.pid, run.pid, flush=True)
