@@ -1,7 +1,9 @@
 """What a training is made of: hashes of what goes in, and the versions of what trains."""
 
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from domain.ports import BaseModel, Dataset
@@ -19,14 +21,16 @@ def provenance_of(
         dataset_hash=dataset.rows_hash,
         held_out_hash=dataset.held_out_hash,
         code_hash=code_hash,
-        packages=_installed(),
+        packages=dict(installed_packages()),
         python=platform.python_version(),
         device=device,
         machine=machine,
     )
 
 
-def _installed() -> dict[str, str]:
+@cache
+def installed_packages() -> Mapping[str, str]:
+    """The versions of what trains, as this process has them."""
     versions = {}
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):

@@ -128,6 +128,11 @@ class Settings(BaseModel):
         return self.home / "runs"
 
     @property
+    def measured(self) -> Path:
+        """Folder of what was measured of base models on this machine."""
+        return self.home / "measured"
+
+    @property
     def code_cache(self) -> Path:
         """Folder of the code of methods that was fetched to this machine."""
         return self.home / "code"

@@ -24,6 +24,7 @@ from domain.training_run import Provenance, RunRequest, RunStatus
 from domain.users import User
 from infra.acting_for import acting_user
 from infra.custom.running import CustomTrainer
+from infra.measured_before import measured_once
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
@@ -69,6 +70,7 @@ class TrainingSession:
         self._dataset: Dataset
         self._base_model: BaseModel
         self._options: Mapping[str, OptionValue]
+        self._provenance: Provenance
         self._plan: RunPlan
         self._job: TrainingJob
         self._trainer: Trainer
@@ -96,6 +98,7 @@ class TrainingSession:
             device=self._device.description,
             machine=socket.gethostname(),
         )
+        self._provenance = provenance
         self._options = self._resumed(provenance) if resumed else self._started(provenance)
         self._plan = looked_at(
             tmm,
@@ -153,9 +156,11 @@ class TrainingSession:
         return self._plan
 
     def measure_before(self) -> Mapping[str, float]:
-        """The base model on the held-out rows."""
+        """The base model on the held-out rows, measured now or for the very same before."""
         self._watcher.phase("measuring the base model on the held-out rows")
-        self._before = self._evaluate(None)
+        self._before = measured_once(
+            self._installation.settings.measured, self._provenance, self._request.seed, lambda: self._evaluate(None)
+        )
         return self._before.metrics
 
     def fit(self) -> None:

@@ -24,6 +24,7 @@ OURS = (
     "adapters.trainers.sft",
     "adapters.trainers.grpo",
     "adapters.views.sqlite",
+    "infra.made_ready",
 )
 
 
