@@ -128,14 +128,13 @@ class ConfigurationOption(BaseModel):
         if self.max_length is not None:
             return f"at most {self.max_length} characters"
         match self.minimum, self.maximum:
-            case None, None:
-                return ""
-            case low, None:
-                return f"at least {_plain(low)}"
-            case None, high:
-                return f"at most {_plain(high)}"
-            case low, high:
+            case float(low), float(high):
                 return f"{_plain(low)} to {_plain(high)}"
+            case float(low), None:
+                return f"at least {_plain(low)}"
+            case None, float(high):
+                return f"at most {_plain(high)}"
+        return ""
 
     def json_schema(self) -> dict[str, Any]:
         """This option as a JSON Schema property; limits are repeated in words because run forms do not show them."""

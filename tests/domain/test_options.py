@@ -96,3 +96,15 @@ def test_every_fault_is_named_at_once() -> None:
 def test_a_declaration_keeps_its_own_limits(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         ConfigurationOption(name="x", description="x", **fields)
+
+
+@pytest.mark.parametrize(
+    ("minimum", "maximum", "words"),
+    [(0, 1048576, "0 to 1048576"), (1e-8, None, "at least 1e-08"), (None, 0.9, "at most 0.9"), (None, None, "")],
+)
+def test_limits_are_told_as_people_write_them(minimum: float | None, maximum: float | None, words: str) -> None:
+    kind = OptionType.NUMBER
+    option = ConfigurationOption(
+        name="size", type=kind, default=0.5, minimum=minimum, maximum=maximum, description="what it is"
+    )
+    assert option.limits == words
