@@ -114,6 +114,14 @@ def test_adding_in_the_ui_without_a_licence_ends_failed_with_the_reason(
     _field(page, "not above the trainer's").locator("input").fill("0.001")
     _keep(page, "add-form", tmp_path)
     page.get_by_role("button", name="Submit").click()
+
+    def asked() -> Any:
+        runs = machine.prefect("POST", "/flow_runs/filter", flows={"name": {"any_": ["add-training-method"]}})
+        return next((run for run in runs if run["parameters"].get("internal_name") == "from-the-ui"), None)
+
+    run_id = UUID(eventually(asked, within=30, what="the flow run of the form")["id"])
+    assert machine.ends_in_prefect(run_id)["type"] == "FAILED"
+    page.goto(_ui(machine, f"/runs/flow-run/{run_id}"))
     page.get_by_text("prefect may not add a training method: this is for commercial users only").first.wait_for()
     _keep(page, "add-refused", tmp_path)
     audit = machine.tmm("audit", "--outcome", "refused", "--action", "add", "--text", "from-the-ui").stdout
