@@ -54,7 +54,7 @@ class Settings(BaseModel):
     prefect_port: int = Field(
         default=4200, ge=0, le=65535, description="Where tmm up serves Prefect; a free port if it is taken, or 0"
     )
-    poll_seconds: float = Field(default=0.5, gt=0, le=60, description="How often a worker asks Prefect for work")
+    poll_seconds: float = Field(default=0.3, gt=0, le=60, description="How often a worker asks Prefect for work")
     worker: WorkerKind = Field(
         default=WorkerKind.AUTO,
         description="How runs start: warm (libraries imported already), stock (Prefect's own worker), or auto: warm on "
