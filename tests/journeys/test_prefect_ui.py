@@ -101,33 +101,6 @@ def test_a_dataset_is_chosen_in_a_drop_down_or_typed(page: Any, machine: Machine
     assert text.input_value() == "organisation/name"
 
 
-def test_adding_in_the_ui_without_a_licence_ends_failed_with_the_reason(
-    page: Any, machine: Machine, tmp_path: Path
-) -> None:
-    for licence in machine.settings.licences.glob("*"):  # what other journeys installed
-        licence.unlink()
-    _form(page, machine, "add-training-method/add-training-method")
-    _field(page, "starting with a letter").locator("textarea").fill("from-the-ui")
-    _choose(page, _field(page, "A method to copy"), "sft-demo")
-    page.get_by_role("button", name="Add item").click()  # an option is a card
-    _choose(page, _field(page, "One of the trainer's"), "learning_rate")
-    _field(page, "not above the trainer's").locator("input").fill("0.001")
-    _keep(page, "add-form", tmp_path)
-    page.get_by_role("button", name="Submit").click()
-
-    def asked() -> Any:
-        runs = machine.prefect("POST", "/flow_runs/filter", flows={"name": {"any_": ["add-training-method"]}})
-        return next((run for run in runs if run["parameters"].get("internal_name") == "from-the-ui"), None)
-
-    run_id = UUID(eventually(asked, within=30, what="the flow run of the form")["id"])
-    assert machine.ends_in_prefect(run_id)["type"] == "FAILED"
-    page.goto(_ui(machine, f"/runs/flow-run/{run_id}"))
-    page.get_by_text("prefect may not add a training method: this is for commercial users only").first.wait_for()
-    _keep(page, "add-refused", tmp_path)
-    audit = machine.tmm("audit", "--outcome", "refused", "--action", "add", "--text", "from-the-ui").stdout
-    assert "was refused to add from-the-ui" in audit
-
-
 def _curve(page: Any, machine: Machine, run_id: UUID) -> None:
     """Go to the run's own page, and see its curve."""
 
