@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from annotated_types import Ge, Le
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from domain.errors import InvalidConfigurationOptions
 
@@ -218,7 +218,8 @@ def options_after_defaults(
 def declared_options(model: type[BaseModel]) -> tuple[ConfigurationOption, ...]:
     """The options that a trainer's pydantic model declares.
 
-    Fields read `name: type = Field(default, ge=…, le=…, description=…)`; a `Literal` of texts is a choice.
+    Fields read `name: type = Field(default, ge=…, le=…, description=…)`; a `Literal` of texts is a choice. Raises
+    `TypeError`, naming the field, for one that no form could show.
     """
     return tuple(_declared(name, model) for name in model.model_fields)
 
@@ -237,15 +238,24 @@ def _declared(name: str, model: type[BaseModel]) -> ConfigurationOption:
     is_choice = get_origin(annotation) is Literal
     if not is_choice and annotation not in _OPTION_TYPES:
         raise TypeError(f"{model.__qualname__}.{name}: an option is a bool, int, float, str or Literal of texts")
+    if field.is_required():
+        raise TypeError(f"{model.__qualname__}.{name}: give it a default: Field(…)")
+    if not field.description:
+        raise TypeError(f'{model.__qualname__}.{name}: say what it does: Field(…, description="…")')
     limits = {type(limit): limit for limit in field.metadata}
     minimum, maximum = limits.get(Ge), limits.get(Le)
-    return ConfigurationOption(
-        name=name,
-        type=OptionType.CHOICE if is_choice else _OPTION_TYPES[annotation],  # type: ignore[index]  # checked above
-        default=field.default,
-        minimum=minimum.ge if minimum else None,
-        maximum=maximum.le if maximum else None,
-        choices=get_args(annotation) if is_choice else None,
-        max_length=next((m.max_length for m in field.metadata if hasattr(m, "max_length")), None),
-        description=field.description or "",
-    )
+    try:
+        return ConfigurationOption(
+            name=name,
+            type=OptionType.CHOICE if is_choice else _OPTION_TYPES[annotation],  # type: ignore[index]  # checked above
+            default=field.get_default(call_default_factory=True),
+            minimum=minimum.ge if minimum else None,
+            maximum=maximum.le if maximum else None,
+            choices=get_args(annotation) if is_choice else None,
+            max_length=next((m.max_length for m in field.metadata if hasattr(m, "max_length")), None),
+            description=field.description,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        words = ": ".join([*map(str, first["loc"]), first["msg"].removeprefix("Value error, ")])
+        raise TypeError(f"{model.__qualname__}.{name}: {words}") from None

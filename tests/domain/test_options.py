@@ -1,15 +1,22 @@
 """The validator of options and the JSON Schema of run forms say the same."""
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, Field, create_model
 
 from domain.errors import InvalidConfigurationOptions
-from domain.options import ConfigurationOption, OptionType, options_after_defaults, options_schema
+from domain.options import (
+    ConfigurationOption,
+    OptionType,
+    declared_options,
+    options_after_defaults,
+    options_schema,
+)
 
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,10}", fullmatch=True)
 WORDS = st.text(alphabet="abcdef", min_size=1, max_size=5)
@@ -108,3 +115,22 @@ def test_limits_are_told_as_people_write_them(minimum: float | None, maximum: fl
         name="size", type=kind, default=0.5, minimum=minimum, maximum=maximum, description="what it is"
     )
     assert option.limits == words
+
+
+@pytest.mark.parametrize(
+    ("annotation", "field", "words"),
+    [
+        (list, Field([], description="x"), "an option is a bool, int, float, str or Literal of texts"),
+        (int, Field(description="x"), "give it a default"),
+        (int, Field(1, ge=0, le=9), "say what it does"),
+        (int, Field(10, ge=0, le=9, description="x"), "the default of option 'warp' must be at most 9, not 10"),
+        (Literal["a", "b"], Field("c", description="x"), "must be one of a, b, not 'c'"),
+        (str, Field("", description="x" * 500), "description: String should have at most 400 characters"),
+    ],
+)
+def test_what_no_form_could_show_is_named_by_its_field(annotation: Any, field: Any, words: str) -> None:
+    model: type[BaseModel] = create_model("Options", warp=(annotation, field))
+    with pytest.raises(TypeError) as refused:
+        declared_options(model)
+    assert str(refused.value).startswith("Options.warp: ")
+    assert words in str(refused.value)
