@@ -2,15 +2,18 @@
 
 import hashlib
 import io
+import json
 import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from domain.errors import InvalidMethod, NotFound
+from domain.ports import KeptCode
 
 ENTRY = "method.py"
 """The file that holds `Options` and `train`."""
@@ -77,6 +80,7 @@ class Code:
 class CodeStore:
     """Keeps code where the artefacts are, so that every worker has it: `<root>/code/<hash>.zip`.
 
+    Code that no method trains with has a note beside it as well: `<root>/code/aside/<method>/<hash>.json`.
     `cache` is a folder of this machine for what was fetched.
     """
 
@@ -96,6 +100,26 @@ class CodeStore:
             files.pipe_file(fresh, _zipped(code))
             files.mv(fresh, target)
         return code.hash
+
+    def keep_aside(self, method: str, code: Code, *, at: datetime, by: str, broken: Sequence[str]) -> KeptCode:
+        """Keep code that breaks these claims of the contract, and note for which method it was."""
+        import fsspec
+
+        kept = KeptCode(self.keep(code), at, by, tuple(broken))
+        files, root = fsspec.core.url_to_fs(f"{self._root}/aside/{method}")
+        files.makedirs(root, exist_ok=True)
+        note = {"hash": kept.hash, "at": kept.at.isoformat(), "by": kept.by, "broken": list(kept.broken)}
+        files.pipe_file(f"{root}/{kept.hash}.json", json.dumps(note).encode())
+        return kept
+
+    def kept_aside(self, method: str) -> list[KeptCode]:
+        """What was kept aside for a method, the oldest first."""
+        import fsspec
+
+        files, root = fsspec.core.url_to_fs(f"{self._root}/aside/{method}")
+        notes = [json.loads(files.cat_file(path)) for path in files.glob(f"{root}/*.json")]
+        kept = [KeptCode(n["hash"], datetime.fromisoformat(n["at"]), n["by"], tuple(n["broken"])) for n in notes]
+        return sorted(kept, key=lambda code: code.at)
 
     def fetch(self, code_hash: str) -> Path:
         """The code as a local folder whose files have this hash. Raises `NotFound`, `InvalidMethod`."""

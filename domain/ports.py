@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -106,3 +107,16 @@ class Finding:
     claim: str
     verdict: str
     words: str
+
+
+@dataclass(frozen=True)
+class KeptCode:
+    """Code that was saved although it breaks claims of the contract: to be looked at and mended, never trained with.
+
+    `hash` is its address, as for code that a method trains with; `at` is UTC.
+    """
+
+    hash: str
+    at: datetime
+    by: str
+    broken: Sequence[str]

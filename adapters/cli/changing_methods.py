@@ -188,7 +188,8 @@ def _spec_of_fields(installation: Installation, name: str, like: str | None, giv
 
 
 def _spec_of_code(installation: Installation, name: str, folder: Path, given: Fields) -> MethodSpec:
-    from adapters.cli.custom import checked, code_fields, fields_of
+    from adapters.cli.checking import checked
+    from adapters.cli.code_folders import code_fields, fields_of
 
     fields: Fields = {
         "internal_name": name,

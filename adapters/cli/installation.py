@@ -10,7 +10,7 @@ from domain.errors import TrainingMethodError
 from domain.event_log import Verification
 from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend, MethodCode, MethodSpec
-from domain.ports import Asked, ExportedModel, Finding, Licences, Progressed
+from domain.ports import Asked, ExportedModel, Finding, KeptCode, Licences, Progressed
 from domain.proof import Checkpoint
 from domain.read_models import Run
 from domain.run_plan import RunPlan
@@ -160,6 +160,18 @@ class Workshop(Protocol):
 
     def keep(self, folder: Path, *, backends: Sequence[Backend]) -> MethodCode:
         """Keep a folder's code where every worker finds it; its address and what it declares."""
+        ...
+
+    def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str]) -> KeptCode:
+        """Keep code that breaks these claims, for this method, only to be looked at and mended."""
+        ...
+
+    def kept_aside(self, name: str) -> Sequence[KeptCode]:
+        """Code that was kept for this method although it breaks the contract, the oldest first."""
+        ...
+
+    def bring(self, code_hash: str, folder: Path) -> None:
+        """Write the files of kept code into a folder that is new or empty."""
         ...
 
     def files(self, code_hash: str) -> Mapping[str, str]:

@@ -33,7 +33,7 @@ COMMANDS: dict[str, dict[str, Later]] = {
     },
     "Your own training logic": {
         "custom": Later("custom", "custom", "Make a method's own code, put it in place, show, compare and restore it."),
-        "check": Later("custom", "check", "Try whether training code keeps the contract."),
+        "check": Later("checking", "check", "Try whether training code keeps the contract."),
     },
     "Training": {
         "train": Later("training", "train", "Train with a method and follow the run."),

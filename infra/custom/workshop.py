@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -17,7 +18,7 @@ from adapters.custom_code import ENTRY, Code, CodeStore
 from domain.errors import InvalidMethod, NotFound
 from domain.method_spec import Backend, MethodCode, MethodSpec
 from domain.options import ConfigurationOption
-from domain.ports import Dataset, Finding
+from domain.ports import Dataset, Finding, KeptCode
 from domain.training import Progress, TrainingJob, TrainingResult
 from infra.custom.child import load, make_ready
 from infra.custom.running import CustomTrainer, Limits, facts_of, in_a_process
@@ -53,21 +54,12 @@ class Workshop:
         """An editable copy of a template, for one backend. Raises `InvalidMethod` where there is something already."""
         if template not in self.templates():
             raise InvalidMethod(f"There is no template {template!r} (there are: {', '.join(self.templates())}).")
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise InvalidMethod(
-                f"{folder} is there already, and nothing is overwritten. Name another with --to FOLDER."
-            )
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
+        with _fresh(folder):
             for file in sorted((TEMPLATES / template).iterdir()):
                 stem, _, of = file.stem.partition("_on_")
                 if of in ("", backend.value) and file.is_file():
-                    text = file.read_text(encoding="utf-8")
-                    (folder / f"{stem}{file.suffix}").write_text(
-                        _named(text, template, name, backend), encoding="utf-8"
-                    )
-        except OSError as error:
-            raise InvalidMethod(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}.") from None
+                    text = _named(file.read_text(encoding="utf-8"), template, name, backend)
+                    (folder / f"{stem}{file.suffix}").write_text(text, encoding="utf-8")
 
     # Keeping.
 
@@ -80,6 +72,21 @@ class Workshop:
         with self._copied(code) as copy:
             options = self._declared(copy)
         return MethodCode(hash=self._store.keep(code), backends=tuple(backends), options=options)
+
+    def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str]) -> KeptCode:
+        """Keep the folder's code, which breaks these claims, for this method, only to be looked at and mended."""
+        code, by = Code.read(folder), self._tmm.user().name
+        return self._store.keep_aside(name, code, at=datetime.now(UTC), by=by, broken=broken)
+
+    def kept_aside(self, name: str) -> list[KeptCode]:
+        """Code that was kept for this method although it breaks the contract, the oldest first."""
+        return self._store.kept_aside(name)
+
+    def bring(self, code_hash: str, folder: Path) -> None:
+        """Write the files of kept code into a folder. Raises `InvalidMethod` where there is something already."""
+        code = self._store.code(code_hash)
+        with _fresh(folder):
+            code.write(folder)
 
     def hash_of(self, folder: Path) -> str:
         """The hash that the folder's code would be kept under. Raises `InvalidMethod`."""
@@ -201,6 +208,18 @@ class Workshop:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _fresh(folder: Path) -> Iterator[None]:
+    """A folder to write into. Raises `InvalidMethod` where there is something already, or nothing can be written."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InvalidMethod(f"{folder} is there already, and nothing is overwritten. Name another with --to FOLDER.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise InvalidMethod(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}.") from None
 
 
 def limits(settings: Settings, *, silence_s: float | None = None) -> Limits:

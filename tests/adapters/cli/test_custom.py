@@ -99,6 +99,8 @@ def test_versions_are_listed_compared_and_put_back(tmm: Tmm, here: Path) -> None
     assert tmm("custom", "restore", "custom01", "1").code == 0
     assert next(m for m in tmm("list", "--json").document if m["internal_name"] == "custom01")["trainer"] == "sft"
     assert "has no code of its own" in tmm("custom", "show", "custom01").sentence
+    assert tmm("custom", "restore", "custom01", listed[1]["code"][:12], "--to", "again").code == 0
+    assert (here / "again" / "method.py").read_text() == METHOD
     assert "has no version 99" in tmm("custom", "restore", "custom01", "99").sentence
 
 
@@ -163,7 +165,35 @@ def test_code_that_breaks_the_contract_is_not_saved_and_with_force_only_kept(tmm
     assert kept.code == 0
     assert "which is not selectable: custom01 trains as before" in kept.out
     assert tmm("list", "--json").document == before
-    assert len(tmm("custom", "versions", "custom01", "--json").document) == 1
+    present, aside = tmm("custom", "versions", "custom01", "--json").document
+    assert (present["version"], present["trainer"], present["breaks"]) == (1, "sft", [])
+    assert (aside["version"], aside["breaks"]) == (None, ["it trains"])
+    assert (
+        f"the code {aside['code'][:12]}, not selectable (broken: it trains)"
+        in tmm("custom", "versions", "custom01").out
+    )
+
+
+def test_code_that_was_only_kept_is_shown_compared_and_brought_back_but_not_put_in_place(
+    tmm: Tmm, here: Path, installation: Installation
+) -> None:
+    (here / "custom01").mkdir()
+    for text in ("def train(:", METHOD.replace("not today", "not yet")):
+        (here / "custom01" / "method.py").write_text(text)
+        assert tmm("custom", "save", "custom01", "--force").code == 0
+    first, second = (version["code"] for version in tmm("custom", "versions", "custom01", "--json").document[1:])
+    assert "def train(:" in tmm("custom", "show", "custom01", "--version", first[:12]).out
+    compared = tmm("custom", "diff", "custom01", "--version", first[:12], "--with", second[:12]).out
+    assert "-def train(:" in compared
+    assert '+    raise ValueError("not yet")' in compared
+    refused = tmm("custom", "restore", "custom01", second[:12])
+    assert refused.code == 2
+    assert f"tmm custom restore custom01 {second[:12]} --to FOLDER" in refused.sentence
+    assert installation.service.selectable_method("custom01").spec.code is None
+    assert tmm("custom", "restore", "custom01", second, "--to", "again").code == 0
+    assert "not yet" in (here / "again" / "method.py").read_text()
+    assert "nothing is overwritten" in tmm("custom", "restore", "custom01", second, "--to", "again").sentence
+    assert "has no version abcdef" in tmm("custom", "show", "custom01", "--version", "abcdef").sentence
 
 
 def test_a_folder_without_code_is_said_to_have_none(tmm: Tmm, here: Path) -> None:
