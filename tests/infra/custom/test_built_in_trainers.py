@@ -1,5 +1,7 @@
 """The conformance kit runs over the trainers that come with the service as it does over everybody's own."""
 
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,6 @@ from infra.settings import Settings
 from infra.wiring import Installation
 
 DECLARED = trainers.declarations()
-
-QUICK = ("sft", "mlx-lora")
-"""One on each backend in every run; the others take half a minute to two minutes each, under --full."""
-
-EACH = [
-    pytest.param(name, marks=pytest.mark.training if name in QUICK else pytest.mark.full) for name in sorted(DECLARED)
-]
 
 
 @pytest.fixture
@@ -38,7 +33,21 @@ def test_every_option_has_limits_and_names_what_it_visibly_changes(name: str) ->
         assert option.type in ("boolean", "choice", "text") or None not in (option.minimum, option.maximum), option.name
 
 
-@pytest.mark.parametrize("name", EACH)
+def test_trainers_import_nothing_heavy_before_they_train() -> None:
+    """In a fresh process; the checks below run where the libraries are imported already."""
+    modules = sorted(trainers.module_of(name) for name in DECLARED)
+    code = (
+        "import importlib, sys; from infra.custom.child import HEAVY\n"
+        "for module in sys.argv[1:]: importlib.import_module(module)\n"
+        "print(*sorted(sys.modules.keys() & set(HEAVY)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *modules], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.training
+@pytest.mark.usefixtures("warm")
+@pytest.mark.parametrize("name", sorted(DECLARED))
 def test_a_trainer_keeps_every_claim_of_the_contract(tmm: Installation, name: str) -> None:
     found: list[Finding] = []
     [backend, *_] = DECLARED[name].backends

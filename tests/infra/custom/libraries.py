@@ -1,0 +1,20 @@
+"""What trials of any trainer import: done once, in the process that checks are forked from. Nothing computes here."""
+
+import datasets  # noqa: F401
+import peft  # noqa: F401
+import torch  # noqa: F401
+import transformers.models.llama.modeling_llama  # noqa: F401
+import trl.trainer.dpo_trainer
+import trl.trainer.grpo_trainer
+import trl.trainer.kto_trainer
+import trl.trainer.reward_trainer
+import trl.trainer.rloo_trainer
+import trl.trainer.sft_trainer  # noqa: F401
+
+from adapters.mlx_runtime import make_ready
+
+make_ready()
+
+import mlx.optimizers  # noqa: E402, F401
+import mlx_lm.models.llama  # noqa: E402
+import mlx_lm.tuner  # noqa: E402, F401
