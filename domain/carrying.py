@@ -13,6 +13,13 @@ from domain.training_run import RunStatus
 from domain.values import Value
 
 
+class Queue(StrEnum):
+    """Where a run waits for a worker: what somebody looks at goes before what may take until tomorrow."""
+
+    INTERACTIVE = "interactive"
+    BATCH = "batch"
+
+
 class CarriedAs(StrEnum):
     """Prefect's kinds of state."""
 
@@ -62,7 +69,7 @@ GRACE = timedelta(seconds=10)
 LONGEST_START = timedelta(seconds=60)
 """How long a worker may take from a run it took to the flow's first line."""
 
-_GONE = "Its process is gone: it was killed, or its machine stopped."
+_GONE = "Its process is gone: it was killed, or its machine or the network stopped."
 _FORGOTTEN = "Prefect does not know this run any more."
 
 
@@ -148,6 +155,9 @@ def _finished(run: Run, carried: Carried, *, lives: bool | None, now: datetime) 
     }[run.status]
     assert run.finished_at is not None
     if carried.as_ is truth:
+        if lives and run.interrupted and now - carried.since > LONGEST_START:
+            # Nobody heard of it while its network was away, and its run was given up meanwhile.
+            return Fix(end_process=True, reason="It went on unheard, after its run was recorded as interrupted.")
         return None
     waits = carried.as_ in (CarriedAs.SCHEDULED, CarriedAs.PENDING)
     if waits and run.status is not RunStatus.CANCELLED:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from domain.carrying import Carried, CarriedAs, Fix, fix_for
@@ -20,8 +20,18 @@ if TYPE_CHECKING:
 _RECENT = timedelta(hours=1)
 _NEWEST = 200
 _ALL = 10_000
-_SILENT_FOR_S = 45.0
+_SILENT_FOR_S = 35.0
 """A run's process tells of itself every ten seconds; one that was not heard for so long is gone."""
+_LISTENS_IF_LOOKED_WITHIN_S = 25.0
+"""Between looks that lie farther apart, Prefect was away for us, and so it may have been for the run's process."""
+
+
+class _Heard(NamedTuple):
+    """What a run's process told last, since when we hear nothing newer, and when we looked (monotonic seconds)."""
+
+    told: datetime
+    since: float
+    looked_at: float
 
 
 class Reconciler:
@@ -34,7 +44,7 @@ class Reconciler:
 
     def __init__(self, tmm: "Installation") -> None:
         self._tmm = tmm
-        self._heard: dict[UUID, tuple[datetime, float]] = {}
+        self._heard: dict[UUID, _Heard] = {}
 
     def reconcile(self, *, alone: bool = False) -> list[str]:
         """Put right what needs it; a sentence about each. Raises `PrefectUnavailable`, `DatabaseUnavailable`.
@@ -78,12 +88,12 @@ class Reconciler:
 
     def _silent(self, shown: Carried) -> bool:
         """Whether the process was not heard for so long, while we were listening."""
-        heard = self._tmm.carrying.last_sign_of_life(shown.run_id) or shown.since
-        before, listening_since = self._heard.get(shown.run_id, (heard, time.monotonic()))
-        if heard != before:
-            listening_since = time.monotonic()
-        self._heard[shown.run_id] = (heard, listening_since)
-        return time.monotonic() - listening_since > _SILENT_FOR_S
+        told, now = self._tmm.carrying.last_sign_of_life(shown.run_id) or shown.since, time.monotonic()
+        before = self._heard.get(shown.run_id)
+        listened = before is not None and before.told == told and now - before.looked_at < _LISTENS_IF_LOOKED_WITHIN_S
+        since = before.since if before is not None and listened else now
+        self._heard[shown.run_id] = _Heard(told, since, now)
+        return now - since > _SILENT_FOR_S
 
     def _carry_out(self, run_id: UUID, fix: Fix) -> bool:
         service, by = self._tmm.service, self._tmm.user()
@@ -109,6 +119,8 @@ def _in_words(fix: Fix) -> str:
         done.append(f"recorded as {'interrupted' if fix.interrupted else fix.record}")
     if fix.show is not None:
         done.append(f"shown as {fix.show} in Prefect")
+    if fix.end_process and not done:
+        done.append("its process was ended")
     if fix.take_again:
         done.append("waits for a worker again")
     return f"{', '.join(done)}. {fix.reason}"

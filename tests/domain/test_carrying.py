@@ -55,6 +55,16 @@ def test_a_run_whose_process_is_gone_was_interrupted_and_its_slot_is_freed() -> 
     assert (found.record, found.interrupted, found.show) == (RunStatus.FAILED, True, CarriedAs.CRASHED)
 
 
+def test_a_process_that_went_on_after_its_run_was_given_up_is_ended_and_one_that_resumes_it_is_not() -> None:
+    given_up = run(RunStatus.FAILED, interrupted=True)
+    found = fix(given_up, carried(CarriedAs.CRASHED), lives=True)
+    assert found is not None
+    assert (found.end_process, found.record, found.show) == (True, None, None)
+    assert fix(given_up, carried(CarriedAs.CRASHED, since=JUST_NOW), lives=True) is None
+    assert fix(given_up, carried(CarriedAs.RUNNING), lives=True) is None
+    assert fix(run(RunStatus.COMPLETED), carried(CarriedAs.COMPLETED), lives=True) is None
+
+
 def test_a_run_of_which_nobody_can_tell_is_left_alone() -> None:
     assert fix(RUNNING, carried(CarriedAs.RUNNING), lives=None) is None
 
