@@ -50,6 +50,27 @@ class Device:
 
 
 @dataclass(frozen=True)
+class PoolQueue:
+    """A queue of a work pool: a lower priority is served first; how many runs wait in it and are carried."""
+
+    name: str
+    priority: int
+    paused: bool
+    waiting: int
+    running: int
+
+
+@dataclass(frozen=True)
+class WorkPool:
+    """A backend's work pool, how many workers take trainings from it, and its queues as they are served."""
+
+    name: str
+    paused: bool
+    workers: int
+    queues: Sequence[PoolQueue]
+
+
+@dataclass(frozen=True)
 class Answer:
     """What a model said to one held-out prompt, beside what was expected; `right` is None where nobody can tell."""
 

@@ -43,7 +43,7 @@ def demonstrate(tmm: "Installation", method: str, *, keep: bool) -> None:
         worker = supervisor.start_worker(request.backend, api_url, offline=True)
         supervisor.await_server(api_url)
         with the_only_server(tmm.settings, api_url):
-            tmm.catalogue.ensure_pools(tmm.settings.backends)
+            tmm.pools.ensure(tmm.settings.backends)
             warn(tmm.update_prefect())
             Reconciler(tmm).reconcile(alone=True)  # what an earlier demo that was killed may have left
             _await_worker(tmm, supervisor, request, worker)

@@ -2,17 +2,24 @@
 
 import json
 import os
+import urllib.request
+from base64 import b64encode
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from domain.errors import PrefectUnavailable
 from infra.settings import Settings
 
+# Prefect's own names, `user:password`; never among our settings, which are shown to people.
+_PASSWORD = "PREFECT_API_AUTH_STRING"
+_SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
+
 
 def prefect_environment(settings: Settings, api_url: str | None = None) -> dict[str, str]:
-    """Variables for server, workers and clients: a Prefect home and profile of our own, no telemetry.
+    """Variables for workers and clients: a Prefect home and profile of our own, no telemetry, the server's password.
 
-    `api_url` is the server's address; the server itself is started without one.
+    `api_url` is the server's address.
     """
     home = settings.prefect_home
     environment = {
@@ -27,7 +34,44 @@ def prefect_environment(settings: Settings, api_url: str | None = None) -> dict[
         # Threads that spin while they wait take the cores they wait for: ten times slower where runs share a machine.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
+    if password := _password():
+        environment[_PASSWORD] = password
     return environment | ({"PREFECT_API_URL": api_url} if api_url else {})
+
+
+def server_environment(settings: Settings, api_url: str) -> dict[str, str]:
+    """Variables for a Prefect server of ours at this address: its database, and its password if it shall have one."""
+    environment = prefect_environment(settings) | {"PREFECT_UI_API_URL": api_url}
+    if settings.prefect_database_url:
+        environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = as_prefect_names_it(settings.prefect_database_url)
+    if password := os.environ.get(_SERVERS_PASSWORD):
+        environment[_SERVERS_PASSWORD] = password
+    return environment
+
+
+def has_password() -> bool:
+    """Whether a server that is started here asks for a password."""
+    return bool(os.environ.get(_SERVERS_PASSWORD))
+
+
+def as_prefect_names_it(database_url: str) -> str:
+    """A PostgreSQL address in the spelling of the driver that Prefect's server uses."""
+    parts = urlsplit(database_url)
+    query = [("ssl" if name == "sslmode" else name, value) for name, value in parse_qsl(parts.query)]
+    return urlunsplit(parts._replace(scheme="postgresql+asyncpg", query=urlencode(query, safe="/")))
+
+
+def asking(url: str) -> urllib.request.Request:
+    """A request to the Prefect server, with the password that it may want."""
+    request = urllib.request.Request(url)
+    if password := _password():
+        request.add_header("Authorization", f"Basic {b64encode(password.encode()).decode()}")
+    return request
+
+
+def _password() -> str | None:
+    """What opens the Prefect server; who starts one with a password need not name it twice."""
+    return os.environ.get(_PASSWORD) or os.environ.get(_SERVERS_PASSWORD)
 
 
 def clean_environment() -> dict[str, str]:

@@ -1,11 +1,12 @@
 """A Prefect server or worker as a process of its own: what `Supervisor` starts.
 
     python -m infra.prefect_process server SOCKET
-    python -m infra.prefect_process worker POOL NAME
+    python -m infra.prefect_process worker POOL NAME [training] [catalogue]
 
 Started this way instead of with Prefect's own command they are up a second or two sooner, end at the first SIGTERM,
 and never outlive the supervisor. The worker waits until the server answers and its pool is there, so that both can be
-started at the same moment.
+started at the same moment. For `training` it takes one run at a time, in its slot; for `catalogue` there is another
+beside it, so that adding and deleting a method never waits for a training.
 """
 
 import asyncio
@@ -18,18 +19,28 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Collection
 from contextlib import suppress
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from adapters.prefect.deployments import CATALOGUE_QUEUE
 from adapters.prefect.warm_worker.compatibility import why_not_with_this_prefect
 from adapters.prefect.warm_worker.imports import imports_of
 from adapters.prefect.warm_worker.server_handle import ForkServer
+from infra.prefect_environment import asking
 from infra.settings import CHECKOUT, Settings
+from infra.slots import is_in_use
 from infra.worker_kind import why_stock
+
+if TYPE_CHECKING:
+    from prefect.workers.process import ProcessWorker
 
 _SERVER_DEADLINE_S = 120
 _EXIT_GRACE_S = 15
+_CATALOGUE_POLL_S = 1.0
+_SLOT_POLL_S = 0.5
 
 
 def serve(descriptor: int) -> None:
@@ -41,46 +52,57 @@ def serve(descriptor: int) -> None:
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 
-def work(pool: str, name: str) -> None:
+def work(pool: str, name: str, parts: Collection[str]) -> None:
     """A worker of a pool, until told to end; the flow runs under way are told to end too."""
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_work(pool, name))
+        asyncio.run(_work(pool, name, parts))
 
 
-async def _work(pool: str, name: str) -> None:
-    arguments: dict[str, Any] = {
-        "work_pool_name": pool,
-        "name": name,
-        "create_pool_if_not_found": False,
-        "prefetch_seconds": 1,
-    }
+async def _work(pool: str, name: str, parts: Collection[str]) -> None:
+    settings = Settings.from_environment()
     pool_address = f"{os.environ['PREFECT_API_URL']}/work_pools/{pool}"
-    if (reason := why_stock(Settings.from_environment().worker)) is None:
+    if (reason := why_stock(settings.worker)) is None:
         # The fork server imports while this process itself gets ready.
         async with ForkServer(imports_of(pool), CHECKOUT, logging.getLogger("prefect.worker")) as fork_server:
             if (reason := why_not_with_this_prefect()) is None:
                 from adapters.prefect.warm_worker.worker import WarmProcessWorker
 
                 _await(pool_address)
-                await WarmProcessWorker(**arguments, fork_server=fork_server).start()
+                warm = partial(WarmProcessWorker, work_pool_name=pool, fork_server=fork_server)
+                await _start(warm, name, parts, settings)
                 return
     sys.stdout.write(f"{reason}\n")
     from prefect.workers.process import ProcessWorker
 
     _await(pool_address)
-    await ProcessWorker(**arguments).start()
+    await _start(partial(ProcessWorker, work_pool_name=pool), name, parts, settings)
+
+
+async def _start(make: "Callable[..., ProcessWorker]", name: str, parts: Collection[str], settings: Settings) -> None:
+    """The worker, and the one for the catalogue beside it, in this process."""
+    from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
+
+    common: dict[str, Any] = {"create_pool_if_not_found": False, "prefetch_seconds": 1}
+    async with asyncio.TaskGroup() as tasks:
+        if "catalogue" in parts:
+            # Nobody waits for a form's effect as for a training's first step: fewer questions spare the server.
+            seconds = max(settings.poll_seconds, _CATALOGUE_POLL_S)
+            with temporary_settings({PREFECT_WORKER_QUERY_SECONDS: seconds}):
+                worker = make(name=f"{name}-{CATALOGUE_QUEUE}", work_queues=[CATALOGUE_QUEUE], **common)
+                tasks.create_task(worker.start())
+        if "training" in parts:
+            while is_in_use(settings):
+                await asyncio.sleep(_SLOT_POLL_S)  # a training outlived the worker that was here before
+            common["limit"] = 1
+        # It serves every queue, people's own as well; a list would also be void as soon as one of them is deleted.
+        tasks.create_task(make(name=name, **common).start())
 
 
 def _await(url: str) -> None:
-    request = urllib.request.Request(url)
-    if secret := os.environ.get("PREFECT_API_AUTH_STRING"):
-        from base64 import b64encode
-
-        request.add_header("Authorization", f"Basic {b64encode(secret.encode()).decode()}")
     deadline = time.monotonic() + _SERVER_DEADLINE_S
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=5):
+            with urllib.request.urlopen(asking(url), timeout=5):
                 return
         except (urllib.error.URLError, OSError) as error:
             if time.monotonic() > deadline:
@@ -118,8 +140,8 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["server", descriptor]:
             serve(int(descriptor))
-        case ["worker", pool, name]:
-            work(pool, name)
+        case ["worker", pool, name, *parts]:
+            work(pool, name, parts)
         case _:
             raise SystemExit(__doc__)
 

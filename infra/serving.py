@@ -10,7 +10,7 @@ from adapters.cli.output import plain, remark, say
 from domain.method_spec import Backend
 from infra.emitting import Emitter
 from infra.one_server import only_here, the_only_server
-from infra.prefect_environment import api_url_or_refuse
+from infra.prefect_environment import api_url_or_refuse, has_password
 from infra.prefect_pages import show_pages
 from infra.reconciliation import Reconciler
 from infra.supervisor import Supervisor, interrupts_raised
@@ -22,8 +22,8 @@ _RECONCILE_EVERY_S = 10.0
 _SHOW_CATALOGUE_EVERY_S = 60.0
 
 
-def serve(tmm: "Installation", backends: Sequence[Backend]) -> None:
-    """A Prefect server (unless PREFECT_API_URL names one), the catalogue in it, and a worker for each backend."""
+def serve(tmm: "Installation", backends: Sequence[Backend], *, with_workers: bool) -> None:
+    """A Prefect server (unless PREFECT_API_URL names one), the catalogue in it, and workers for each backend."""
     with ExitStack() as stack:
         stack.enter_context(interrupts_raised())
         supervisor = stack.enter_context(Supervisor(tmm.settings, say=remark))
@@ -31,14 +31,18 @@ def serve(tmm: "Installation", backends: Sequence[Backend]) -> None:
             stack.enter_context(only_here(tmm.settings))
             api_url = supervisor.start_server(preferred_port=tmm.settings.prefect_port)
             stack.enter_context(the_only_server(tmm.settings, api_url))
-        for backend in backends:
+            _warn_of_strangers(tmm)
+        for backend in backends if with_workers else ():
             supervisor.start_worker(backend, api_url)
         tmm.migrate()
         supervisor.await_server(api_url)
         care = _Care(tmm, backends, emitter=Emitter(tmm))
         care.show_catalogue()
         say(f"The Prefect UI is at {api_url.removesuffix('/api')}")
-        say(f"Workers serve {' and '.join(backends)}. Train with: tmm train sft-demo")
+        if with_workers:
+            say(f"Workers serve {' and '.join(backends)}. Train with: tmm train sft-demo")
+        else:
+            say(f"Start workers on other machines with: PREFECT_API_URL={api_url} tmm worker --backend {backends[0]}")
         _until_interrupted(supervisor, care)
 
 
@@ -52,6 +56,14 @@ def work(tmm: "Installation", backend: Backend) -> None:
         supervisor.start_worker(backend, api_url)
         say(f"This worker serves {backend} for the Prefect at {api_url.removesuffix('/api')}")
         _until_interrupted(supervisor, care)
+
+
+def _warn_of_strangers(tmm: "Installation") -> None:
+    if not tmm.settings.prefect_host.startswith("127.") and not has_password():
+        remark(
+            "warning: whoever reaches this machine may start trainings here, because Prefect has no password. "
+            "Give it one with PREFECT_SERVER_API_AUTH_STRING."
+        )
 
 
 def _until_interrupted(supervisor: Supervisor, care: "_Care") -> None:
@@ -96,7 +108,7 @@ class _Care:
 
     def show_catalogue(self) -> None:
         """Pools, deployments and pages as they should be, also after somebody changed or lost them."""
-        self._tmm.catalogue.ensure_pools(self._backends)
+        self._tmm.pools.ensure(self._backends)
         self._tmm.show_catalogue()
         if self._emitter is not None:
             show_pages(self._tmm)

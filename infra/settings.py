@@ -16,6 +16,9 @@ from infra.worker_kind import WorkerKind
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+_MAY_HOLD_A_PASSWORD = ("database_url", "prefect_database_url")
+
+
 class Settings(BaseModel):
     """How this installation is set up. Folders that are not named lie under `home`.
 
@@ -51,8 +54,18 @@ class Settings(BaseModel):
     base_models: Path = Field(
         default=Path(), description="Folder of the base models that run forms offer by name, a folder each"
     )
+    prefect_host: str = Field(
+        default="127.0.0.1",
+        description="Where tmm up serves Prefect: this machine's name or address as the others reach it",
+    )
     prefect_port: int = Field(
         default=4200, ge=0, le=65535, description="Where tmm up serves Prefect; a free port if it is taken, or 0"
+    )
+    prefect_database_url: str = Field(
+        default="",
+        description="Where tmm up's Prefect server keeps its records: postgresql://user@host/another_database; "
+        "empty for an SQLite file in the data folder",
+        repr=False,
     )
     poll_seconds: float = Field(default=0.3, gt=0, le=60, description="How often a worker asks Prefect for work")
     worker: WorkerKind = Field(
@@ -60,7 +73,9 @@ class Settings(BaseModel):
         description="How runs start: warm (libraries imported already), stock (Prefect's own worker), or auto: warm on "
         "Linux without a GPU",
     )
-
+    slots: int = Field(
+        default=0, ge=0, le=64, description="Trainings at once on each backend; 0 for one for each GPU, or one without"
+    )
     custom_memory_gb: float = Field(
         default=0, ge=0, description="Memory that a method's own code may use; 0 for nine tenths of the machine's"
     )
@@ -73,11 +88,18 @@ class Settings(BaseModel):
     def _comma_separated(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("database_url")
+    @field_validator(*_MAY_HOLD_A_PASSWORD)
     @classmethod
     def _postgresql_or_nothing(cls, value: str) -> str:
         if value and not value.startswith(("postgresql://", "postgres://")):
-            raise ValueError("must start with postgresql://, or be empty for the embedded SQLite file")
+            raise ValueError("must start with postgresql://, or be empty for an SQLite file")
+        return value
+
+    @field_validator("prefect_host")
+    @classmethod
+    def _of_one_machine(cls, value: str) -> str:
+        if value in ("", "0.0.0.0", "::") or "/" in value or ":" in value:
+            raise ValueError("must be the name or the IPv4 address at which other machines reach this one")
         return value
 
     def model_post_init(self, _: Any) -> None:
@@ -106,9 +128,8 @@ class Settings(BaseModel):
         except ValidationError as error:
             raise InvalidSettings(
                 "; ".join(
-                    f"TMM_{str(fault['loc'][0]).upper()}: {_plain(fault['msg'])}, not {fault['input']!r}"
-                    if fault["loc"] != ("database_url",)
-                    else f"TMM_DATABASE_URL: {_plain(fault['msg'])}"
+                    f"TMM_{str(fault['loc'][0]).upper()}: {_plain(fault['msg'])}"
+                    + ("" if fault["loc"][0] in _MAY_HOLD_A_PASSWORD else f", not {fault['input']!r}")
                     for fault in error.errors()
                 )
                 + "."
@@ -138,6 +159,11 @@ class Settings(BaseModel):
         return self.home / "code"
 
     @property
+    def slots_folder(self) -> Path:
+        """Folder of the locks that trainings of this machine hold while they use its GPUs."""
+        return self.home / "slots"
+
+    @property
     def prefect_home(self) -> Path:
         return self.home / "prefect"
 
@@ -155,8 +181,11 @@ class Settings(BaseModel):
             "TMM_ARTIFACTS": self.artifacts,
             "TMM_DATASETS": str(self.datasets),
             "TMM_BASE_MODELS": str(self.base_models),
+            "TMM_PREFECT_HOST": self.prefect_host,
             "TMM_PREFECT_PORT": str(self.prefect_port),
+            "TMM_PREFECT_DATABASE_URL": self.prefect_database_url,
             "TMM_POLL_SECONDS": str(self.poll_seconds),
+            "TMM_SLOTS": str(self.slots),
             "TMM_CUSTOM_MEMORY_GB": str(self.custom_memory_gb),
             "TMM_CUSTOM_SILENCE_MINUTES": str(self.custom_silence_minutes),
             "TMM_WORKER": self.worker.value,

@@ -1,6 +1,7 @@
 """Starts the Prefect server and workers, watches over them, and leaves nothing behind."""
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -17,10 +18,11 @@ from typing import IO
 
 import psutil
 
-from domain.errors import PrefectUnavailable
+from domain.errors import InvalidSettings, PrefectUnavailable
 from domain.method_spec import Backend
-from infra.prefect_environment import clean_environment, prefect_environment
+from infra.prefect_environment import clean_environment, prefect_environment, server_environment
 from infra.settings import CHECKOUT, Settings
+from infra.slots import slots_of
 
 _START_DEADLINE_S = 180  # a slow machine compiles what it imports for the first time
 _STOP_GRACE_S = 8
@@ -30,9 +32,9 @@ _NOT_AGAIN_WITHIN_S = 5
 SERVER = "prefect-server"
 
 
-def worker_process(backend: Backend) -> str:
-    """What a backend's worker is called, and its log."""
-    return f"worker-{backend}"
+def worker_process(backend: Backend, number: int = 0) -> str:
+    """What the worker of a backend's slot is called, and its log."""
+    return f"worker-{backend}-{number + 1}" if number else f"worker-{backend}"
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,15 @@ class Supervisor:
         self.stop()
 
     def start_server(self, *, preferred_port: int = 0) -> str:
-        """Start a Prefect server on a free local port; its API address. Returns before it answers."""
+        """Start a Prefect server on a free port; its API address. Returns before it answers.
+
+        Raises `InvalidSettings` where it cannot be served at TMM_PREFECT_HOST.
+        """
+        host = self.settings.prefect_host
         # The server is handed the socket itself: no other process can come between finding a free port and using it.
-        self._socket = _bound_socket(preferred_port)
-        api_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/api"
-        environment = prefect_environment(self.settings) | {"PREFECT_UI_API_URL": api_url}
-        self._start(SERVER, ["server", str(self._socket.fileno())], environment)
+        self._socket = bound_socket(host, preferred_port)
+        api_url = f"http://{host}:{self._socket.getsockname()[1]}/api"
+        self._start(SERVER, ["server", str(self._socket.fileno())], server_environment(self.settings, api_url))
         return api_url
 
     def await_server(self, api_url: str) -> None:
@@ -88,20 +93,25 @@ class Supervisor:
         )
 
     def start_worker(self, backend: Backend, api_url: str, *, offline: bool = False) -> str:
-        """Start a worker for a backend's pool, which takes runs as soon as server and pool are there; its name.
+        """Start a worker for each slot of a backend, which take runs as soon as server and pool are there.
 
-        `offline` keeps the Hugging Face libraries off the network.
+        `offline` keeps the Hugging Face libraries off the network. Returns the first worker's name in Prefect.
         """
         environment = {
             **prefect_environment(self.settings, api_url),
             **self.settings.as_environment(),
+            "TMM_PREFECT_DATABASE_URL": "",  # the server's alone
             # The pool's command names no interpreter, because pools are shared by machines: this one's comes first.
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
             "TOKENIZERS_PARALLELISM": "false",
             **({"HF_HUB_OFFLINE": "1"} if offline else {}),
         }
         name = f"{backend}-{socket.gethostname()}-{os.getpid()}"
-        self._start(worker_process(backend), ["worker", backend, name], environment)
+        for number, slot in enumerate(slots_of(self.settings, backend)):
+            # For adding and deleting methods beside the trainings, one worker of a machine is enough.
+            parts = ["training"] if number else ["training", "catalogue"]
+            arguments = ["worker", backend, f"{name}-{number + 1}" if number else name, *parts]
+            self._start(worker_process(backend, number), arguments, environment | slot.environment)
         return name
 
     def has_worker(self, backend: Backend) -> bool:
@@ -223,13 +233,19 @@ def _python_path() -> str:
     return os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
-def _bound_socket(preferred_port: int) -> socket.socket:
+def bound_socket(host: str, preferred_port: int) -> socket.socket:
+    """A listening socket at this port, or at a free one if it is taken. Raises `InvalidSettings`."""
     bound = socket.socket()
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind(("127.0.0.1", preferred_port))
+        bound.bind((host, preferred_port))
         bound.listen()
-    except OSError:
+    except OSError as error:
         bound.close()
-        return _bound_socket(0)
+        if error.errno == errno.EADDRINUSE and preferred_port:
+            return bound_socket(host, 0)
+        raise InvalidSettings(
+            f"TMM_PREFECT_HOST, TMM_PREFECT_PORT: Prefect cannot be served at {host}:{preferred_port} "
+            f"({error.strerror or error}). Name an address of this machine."
+        ) from error
     return bound

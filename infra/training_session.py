@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from uuid import UUID, uuid4
@@ -28,6 +29,7 @@ from infra.measured_before import measured_once
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
+from infra.slots import own_slot
 from infra.training_progress import RunProgress, Told, lines_told
 
 if TYPE_CHECKING:
@@ -166,7 +168,7 @@ class TrainingSession:
     def fit(self) -> None:
         """Let the trainer train."""
         self._watcher.phase("loading the trainer")
-        trainer = self._trainer = self._installation.trainer(self.run_id)
+        trainer = self._trainer = patiently(lambda: self._installation.trainer(self.run_id))
         progress = RunProgress(self._job.folder, self._watcher)
         self._result = trainer.train(self._job, trainer.Options.model_validate(self._options), progress)
 
@@ -248,7 +250,8 @@ def recorded_session(
     A run that had ended before, or that another process carries, is left as it is.
     """
     try:
-        with this_process_runs(installation.run_folder(run_id)):
+        waits = partial(watcher.phase, "waiting for an earlier training here that outlived its worker")
+        with this_process_runs(installation.run_folder(run_id)), own_slot(installation.settings, waiting=waits):
             request = RunRequest.parse(asked)
             asker = _asker(installation, run_id, asked, acting_for)
             yield TrainingSession(installation, run_id, request, watcher, asker=asker)

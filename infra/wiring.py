@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from adapters.prefect.catalogue import PrefectCatalogue
     from adapters.prefect.events import PrefectEvents
     from adapters.prefect.pages import PrefectPages
+    from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
     from infra.custom.workshop import Workshop
@@ -192,6 +193,12 @@ class Installation:
         return PrefectRuns(self._prefect())
 
     @cached_property
+    def pools(self) -> "PrefectPools":
+        from adapters.prefect.pools import PrefectPools
+
+        return PrefectPools(self._prefect())
+
+    @cached_property
     def carrying(self) -> "PrefectCarrying":
         from adapters.prefect.carrying import PrefectCarrying
 
@@ -249,7 +256,7 @@ class Installation:
         """Put right runs that are stuck, and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
         from infra.reconciliation import Reconciler
 
-        self.catalogue.ensure_pools(self.settings.backends)
+        self.pools.ensure(self.settings.backends)
         return [*Reconciler(self).reconcile(), *self.show_catalogue()]
 
     def _prefect(self) -> str:
@@ -259,11 +266,11 @@ class Installation:
         os.environ.update(prefect_environment(self.settings))
         return api_url
 
-    def up(self, backends: Sequence[Backend]) -> None:
+    def up(self, backends: Sequence[Backend], *, with_workers: bool) -> None:
         """Prefect server and workers until interrupted."""
         from infra.serving import serve
 
-        serve(self, backends)
+        serve(self, backends, with_workers=with_workers)
 
     def worker(self, backend: Backend) -> None:
         """One worker until interrupted."""

@@ -6,6 +6,7 @@ import signal
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,19 @@ class PostgresServer:
 
     def crash_and_start_again(self) -> None:
         """End the server at once, as a crash would, and start it again."""
+        with self.away():
+            pass
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """The server ends at once, as in a crash, and is there again after the `with`."""
         process = self.server.get_postmaster_info().process
         process.send_signal(signal.SIGQUIT)
         process.wait(30)
-        self.server.ensure_postgres_running()
+        try:
+            yield
+        finally:
+            self.server.ensure_postgres_running()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

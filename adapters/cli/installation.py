@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
+from domain.carrying import Queue
 from domain.errors import TrainingMethodError
 from domain.event_log import Verification
 from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend, MethodCode, MethodSpec
-from domain.ports import Asked, ExportedModel, Finding, KeptCode, Licences, Progressed
+from domain.ports import Asked, ExportedModel, Finding, KeptCode, Licences, Progressed, WorkPool
 from domain.proof import Checkpoint
 from domain.read_models import Run
 from domain.run_plan import RunPlan
@@ -36,7 +37,7 @@ class Settings(Protocol):
 class Runs(Protocol):
     """Training runs as Prefect carries them. Every method raises `PrefectUnavailable` when no server answers."""
 
-    def create(self, request: RunRequest, *, idempotency_key: str | None = None) -> UUID:
+    def create(self, request: RunRequest, *, queue: Queue, idempotency_key: str | None = None) -> UUID:
         """A flow run that waits to be released; its id is the training run's id. Raises `BackendUnavailable`."""
         ...
 
@@ -58,6 +59,20 @@ class Runs(Protocol):
 
     def address(self, run_id: UUID) -> str:
         """Where a person sees the run in the Prefect UI."""
+        ...
+
+
+class Pools(Protocol):
+    """The work pools of the backends. Every method raises `PrefectUnavailable` when no server answers."""
+
+    def all(self) -> Sequence[WorkPool]: ...
+
+    def is_paused(self, backend: Backend, queue: str | None = None) -> bool:
+        """Whether nothing is taken from a pool, or from one of its queues, at present."""
+        ...
+
+    def pause(self, backend: Backend, queue: str | None = None, *, paused: bool = True) -> None:
+        """Let no further run be taken from a pool, or one of its queues; or let them be again. Raises `NotFound`."""
         ...
 
 
@@ -202,6 +217,9 @@ class Installation(Protocol):
     def runs(self) -> Runs: ...
 
     @property
+    def pools(self) -> Pools: ...
+
+    @property
     def workshop(self) -> Workshop: ...
 
     def user(self) -> User:
@@ -283,7 +301,7 @@ class Installation(Protocol):
         """
         ...
 
-    def up(self, backends: Sequence[Backend]) -> None:
+    def up(self, backends: Sequence[Backend], *, with_workers: bool) -> None:
         """Prefect server and workers until interrupted."""
         ...
 

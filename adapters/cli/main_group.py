@@ -52,7 +52,8 @@ COMMANDS: dict[str, dict[str, Later]] = {
     "Operations": {
         "demo": Later("operations", "demo", "Go from nothing to a trained model, in one terminal."),
         "up": Later("operations", "up", "Run the Prefect server and workers until interrupted."),
-        "worker": Later("operations", "worker", "Run one worker until interrupted."),
+        "worker": Later("operations", "worker", "Run this machine's workers until interrupted."),
+        "pools": Later("pools", "pools", "Show the work pools and their queues; pause and resume them."),
         "migrate": Later("operations", "migrate", "Create the tables and install the preinstalled methods."),
         "rebuild": Later("operations", "rebuild", "Drop the views and replay the log into them."),
         "doctor": Later("operations", "doctor", "Show every setting and check what is needed."),

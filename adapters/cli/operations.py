@@ -31,20 +31,27 @@ def _demo_of_this_machine(installation: Installation) -> str:
 @click.option(
     "--backend", "backends", type=BACKEND, multiple=True, help="Which workers; else all of this machine. Repeatable."
 )
+@click.option("--no-worker", is_flag=True, help="Only the server: other machines train.")
 @click.pass_obj
-def up(installation: Installation, backends: tuple[Backend, ...]) -> None:
-    """Run the Prefect server (unless PREFECT_API_URL names one) and a worker for each backend, until interrupted."""
+def up(installation: Installation, backends: tuple[Backend, ...], no_worker: bool) -> None:
+    """Run the Prefect server (unless PREFECT_API_URL names one) and workers for each backend, until interrupted.
+
+    A backend has a worker for each GPU, or one where there is none.
+    """
     wanted = tuple(dict.fromkeys(backends)) or installation.settings.backends
-    for backend in wanted:
+    for backend in wanted if not no_worker else ():
         _must_be_here(installation, backend)
-    installation.up(wanted)
+    installation.up(wanted, with_workers=not no_worker)
 
 
-@click.command(short_help="Run one worker until interrupted.")
+@click.command(short_help="Run this machine's workers until interrupted.")
 @click.option("--backend", type=BACKEND, required=True, help="The work pool to serve.")
 @click.pass_obj
 def worker(installation: Installation, backend: Backend) -> None:
-    """Run one worker until interrupted. PREFECT_API_URL, or a `tmm up` on this machine, says for which server."""
+    """Run this machine's workers for one backend until interrupted: one for each GPU, or one where there is none.
+
+    PREFECT_API_URL, or a `tmm up` on this machine, says for which server; PREFECT_API_AUTH_STRING is its password.
+    """
     _must_be_here(installation, backend)
     installation.worker(backend)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from domain.carrying import Queue
 from domain.method_spec import Backend, MethodType
 from domain.training_run import RunStatus
 
@@ -48,6 +49,7 @@ class Moment(click.ParamType[datetime]):
 
 
 BACKEND = MemberOf(Backend)
+QUEUE = MemberOf(Queue)
 METHOD_TYPE = MemberOf(MethodType)
 RUN_STATUS = MemberOf(RunStatus)
 

@@ -11,7 +11,8 @@ from adapters.cli.installation import Installation
 from adapters.cli.one_run import run_named, show_run
 from adapters.cli.output import as_json, heading, option_value, remark, say, warn
 from adapters.cli.parameters import json_option
-from adapters.cli.training import must_have_completed, no_wait_option, say_requested, start
+from adapters.cli.training import must_have_completed, no_wait_option, queue_option, say_requested, start
+from domain.carrying import Queue
 from domain.comparing import Comparison, Difference, changed_since, compared
 from domain.options import options_after_defaults
 from domain.read_models import Run
@@ -20,10 +21,11 @@ from domain.training_run import RunRequest, RunStatus
 
 @click.command(short_help="Repeat a run from the log, and say whether its curve agrees.")
 @click.argument("run", help="The run's id, or the beginning of it.")
+@queue_option
 @no_wait_option
 @json_option
 @click.pass_obj
-def rerun(installation: Installation, run: str, no_wait: bool, json_wanted: bool) -> None:
+def rerun(installation: Installation, run: str, queue: Queue, no_wait: bool, json_wanted: bool) -> None:
     """Repeat a training as a new run: same method, base model, dataset, seed, and the options as they were then.
 
     What has changed since then is told before: the method, the base model's files, the dataset's rows, the training
@@ -33,7 +35,7 @@ def rerun(installation: Installation, run: str, no_wait: bool, json_wanted: bool
     request = _as_it_was(installation, then)
     for change in _changed(installation, then, request):
         warn(f"Changed since: {change.name}, {in_short(change.one)} then, {in_short(change.other)} now.")
-    run_id = start(installation, request)
+    run_id = start(installation, request, queue=queue)
     if no_wait:
         say_requested(installation, run_id, json_wanted=json_wanted)
         remark(f"Compare them at the end with: tmm runs compare {then.run_id} {run_id}")

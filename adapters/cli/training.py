@@ -14,7 +14,9 @@ from adapters.cli.installation import Installation
 from adapters.cli.one_run import run_named, show_run
 from adapters.cli.option_syntax import SET_HELP, values_given
 from adapters.cli.output import as_json, plain, remark, say
-from adapters.cli.parameters import BACKEND, json_option
+from adapters.cli.parameters import BACKEND, QUEUE, json_option
+from adapters.cli.pools import named, to_resume
+from domain.carrying import Queue
 from domain.errors import MethodNotSelectable, RunAlreadyFinished, TrainingMethodError
 from domain.method_spec import Backend, MethodSpec
 from domain.options import options_after_defaults
@@ -23,6 +25,13 @@ from domain.training_run import RunRequest, RunStatus
 
 COLUMNS_HELP = "What the dataset's columns are called, such as prompt=question, completion=answer."
 
+queue_option = click.option(
+    "--queue",
+    type=QUEUE,
+    default=Queue.INTERACTIVE,
+    show_default=True,
+    help="Where to wait for a worker: interactive goes before batch.",
+)
 no_wait_option = click.option("--no-wait", is_flag=True, help="Print the run's id and return at once.")
 
 
@@ -33,6 +42,7 @@ no_wait_option = click.option("--no-wait", is_flag=True, help="Print the run's i
 @click.option("--columns", default="", metavar="OURS=THEIRS,…", help=COLUMNS_HELP)
 @click.option("--set", "settings", multiple=True, metavar="OPTION=VALUE", help=SET_HELP)
 @click.option("--backend", type=BACKEND, help="Where to train; needed only if the method runs on both.")
+@queue_option
 @click.option("--seed", type=int, default=0, show_default=True, help="What every random choice follows from.")
 @click.option("--output-name", default="", metavar="NAME", help="A name for the trained model, for people.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; start nothing.")
@@ -47,6 +57,7 @@ def train(
     columns: str,
     settings: tuple[str, ...],
     backend: Backend | None,
+    queue: Queue,
     seed: int,
     output_name: str,
     dry_run: bool,
@@ -81,7 +92,7 @@ def train(
     if dry_run:
         show_plan(installation.plan(installation.checked(request)), json_wanted=json_wanted)
     else:
-        _train(installation, request, no_wait=no_wait, json_wanted=json_wanted)
+        _train(installation, request, queue=queue, no_wait=no_wait, json_wanted=json_wanted)
 
 
 @click.command(short_help="Let an interrupted run go on from its newest checkpoint.")
@@ -109,8 +120,11 @@ def resume(installation: Installation, run: str, no_wait: bool, json_wanted: boo
     _see_to_the_end(installation, found.run_id, json_wanted=json_wanted, ended_before=found.finished_at)
 
 
-def _train(installation: Installation, request: RunRequest, *, no_wait: bool, json_wanted: bool) -> None:
-    run_id = start(installation, request)
+def _train(installation: Installation, request: RunRequest, *, queue: Queue, no_wait: bool, json_wanted: bool) -> None:
+    run_id = start(installation, request, queue=queue)
+    for name in (None, queue.value):
+        if installation.pools.is_paused(request.backend, name):
+            remark(f"{named(request.backend, name)} is paused: the run waits until {to_resume(request.backend, name)}")
     if no_wait:
         say_requested(installation, run_id, json_wanted=json_wanted)
         return
@@ -138,7 +152,7 @@ def say_requested(installation: Installation, run_id: UUID, *, json_wanted: bool
         remark(f"Requested. See it with: tmm runs show {run_id}, or at {installation.runs.address(run_id)}")
 
 
-def start(installation: Installation, request: RunRequest) -> UUID:
+def start(installation: Installation, request: RunRequest, *, queue: Queue = Queue.INTERACTIVE) -> UUID:
     """Request a run and let a worker take it; its id. Who asked is recorded before any worker can start it.
 
     All that can be seen to be wrong is refused before anything is created, and nothing half-made is left behind.
@@ -147,7 +161,7 @@ def start(installation: Installation, request: RunRequest) -> UUID:
     must_run_on(request.backend, service.selectable_method(request.method).spec)
     request = installation.checked(request)
     runs = installation.runs
-    run_id = runs.create(request, idempotency_key=str(uuid4()))
+    run_id = runs.create(request, queue=queue, idempotency_key=str(uuid4()))
     requested = False
     try:
         service.request_run(run_id, request, by=user)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from adapters.prefect import forms
 from adapters.prefect.client import prefect_client
-from adapters.prefect.deployments import CATALOGUE_QUEUE, FLOWS, of_methods, of_the_catalogue
+from adapters.prefect.deployments import FLOWS, of_methods, of_the_catalogue
 from domain.method_spec import Backend
 from domain.read_models import SelectableMethod
 from domain.trainers import Trainers
@@ -18,8 +18,6 @@ from domain.trainers import Trainers
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
-
-ENGINE = "python -m prefect.engine"
 
 
 class PrefectCatalogue:
@@ -37,12 +35,6 @@ class PrefectCatalogue:
         self._datasets = datasets
         self._base_models = base_models
         self._trainers = trainers
-
-    def ensure_pools(self, backends: Iterable[Backend]) -> None:
-        """A process work pool for each backend: trainings run one at a time, the catalogue's flows beside them."""
-        with prefect_client(self._api_url) as client:
-            for backend in backends:
-                _ensure_pool(client, backend)
 
     def addresses(self) -> dict[tuple[str, Backend], str]:
         """Where a person finds the run form of each method on each backend."""
@@ -83,31 +75,6 @@ class PrefectCatalogue:
                     _withdraw(client, deployment)
                     changed.append(f"Prefect shows {deployment.name} no more.")
             return changed
-
-
-def _ensure_pool(client: "SyncPrefectClient", backend: Backend) -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.workers.process import ProcessWorker
-
-    template = ProcessWorker.get_default_base_job_template()
-    # The worker then starts the engine at once, instead of an interpreter that starts it: a second for each run.
-    template["variables"]["properties"]["command"]["default"] = ENGINE
-    # It may have been made before, or by another worker at this same moment; what people changed in it is theirs.
-    with suppress(ObjectAlreadyExists):
-        client.create_work_pool(
-            WorkPoolCreate(
-                name=backend.value,
-                type="process",
-                description=f"Runs trainings on {backend}",
-                base_job_template=template,
-            )
-        )
-    default = client.read_work_queue_by_name("default", work_pool_name=backend.value)
-    if default.concurrency_limit is None:
-        client.update_work_queue(default.id, concurrency_limit=1)
-    with suppress(ObjectAlreadyExists):
-        client.create_work_queue(name=CATALOGUE_QUEUE, work_pool_name=backend.value)
 
 
 def _there(client: "SyncPrefectClient") -> "Iterable[DeploymentResponse]":

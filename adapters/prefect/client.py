@@ -1,5 +1,6 @@
 """A client of the Prefect server at one address, whatever Prefect profile the user may have."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ def prefect_client(api_url: str) -> "Iterator[SyncPrefectClient]":
     from prefect.exceptions import PrefectHTTPStatusError
 
     try:
-        with SyncPrefectClient(api_url) as client:
+        with SyncPrefectClient(api_url, auth_string=os.environ.get("PREFECT_API_AUTH_STRING")) as client:
             yield client
     except (httpx.TransportError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
@@ -27,6 +28,10 @@ def prefect_client(api_url: str) -> "Iterator[SyncPrefectClient]":
             f"The Prefect server at {api_url} does not answer. Start one with: tmm up, or set PREFECT_API_URL."
         ) from error
     except PrefectHTTPStatusError as error:
+        if error.response.status_code == 401:
+            raise PrefectUnavailable(
+                f"The Prefect server at {api_url} wants its password. Set PREFECT_API_AUTH_STRING to it."
+            ) from error
         if error.response.status_code < 500:
             raise
         raise PrefectUnavailable(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from adapters.prefect import forms
+from domain.carrying import Queue
 from domain.method_spec import Backend
 from domain.read_models import SelectableMethod
 from domain.trainers import Trainers
@@ -24,6 +25,9 @@ FLOWS = (
     "make-checkpoint",
 )
 
+_OF_PREFECT = "default"
+"""The queue that every pool has; for what people deploy on these pools themselves."""
+
 CATALOGUE_QUEUE = "catalogue"
 """Adding and deleting wait in a queue of their own, never behind a training."""
 
@@ -35,10 +39,14 @@ _EVERY = {"reconcile": timedelta(hours=1), "make-checkpoint": timedelta(days=1)}
 
 @dataclass(frozen=True)
 class Wanted:
-    """A deployment as it should be; fields that are not named here are the operator's."""
+    """A deployment as it should be; fields that are not named here are the operator's.
+
+    So is the queue, once the deployment is there: a method whose trainings may always wait can be put into `batch`.
+    """
 
     flow: str
     name: str
+    queue: str
     fields: dict[str, Any]
 
     @property
@@ -46,7 +54,13 @@ class Wanted:
         return f"{self.flow}/{self.name}"
 
     def differs_from(self, present: "DeploymentResponse") -> bool:
-        return any(getattr(present, field) != value for field, value in self.fields.items())
+        changed = any(getattr(present, field) != value for field, value in self.fields.items())
+        return changed or not self._has_a_queue(present)
+
+    def _has_a_queue(self, present: "DeploymentResponse") -> bool:
+        # It is also where Prefect puts what has lost its queue.
+        is_here = present.work_pool_name == self.fields["work_pool_name"]
+        return is_here and present.work_queue_name not in (None, _OF_PREFECT)
 
     def put_into(self, client: "SyncPrefectClient", flow_id: UUID, present: "DeploymentResponse | None") -> None:
         """Make it, or change it in place: its id, its runs and the schedules that people gave it stay."""
@@ -54,13 +68,21 @@ class Wanted:
         from prefect.exceptions import ObjectNotFound
 
         if present is not None:
+            # Prefect takes a pool without a queue for the pool's own queue, so it is always named.
+            queue = present.work_queue_name if self._has_a_queue(present) else self.queue
             try:
-                client.update_deployment(present.id, DeploymentUpdate(**self.fields))
+                client.update_deployment(present.id, DeploymentUpdate(**self.fields, work_queue_name=queue))
             except ObjectNotFound:
                 pass  # it was deleted this very moment
             else:
                 return
-        client.create_deployment(flow_id=flow_id, name=self.name, schedules=self._first_schedules(), **self.fields)
+        client.create_deployment(
+            flow_id=flow_id,
+            name=self.name,
+            schedules=self._first_schedules(),
+            work_queue_name=self.queue,
+            **self.fields,
+        )
 
     def _first_schedules(self) -> Any:
         from prefect.client.schemas.actions import DeploymentScheduleCreate
@@ -85,6 +107,7 @@ def of_methods(
                 yield Wanted(
                     "train",
                     forms.deployment_name(method, backend),
+                    Queue.INTERACTIVE.value,
                     {
                         "version": str(method.version),
                         "description": forms.description(method, backend),
@@ -96,7 +119,6 @@ def of_methods(
                         "enforce_parameter_schema": True,
                         "entrypoint": "flows.train.train",
                         "work_pool_name": backend.value,
-                        "work_queue_name": "default",
                     },
                 )
 
@@ -144,6 +166,7 @@ def of_the_catalogue(
         yield Wanted(
             name,
             name,
+            CATALOGUE_QUEUE,
             {
                 "description": description,
                 "tags": [MANAGEMENT_TAG],
@@ -151,6 +174,5 @@ def of_the_catalogue(
                 "enforce_parameter_schema": True,
                 "entrypoint": entrypoint,
                 "work_pool_name": backends[0].value,
-                "work_queue_name": CATALOGUE_QUEUE,
             },
         )

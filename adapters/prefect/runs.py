@@ -4,6 +4,7 @@ from uuid import UUID
 
 from adapters.prefect.client import prefect_client
 from adapters.prefect.forms import TAG
+from domain.carrying import Queue
 from domain.errors import BackendUnavailable, RunNotFound
 from domain.method_spec import Backend
 from domain.ports import Progressed
@@ -16,8 +17,10 @@ class PrefectRuns:
     def __init__(self, api_url: str) -> None:
         self._api_url = api_url
 
-    def create(self, request: RunRequest, *, idempotency_key: str | None = None) -> UUID:
-        """A flow run that no worker takes before it is released.
+    def create(
+        self, request: RunRequest, *, queue: Queue = Queue.INTERACTIVE, idempotency_key: str | None = None
+    ) -> UUID:
+        """A flow run that no worker takes before it is released; from then on it waits in this queue.
 
         Raises `BackendUnavailable` when the backend has no worker or the method no deployment there.
         """
@@ -36,7 +39,11 @@ class PrefectRuns:
                 ) from None
             parameters = request.model_dump(mode="json")
             return client.create_flow_run_from_deployment(
-                deployment.id, parameters=parameters, state=Pending(), idempotency_key=idempotency_key
+                deployment.id,
+                parameters=parameters,
+                state=Pending(),
+                idempotency_key=idempotency_key,
+                work_queue_name=queue.value,
             ).id
 
     def release(self, run_id: UUID) -> None:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from domain.errors import RunNotFound
 from domain.read_models import Run
 from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation
+from infra.worker_kind import WorkerKind, why_stock
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class Machine:
     backends: str = "cuda"
     more: dict[str, str] = field(default_factory=dict)
     up: "subprocess.Popen[bytes] | None" = None
+    program: Sequence[str] = ("-m", "infra.main")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,10 +76,16 @@ class Machine:
     def api_url(self) -> str:
         return str(json.loads((self.home / "prefect" / "server.json").read_bytes())["api_url"])
 
+    @property
+    def kind(self) -> str:
+        """Whose runs its worker starts: `warm`, or `stock` for Prefect's own."""
+        there = WorkerKind(self.environment.get("TMM_WORKER", WorkerKind.AUTO))
+        return "stock" if why_stock(there) else "warm"
+
     def tmm(self, *arguments: str, within: float = 120) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "infra.main", *arguments],
+            [sys.executable, *self.program, *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
@@ -90,7 +98,7 @@ class Machine:
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / f"{arguments[0]}.out").open("ab") as output:
             return subprocess.Popen(
-                [sys.executable, "-m", "infra.main", *arguments],
+                [sys.executable, *self.program, *arguments],
                 env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -114,6 +122,8 @@ class Machine:
         def answers() -> bool:
             try:
                 return online()
+            except AssertionError:
+                raise
             except Exception:  # not yet
                 return False
 
@@ -186,9 +196,15 @@ class Machine:
     def ask(self, method: str, path: str, **json_fields: Any) -> httpx.Response:
         """Prefect's REST API, as a program meets it: with retries, because its SQLite answers 503 under load."""
 
+        user, _, password = self.more.get("PREFECT_API_AUTH_STRING", "").partition(":")
+
         def ask() -> httpx.Response | None:
             response = httpx.request(
-                method, f"{self.api_url}{path}", json=None if method == "GET" else json_fields, timeout=30
+                method,
+                f"{self.api_url}{path}",
+                json=None if method == "GET" else json_fields,
+                auth=(user, password) if password else None,
+                timeout=30,
             )
             return None if response.status_code == 503 else response
 
@@ -246,3 +262,18 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine.stop()
     os.environ.clear()
     os.environ.update(before)
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Another one, whose runs Prefect's own worker starts."""
+    stock = Machine(tmp_path_factory.mktemp("stock"), more={"TMM_WORKER": "stock"})
+    stock.start_up()
+    yield stock
+    stock.stop()
+
+
+@pytest.fixture
+def carried_by(request: pytest.FixtureRequest, machine: Machine) -> Machine:
+    """The machine whose worker is of the kind that the test names."""
+    return machine if request.param == "warm" else request.getfixturevalue("stock")

@@ -1,0 +1,93 @@
+"""Where Prefect is served, what keeps its records, and the password that opens it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from domain.errors import InvalidSettings
+from infra.doctor import describe_settings
+from infra.prefect_environment import as_prefect_names_it, asking, prefect_environment, server_environment
+from infra.settings import CHECKOUT, Settings
+from infra.supervisor import bound_socket
+
+SECRET = "speak-friend"
+API_URL = "http://127.0.0.1:1/api"
+
+
+@pytest.fixture(autouse=True)
+def no_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("ours", "prefects"),
+    [
+        ("postgresql://tmm@db.example:5433/prefect", "postgresql+asyncpg://tmm@db.example:5433/prefect"),
+        ("postgres://tmm:a%40b@db/prefect", "postgresql+asyncpg://tmm:a%40b@db/prefect"),
+        ("postgresql://tmm@/prefect?host=/run/postgres", "postgresql+asyncpg://tmm@/prefect?host=/run/postgres"),
+        ("postgresql://tmm@db/prefect?sslmode=require", "postgresql+asyncpg://tmm@db/prefect?ssl=require"),
+    ],
+)
+def test_a_database_is_named_as_prefects_driver_wants_it(ours: str, prefects: str) -> None:
+    assert as_prefect_names_it(ours) == prefects
+
+
+def test_the_server_alone_is_told_its_database_and_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", f"tmm:{SECRET}")
+    settings = Settings(home=tmp_path, prefect_database_url="postgresql://tmm:pw@db/prefect")
+    server, others = server_environment(settings, API_URL), prefect_environment(settings, API_URL)
+    assert server["PREFECT_SERVER_API_AUTH_STRING"] == others["PREFECT_API_AUTH_STRING"] == f"tmm:{SECRET}"
+    assert server.keys() - others.keys() == {
+        "PREFECT_SERVER_API_AUTH_STRING",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+        "PREFECT_UI_API_URL",
+    }
+    assert asking(API_URL).get_header("Authorization") == "Basic dG1tOnNwZWFrLWZyaWVuZA=="
+
+
+def test_without_a_password_none_is_sent(tmp_path: Path) -> None:
+    assert "PREFECT_API_AUTH_STRING" not in prefect_environment(Settings(home=tmp_path), API_URL)
+    assert asking(API_URL).get_header("Authorization") is None
+
+
+def test_passwords_in_addresses_are_never_shown(tmp_path: Path) -> None:
+    secret = f"postgresql://tmm:{SECRET}@db/prefect"
+    settings = Settings(home=tmp_path, prefect_database_url=secret)
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(describe_settings(settings))
+    refused = subprocess.run(
+        [sys.executable, "-m", "infra.main", "list"],
+        env=os.environ
+        | {"TMM_PREFECT_DATABASE_URL": secret.replace("postgresql", "mysql"), "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 2
+    assert "TMM_PREFECT_DATABASE_URL: must start with postgresql://" in refused.stderr
+    assert SECRET not in refused.stderr
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "http://first.example"])
+def test_a_host_that_no_other_machine_could_name_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match="the name or the IPv4 address"):
+        Settings(prefect_host=host)
+
+
+def test_prefect_is_served_where_it_is_wanted_and_at_a_free_port_if_that_is_taken() -> None:
+    with bound_socket("localhost", 0) as first:
+        port = first.getsockname()[1]
+        with bound_socket("127.0.0.1", port) as second:
+            assert second.getsockname()[1] not in (0, port)
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "nowhere.invalid"])
+def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
+    with pytest.raises(InvalidSettings, match=f"cannot be served at {host}"):
+        bound_socket(host, 0)
