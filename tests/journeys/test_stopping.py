@@ -9,6 +9,11 @@ from tests.journeys.conftest import Machine
 
 pytestmark = pytest.mark.journey
 
+BOTH_KINDS = pytest.mark.parametrize("carried_by", ["warm", "stock"], indirect=True)
+BOTH_KINDS_IN_FULL = pytest.mark.parametrize(
+    "carried_by", ["warm", pytest.param("stock", marks=pytest.mark.full)], indirect=True
+)
+
 
 def start(machine: Machine, tiny: Path, *, max_steps: int = 100_000) -> UUID:
     """A training that goes on until somebody stops it, or for so many steps."""
@@ -18,7 +23,9 @@ def start(machine: Machine, tiny: Path, *, max_steps: int = 100_000) -> UUID:
     return UUID(done.stdout.strip())
 
 
-def test_tmm_cancel_stops_a_run_and_says_who_did_it(machine: Machine, tiny: Path) -> None:
+@BOTH_KINDS_IN_FULL
+def test_tmm_cancel_stops_a_run_and_says_who_did_it(carried_by: Machine, tiny: Path) -> None:
+    machine = carried_by
     run_id = start(machine, tiny)
     process = machine.flow_process(run_id)
     machine.reached(run_id, 1)
@@ -29,7 +36,9 @@ def test_tmm_cancel_stops_a_run_and_says_who_did_it(machine: Machine, tiny: Path
     process.wait(10)
 
 
-def test_a_run_that_is_cancelled_in_the_ui_is_cancelled_here_too(machine: Machine, tiny: Path) -> None:
+@BOTH_KINDS_IN_FULL
+def test_a_run_that_is_cancelled_in_the_ui_is_cancelled_here_too(carried_by: Machine, tiny: Path) -> None:
+    machine = carried_by
     run_id = start(machine, tiny)
     process = machine.flow_process(run_id)
     machine.reached(run_id, 1)
@@ -41,7 +50,9 @@ def test_a_run_that_is_cancelled_in_the_ui_is_cancelled_here_too(machine: Machin
     process.wait(10)
 
 
-def test_a_run_whose_process_is_killed_was_interrupted(machine: Machine, tiny: Path) -> None:
+@BOTH_KINDS_IN_FULL
+def test_a_run_whose_process_is_killed_was_interrupted(carried_by: Machine, tiny: Path) -> None:
+    machine = carried_by
     run_id = start(machine, tiny)
     machine.reached(run_id, 1)
     machine.flow_process(run_id).kill()
