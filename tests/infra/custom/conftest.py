@@ -9,9 +9,7 @@ import pytest
 from adapters.checkpoints import FolderCheckpoints
 from domain.method_spec import Backend
 from domain.training import TrainingJob
-from infra.custom import workshop
 from infra.custom.running import Limits
-from tests.infra.custom.warm import in_a_warm_process
 
 OPTIONS = """
 from pydantic import BaseModel, Field
@@ -20,13 +18,6 @@ from domain.training import TrainingResult, changes
 class Options(BaseModel):
     max_steps: int = Field(3, ge=1, le=100, description="Steps", json_schema_extra=changes("steps"))
 """
-
-
-@pytest.fixture
-def warm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checks need not wait for libraries."""
-    monkeypatch.setattr(workshop, "in_a_process", in_a_warm_process)
-
 
 Write = Callable[[str], Path]
 

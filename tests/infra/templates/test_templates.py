@@ -11,6 +11,7 @@ import pytest
 from adapters.checkpoints import FolderCheckpoints
 from adapters.evaluation import evaluate
 from domain.method_spec import Backend
+from domain.ports import Finding
 from domain.training import TrainingJob
 from infra.custom.running import CustomTrainer
 from infra.custom.workshop import TEMPLATES, limits
@@ -63,6 +64,20 @@ def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
     ).metrics
     assert after["accuracy"] > before["accuracy"] + 0.2
     assert after["format"] > before["format"] + 0.2
+
+
+@pytest.mark.training
+@pytest.mark.usefixtures("warm")
+@EACH
+def test_a_template_as_it_is_keeps_every_claim_of_the_contract(
+    tmm: Installation, tmp_path: Path, template: str, backend: Backend
+) -> None:
+    code, found = tmp_path / "code", list[Finding]()
+    tmm.workshop.new(template, template=template, backend=backend, folder=code)
+    data = "sft-demo" if template == "custom01" else "grpo-demo"
+    tmm.workshop.check(code, backend=backend, dataset=data, told=found.append)
+    assert [f"{finding.claim}: {finding.words}" for finding in found if finding.verdict != "kept"] == []
+    assert len(found) > 15
 
 
 @pytest.mark.training
