@@ -74,24 +74,27 @@ def test_the_two_changes_fit_both_templates(file: Path) -> None:
     compile(with_the_two_changes(file.read_text(encoding="utf-8")), file.name, "exec")
 
 
+@pytest.mark.training
+def test_every_command_of_the_guide_works_in_an_empty_folder_and_needs_no_prefect_but_to_train(tmp_path: Path) -> None:
+    here, home = tmp_path / "empty", tmp_path / "home"
+    here.mkdir()
+    licensed(home)
+    follow(here, environment(home), trainings=False)
+    with Installation(Settings(home=home)) as installation:
+        methods = {method.spec.internal_name: method.spec for method in installation.service.selectable_methods()}
+    assert methods["curriculum"].code == methods["custom01"].code is not None
+    assert [backend.value for backend in methods["custom02"].backends] == ["mlx"]
+    assert "easy_share" in [option.name for option in methods["custom02"].configuration_options]
+
+
 @pytest.mark.journey
-@pytest.mark.full  # four minutes on two cores: a quarter of what the whole run may take
+@pytest.mark.full  # the same with its trainings through Prefect: the templates' own tests and journeys show these too
 def test_following_the_guide_in_an_empty_folder_ends_with_methods_trained_on_both_backends(tmp_path: Path) -> None:
     here, home = tmp_path / "empty", tmp_path / "home"
     here.mkdir()
-    environment = os.environ | {"TMM_HOME": str(home), "PYTHONPATH": str(CHECKOUT), "HF_HUB_OFFLINE": "1"}
-    environment.pop("PREFECT_API_URL", None)
     licensed(home)
-    with serving(home, environment):
-        for block in BLOCKS:
-            if block.language == "bash":
-                run_block(block.text, here, environment)
-            elif block.text in (NEW_OPTION, NEW_LINES):
-                continue
-            if block.language == "mark" or "--to curriculum\n" in block.text:
-                folder = here / ("curriculum-mlx" if block.language == "mark" else "curriculum")
-                method = folder / "method.py"
-                method.write_text(with_the_two_changes(method.read_text(encoding="utf-8")), encoding="utf-8")
+    with serving(home, environment(home)):
+        follow(here, environment(home), trainings=True)
         with Installation(Settings(home=home)) as installation:
             runs = installation.service.training_runs()
             methods = {method.spec.internal_name: method.spec for method in installation.service.selectable_methods()}
@@ -110,6 +113,27 @@ def test_following_the_guide_in_an_empty_folder_ends_with_methods_trained_on_bot
     assert methods["custom02"].code is not None
     assert runs[0].provenance.code_hash == methods["custom02"].code.hash
     assert methods["curriculum"].code == methods["custom01"].code
+
+
+def environment(home: Path) -> dict[str, str]:
+    ours = {"TMM_HOME": str(home), "TMM_PREFECT_PORT": "0", "PYTHONPATH": str(CHECKOUT), "HF_HUB_OFFLINE": "1"}
+    return {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | ours
+
+
+def follow(here: Path, environment: dict[str, str], *, trainings: bool) -> None:
+    """Do what the guide says, from its first block to its last."""
+    for block in BLOCKS:
+        if block.language == "bash":
+            lines = block.text.splitlines(keepends=True)
+            run_block(
+                "".join(line for line in lines if trainings or not line.startswith("tmm train")), here, environment
+            )
+        elif block.text in (NEW_OPTION, NEW_LINES):
+            continue
+        if block.language == "mark" or "--to curriculum\n" in block.text:
+            folder = here / ("curriculum-mlx" if block.language == "mark" else "curriculum")
+            method = folder / "method.py"
+            method.write_text(with_the_two_changes(method.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def run_block(text: str, here: Path, environment: dict[str, str]) -> None:
