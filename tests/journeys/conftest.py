@@ -111,7 +111,7 @@ class Machine:
         before = said.read_text().count(_READY) if said.exists() else 0
         self.up = self.start("up")
         self.await_worker()
-        eventually(lambda: said.read_text().count(_READY) > before, within=60, what="the catalogue")
+        eventually(lambda: said.read_text().count(_READY) > before, within=150, what="the catalogue")
 
     def await_worker(self) -> None:
         def online() -> bool:
