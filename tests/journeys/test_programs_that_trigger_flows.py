@@ -1,5 +1,6 @@
 """The README's examples for programs run as they are written there."""
 
+import json
 import re
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from uuid import UUID
 
 import pytest
 
+from infra.acting_for import issue_token
 from infra.settings import CHECKOUT
+from infra.wiring import Installation
 from tests.journeys.conftest import Machine, eventually
 
 pytestmark = pytest.mark.journey
@@ -73,3 +76,45 @@ def test_an_automation_acts_on_our_events(machine: Machine, tiny: Path, tmp_path
     eventually(acted, within=60, what="a flow run that the automation made")
     for automation in machine.prefect("POST", "/automations/filter"):
         machine.prefect("DELETE", f"/automations/{automation['id']}")
+
+
+def _token(machine: Machine, keys: Path, given: dict[str, Any], *, minutes: int = 5) -> str:
+    with Installation(machine.settings) as tmm:
+        return issue_token(tmm, keys / "private.pem", person="alice", action="train", given=given, minutes=minutes)
+
+
+def test_a_program_acts_for_a_person_with_a_token_that_counts_once_and_for_nothing_else(
+    machine: Machine, tiny: Path, tmp_path: Path
+) -> None:
+    for command in (f"licence keygen --out {tmp_path}/keys", f"token trust {tmp_path}/keys/public.pem"):
+        assert machine.tmm(*command.split()).returncode == 0
+    assert machine.tmm("licence", "keygen", "--out", f"{tmp_path}/others").returncode == 0
+    wanted = {"dataset": str(tiny), "options": {"max_steps": 3, "batch_size": 4}}
+    asked = {"method": "sft-demo", **wanted}
+    deployment = machine.prefect("GET", "/deployments/name/train/sft-demo-cuda")["id"]
+
+    def triggered(token: str, **changed: Any) -> UUID:
+        parameters = {**wanted, "acting_for": token, **changed}
+        return UUID(machine.prefect("POST", f"/deployments/{deployment}/create_flow_run", parameters=parameters)["id"])
+
+    good = _token(machine, tmp_path / "keys", asked)
+    run_id = triggered(good)
+    assert machine.both_say(run_id, "completed", "COMPLETED", within=120).requested_by == "alice"
+
+    refused = [
+        (triggered(good), f"was used before, by the flow run {run_id}"),
+        (triggered(_token(machine, tmp_path / "others", asked)), "which is not in the trust store"),
+        (triggered(_token(machine, tmp_path / "keys", asked, minutes=-1)), "expired at"),
+        (triggered(_token(machine, tmp_path / "keys", {**asked, "method": "custom01"})), "for other parameters"),
+        (triggered(_token(machine, tmp_path / "keys", asked), seed=1), "for other parameters"),
+    ]
+    for other, words in refused:
+        state = machine.ends_in_prefect(other)
+        assert (state["type"], words in state["message"]) == ("FAILED", True), state["message"]
+        assert machine.known_run(other) is None
+    entries = [json.loads(line) for line in machine.tmm("audit", "--format", "jsonl").stdout.splitlines()]
+    told = [entry for entry in entries if entry["action"] == "request" and entry["outcome"] == "refused"]
+    for _, words in refused:
+        assert any(entry["actor"] == "prefect" and words in entry["reason"] for entry in told)
+    acted = [entry for entry in entries if entry["actor"] == "alice"]
+    assert [entry["action"] for entry in acted] == ["use-token", "request"]
