@@ -18,6 +18,7 @@ pytestmark = pytest.mark.journey
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 PICTURES = CHECKOUT / "infra" / "pictures"
+IN_THE_README = ("run-form", "run")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def page(browser: Any, machine: Machine) -> Iterator[Any]:
 def _keep(page: Any, name: str, tmp_path: Path) -> None:
     """A picture of the page; the README's pictures are made anew when TMM_PICTURES is set."""
     page.wait_for_timeout(500)  # animations of the UI; nothing is asserted after it
-    folder = PICTURES if os.environ.get("TMM_PICTURES") else tmp_path
+    folder = PICTURES if os.environ.get("TMM_PICTURES") and name in IN_THE_README else tmp_path
     folder.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=str(folder / f"{name}.png"))
 
@@ -88,6 +89,17 @@ def _choose(page: Any, field: Any, value: str) -> None:
     page.locator(".p-select-option", has_text=value).first.click()
 
 
+def _submitted(page: Any) -> UUID:
+    """Submit the form, again where Prefect's SQLite is busy, as a person would; the flow run's id."""
+
+    def submit() -> str | None:
+        with page.expect_response(lambda response: response.url.endswith("/create_flow_run")) as answer:
+            page.get_by_role("button", name="Submit").click()
+        return answer.value.json()["id"] if answer.value.ok else None
+
+    return UUID(eventually(submit, within=60, what="a flow run of the form"))
+
+
 def test_a_dataset_is_chosen_in_a_drop_down_or_typed(page: Any, machine: Machine) -> None:
     _form(page, machine, "train/sft-demo-cuda")
     field = _field(page, "a local JSONL file or folder")
@@ -99,6 +111,27 @@ def test_a_dataset_is_chosen_in_a_drop_down_or_typed(page: Any, machine: Machine
     text.fill("organisation/name")
     text.press("Tab")
     assert text.input_value() == "organisation/name"
+
+
+def test_adding_in_the_ui_without_a_licence_ends_failed_with_the_reason(
+    page: Any, machine: Machine, tmp_path: Path
+) -> None:
+    for licence in machine.settings.licences.glob("*"):  # what other journeys installed
+        licence.unlink()
+    _form(page, machine, "add-training-method/add-training-method")
+    _field(page, "starting with a letter").locator("textarea").fill("from-the-ui")
+    _choose(page, _field(page, "A method to copy"), "sft-demo")
+    page.get_by_role("button", name="Add item").click()  # an option is a card
+    _choose(page, _field(page, "One of the trainer's"), "learning_rate")
+    _field(page, "not above the trainer's").locator("input").fill("0.001")
+    _keep(page, "add-form", tmp_path)
+    run_id = _submitted(page)
+    assert machine.ends_in_prefect(run_id)["type"] == "FAILED"
+    page.goto(_ui(machine, f"/runs/flow-run/{run_id}"))
+    page.get_by_text("prefect may not add a training method: this is for commercial users only").first.wait_for()
+    _keep(page, "add-refused", tmp_path)
+    audit = machine.tmm("audit", "--outcome", "refused", "--action", "add", "--text", "from-the-ui").stdout
+    assert "was refused to add from-the-ui" in audit
 
 
 def _curve(page: Any, machine: Machine, run_id: UUID) -> None:
