@@ -66,7 +66,7 @@ class _Several:
             raise RuntimeError(_ended_early(self.processes))
         message: dict[str, Any] = json.loads(line)
         if "failed" in message:
-            raise _error(message["failed"])
+            raise _error(message["failed"], self.processes)
         return message
 
     def answer(self, answer: str | None) -> None:
@@ -133,13 +133,15 @@ def _followed(several: _Several, job: TrainingJob, progress: Progress) -> Mappin
     return result
 
 
-def _error(failed: Mapping[str, str]) -> Exception:
+def _error(failed: Mapping[str, str], processes: list["subprocess.Popen[bytes]"]) -> Exception:
     kinds: dict[str, type[Exception]] = {"bad": BadResult, "invalid": InvalidInput}
+    if failed["kind"] == "error" and any(process.poll() for process in processes[1:]):
+        return RuntimeError(_ended_early(processes))  # all that the first one knows is that another went silent
     return kinds.get(failed["kind"], RuntimeError)(failed["words"])
 
 
 def _ended_early(processes: list["subprocess.Popen[bytes]"]) -> str:
-    for rank, process in enumerate(processes):
+    for rank, process in sorted(enumerate(processes), reverse=True):
         try:
             code = process.wait(5 if rank == 0 else 0.5)
         except subprocess.TimeoutExpired:

@@ -2,7 +2,9 @@
 
 import os
 import signal
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from adapters.trainers import declarations
 from domain.errors import BadResult, InvalidConfigurationOptions
 from domain.training import TrainingResult
-from tests.adapters.trainers.running import Recorded, job, rows, trained
+from tests.adapters.trainers.running import Recorded, job, killed, rows, trained, weights
 
 pytestmark = pytest.mark.training
 
@@ -45,9 +47,9 @@ def furthest_apart(one: TrainingResult, other: TrainingResult) -> float:
     from safetensors.torch import load_file
 
     (file,), (beside,) = (sorted(result.folder.glob("*.safetensors")) for result in (one, other))
-    weights, others = load_file(file), load_file(beside)
-    assert weights.keys() == others.keys()
-    return max(float((weights[name] - others[name]).abs().max()) for name in weights)
+    ones, others = load_file(file), load_file(beside)
+    assert ones.keys() == others.keys()
+    return max(float((ones[name] - others[name]).abs().max()) for name in ones)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +84,33 @@ def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
 
 
 @pytest.mark.full
+def test_killed_at_any_moment_it_leaves_no_process_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    data = rows("sft-demo", first=64)
+    whole = trained("sft", job(tmp_path / "whole", data, device="cpu"), processes=2, **HOW)
+
+    killed("sft", job(tmp_path / "killed", data, device="cpu"), at=3, processes=2, **HOW)
+    deadline = time.monotonic() + 10
+    while (left := [p for p in psutil.process_iter() if str(tmp_path / "killed") in " ".join(_line(p))]) != []:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    resumed = trained("sft", job(tmp_path / "killed", data, device="cpu"), processes=2, **HOW)
+
+    assert weights(resumed) == weights(whole)
+
+
+def _line(process: psutil.Process) -> list[str]:
+    with suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+@pytest.mark.full
 def test_what_goes_wrong_in_the_processes_is_the_runs_failure_in_its_own_words(tmp_path: Path) -> None:
-    from adapters.trainers import sft
+    run = job(tmp_path, rows("sft-demo", first=64), device="cpu")
+    without_a_rate = HOW | {"max_steps": 1, "warmup_steps": 1}
 
-    beyond_every_limit = sft.Options(**HOW, processes=2, max_grad_norm=0.0).model_copy(update={"learning_rate": 1e30})
-
-    with pytest.raises(BadResult, match="Lower learning_rate"):
-        sft.train(job(tmp_path, rows("sft-demo", first=64), device="cpu"), beyond_every_limit, Recorded())
+    with pytest.raises(BadResult, match="did not change a single weight"):
+        trained("sft", run, processes=2, **without_a_rate)
     assert under_way() == []
 
 
