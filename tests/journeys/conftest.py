@@ -204,7 +204,7 @@ class Machine:
                 f"{self.api_url}{path}",
                 json=None if method == "GET" else json_fields,
                 auth=(user, password) if password else None,
-                timeout=30,
+                timeout=90,
             )
             return None if response.status_code == 503 else response
 

@@ -1,5 +1,6 @@
 """The catalogue's commands for people in the Prefect UI, and what Prefect shows of the catalogue."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -42,6 +43,14 @@ def _licensed(machine: Machine, folder: Path, users: str) -> None:
     ):
         done = machine.tmm("licence", *command.split())
         assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(autouse=True)
+def no_licence_stays(machine: Machine) -> Iterator[None]:
+    """What one story installs must not decide another."""
+    yield
+    for licence in machine.settings.licences.glob("*"):
+        licence.unlink()
 
 
 def test_prefect_shows_exactly_the_selectable_methods(machine: Machine) -> None:
