@@ -57,10 +57,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run soaks and million-row tests too")
 
 
-@pytest.hookimpl(tryfirst=True)  # before what parts the tests among processes looks at the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_together(item)))
     items.sort(key=_longest_first)
     if config.getoption("--full") or "full" in config.getoption("-m").replace("not full", ""):
         return
@@ -70,19 +67,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip)
 
 
-def _together(item: pytest.Item) -> str:
-    """The tests that one process runs: a file's, or those that share something that takes long to make."""
-    if "machine" in item.fixturenames:  # type: ignore[attr-defined]  # every test function has them
-        return "journeys on one machine"
-    folder, file = item.path.parent, item.path
-    return str(folder if folder.name == "runs" else file)
-
-
 def _longest_first(item: pytest.Item) -> int:
     """So that no process ends with a long story while the others have nothing left to do."""
-    if item.get_closest_marker("journey"):
-        return 0 if _together(item) == "journeys on one machine" else 1
-    return 2 if item.get_closest_marker("training") else 3
+    return 0 if item.get_closest_marker("journey") else 1 if item.get_closest_marker("training") else 2
 
 
 @pytest.fixture(scope="session")
