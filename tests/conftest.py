@@ -14,19 +14,35 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from domain.service import TrainingMethods
 from infra.settings import Settings
 from infra.wiring import Installation, open_catalogue
 from tests.people import TRAINERS
 
+JOURNEYS = "tests/journeys"
+
 # How fast an example comes says nothing on a machine that does other things as well.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("patient"), max_examples=20)
 hypothesis.settings.load_profile("patient")
 
-# A shell has its background jobs ignore Ctrl-C, and so would everything that the tests start from there.
+# A shell has its background jobs ignore these, and so would everything that the tests start from there.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+class OneProcessForJourneys(LoadScopeScheduling):
+    """Gives out the tests by file, and the journeys together: two of them at once make each other late."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return JOURNEYS if file.startswith(JOURNEYS) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneProcessForJourneys:
+    return OneProcessForJourneys(config, log)
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ class RunsHere:
         self._settings = settings
         self._waiting: dict[UUID, RunRequest] = {}
 
-    def create(self, request: RunRequest, *, idempotency_key: str | None = None) -> UUID:
+    def create(self, request: RunRequest, *, queue: str | None = None, idempotency_key: str | None = None) -> UUID:
         run_id = uuid4()
         self._waiting[run_id] = request
         return run_id
