@@ -169,7 +169,8 @@ def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- on
             row = {"status": RunStatus.FAILED, "finished_at": when, "reason": reason, "interrupted": interrupted}
             return [Update(table, key, row)]
         case TrainingRun.Cancelled(reason=reason):
-            return [Update(table, key, {"status": RunStatus.CANCELLED, "finished_at": when, "reason": reason})]
+            row = {"status": RunStatus.CANCELLED, "finished_at": when, "reason": reason, "interrupted": None}
+            return [Update(table, key, row)]
     return []
 
 

@@ -219,7 +219,9 @@ class TrainingRun(Aggregate):
         self._happen(self.Failed, by, command_id, reason=without_secrets(reason), interrupted=interrupted)
 
     def cancel(self, reason: str, *, by: User, command_id: UUID) -> None:
-        self._must_not_be_finished(to="cancelled")
+        """A run is given up. One that was interrupted may be too, and then does not go on any more."""
+        if not self.interrupted:
+            self._must_not_be_finished(to="cancelled")
         self._happen(self.Cancelled, by, command_id, reason=without_secrets(reason))
 
     def _happen(self, what: type[Event], by: User, command_id: UUID, **facts: Any) -> None:
@@ -259,4 +261,5 @@ class TrainingRun(Aggregate):
     @event(Cancelled)
     def _cancelled(self, reason: str) -> None:
         self.status = RunStatus.CANCELLED
+        self.interrupted = False
         self.reason = reason

@@ -28,9 +28,10 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("patient"), max_examples=20)
 hypothesis.settings.load_profile("patient")
 
-# A shell has its background jobs ignore these, and so would everything that the tests start from there.
+# What a shell or nohup has its jobs ignore, everything that the tests start from there would ignore as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+for _ignored in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(_ignored, signal.SIG_DFL)
 
 
 class OneProcessForJourneys(LoadScopeScheduling):

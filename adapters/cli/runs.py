@@ -81,7 +81,7 @@ def cancel(installation: Installation, run: str) -> None:
     service, user = installation.service, installation.user()
     found = run_named(service, run)
     reason = f"{user.name} cancelled it with tmm cancel."
-    if found.status is RunStatus.REQUESTED:
+    if found.status is RunStatus.REQUESTED or _waits_to_go_on(installation, found):
         # The event store decides: once the cancellation is there, no worker can start the run any more.
         service.cancel_run(found.run_id, reason, by=user)
         try:
@@ -95,6 +95,14 @@ def cancel(installation: Installation, run: str) -> None:
     else:
         raise RunAlreadyFinished(f"Training run {found.run_id} has {_ended(found.status)}; there is nothing to cancel.")
     say(f"Cancelled {found.run_id}.")
+
+
+def _waits_to_go_on(installation: Installation, run: Run) -> bool:
+    """Whether a run that was interrupted was resumed, and no worker has taken it yet."""
+    try:
+        return bool(run.interrupted) and installation.runs.state(run.run_id) not in _ENDED_IN_PREFECT
+    except RunNotFound:
+        return False
 
 
 def _stop(installation: Installation, run: Run, reason: str) -> None:

@@ -11,7 +11,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from domain.errors import CommercialUsersOnly, MethodAlreadyExists, MethodNotFound, MethodNotSelectable, Refused
+from domain.errors import (
+    CommercialUsersOnly,
+    MethodAlreadyExists,
+    MethodNotFound,
+    MethodNotSelectable,
+    Refused,
+    RunAlreadyFinished,
+)
 from domain.method_spec import MethodSpec
 from domain.preinstalled import PREINSTALLED
 from domain.read_models import AuditQuery
@@ -41,6 +48,7 @@ class Catalogue(RuleBasedStateMachine):
         self.methods: dict[str, tuple[MethodSpec, int]] = {}
         self.ever: dict[str, int] = {}
         self.run_status: dict[UUID, tuple[str, RunStatus]] = {}
+        self.interrupted: set[UUID] = set()
         self.entries = 0
 
     def teardown(self) -> None:
@@ -140,7 +148,20 @@ class Catalogue(RuleBasedStateMachine):
         if status in (RunStatus.REQUESTED, RunStatus.RUNNING):
             self.service.fail_run(run_id, "why", interrupted=interrupted, by=ALICE)
             self.run_status[run_id] = (name, RunStatus.FAILED)
+            if interrupted:
+                self.interrupted.add(run_id)
             self.entries += 1
+
+    @rule(run_id=runs)
+    def cancel(self, run_id: UUID) -> None:
+        name, status = self.run_status.get(run_id, ("", None))
+        if status in (RunStatus.REQUESTED, RunStatus.RUNNING) or run_id in self.interrupted:
+            self.service.cancel_run(run_id, "why", by=ALICE)
+            self.run_status[run_id] = (name, RunStatus.CANCELLED)
+            self.interrupted.discard(run_id)
+            self.entries += 1
+        elif status is not None:
+            self.expect(RunAlreadyFinished, lambda: self.service.cancel_run(run_id, "why", by=ALICE))
 
     @rule()
     def rebuild(self) -> None:

@@ -46,6 +46,14 @@ def test_a_waiting_run_may_be_cancelled() -> None:
     given(requested(request())).when(cancelled()).then(TrainingRun.Cancelled)
 
 
+def test_an_interrupted_run_that_is_given_up_goes_on_no_more() -> None:
+    story = given(*RUNNING, failed(interrupted=True))
+    story.when(cancelled()).then(TrainingRun.Cancelled)
+    assert story.aggregate().status is RunStatus.CANCELLED
+    story.when(resumed()).then_refused(RunAlreadyFinished)
+    given(*RUNNING, failed()).when(cancelled()).then_refused(RunAlreadyFinished)
+
+
 def test_a_run_carries_what_was_asked_for_and_nothing_else() -> None:
     run = given(requested(request(seed=1, options={"max_steps": 5}))).aggregate()
     run.must_be_asked_for_as(request(seed=1, options={"max_steps": 5}))

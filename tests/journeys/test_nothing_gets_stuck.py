@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tests.journeys.conftest import Machine, eventually
-from tests.journeys.test_stopping import BOTH_KINDS, BOTH_KINDS_IN_FULL, start
+from tests.journeys.test_stopping import BOTH_KINDS_IN_FULL, start
 
 pytestmark = pytest.mark.journey
 
@@ -28,7 +28,7 @@ def _one(machine: Machine, words: str) -> psutil.Process:
     return eventually(lambda: next(iter(machine.processes(words)), None), within=30, what=words)
 
 
-@BOTH_KINDS
+@BOTH_KINDS_IN_FULL
 def test_a_killed_worker_is_started_again_and_its_run_comes_to_one_end(carried_by: Machine, tiny: Path) -> None:
     machine = carried_by
     run_id = start(machine, tiny, max_steps=300)

@@ -9,7 +9,6 @@ from tests.journeys.conftest import Machine
 
 pytestmark = pytest.mark.journey
 
-BOTH_KINDS = pytest.mark.parametrize("carried_by", ["warm", "stock"], indirect=True)
 BOTH_KINDS_IN_FULL = pytest.mark.parametrize(
     "carried_by", ["warm", pytest.param("stock", marks=pytest.mark.full)], indirect=True
 )

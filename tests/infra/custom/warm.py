@@ -59,6 +59,7 @@ def _check(task: Mapping[str, Any], folder: Path, tells: Connection, slowest_imp
     environment = bare_environment(folder, own_tmp=True)
     os.environ.clear()
     os.environ.update(environment)
+    sys.dont_write_bytecode = True  # a fresh process reads it from there
     tempfile.tempdir = None
     os.chdir(folder)
     conformance.SLOWEST_IMPORT_S = slowest_import_s
