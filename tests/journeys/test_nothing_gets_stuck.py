@@ -90,7 +90,8 @@ def test_a_power_cut_interrupts_a_run_which_then_goes_on_where_it_was(carried_by
     assert (again.returncode, "tmm rerun" in again.stderr) == (2, True)
 
 
-@BOTH_KINDS_IN_FULL
+@pytest.mark.full
+@pytest.mark.parametrize("carried_by", ["warm", "stock"], indirect=True)
 def test_two_reconcilers_at_once_record_one_end_of_a_run_that_was_killed_with_its_worker(
     carried_by: Machine, tiny: Path
 ) -> None:

@@ -52,10 +52,10 @@ def tiny(do="nothing"):
     from prefect.runtime import flow_run
     started_by = " ".join(psutil.Process(os.getppid()).cmdline())
     warm = "fork_server" in started_by
-    (FOLDER / f"{flow_run.id}.started").write_text(f"{EDITION} {os.getpid()} {os.getppid()} {warm}")
     in_folder, threads = os.getcwd() == str(FOLDER), os.environ.get("OMP_NUM_THREADS")
     print(f"edition {EDITION}, warm {warm}, in {in_folder}, threads {threads}")
     say("said in a task")
+    (FOLDER / f"{flow_run.id}.started").write_text(f"{EDITION} {os.getpid()} {os.getppid()} {warm}")
     if do == "fail":
         raise ValueError("the loss is not a number")
     if do == "leave":
