@@ -10,6 +10,8 @@ beside it, so that adding and deleting a method never waits for a training.
 """
 
 import asyncio
+import gc
+import itertools
 import logging
 import os
 import signal
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 _SERVER_DEADLINE_S = 120
 _EXIT_GRACE_S = 15
+_ALL_GARBAGE_EVERY_S = 60
 _CATALOGUE_POLL_S = 1.0
 _SLOT_POLL_S = 0.5
 
@@ -48,8 +51,26 @@ def serve(descriptor: int) -> None:
     import uvicorn
     from prefect.server.api.server import create_app
 
+    collect_garbage_beside()
     config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_keep_alive=5)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
+
+
+def collect_garbage_beside() -> None:
+    """Let a thread of its own collect the garbage, and never the one that answers.
+
+    A cursor whose statement found SQLite locked keeps that statement in its error's traceback. Whoever lets go of it
+    waits for its connection, and that one may wait for the lock again, for up to a minute: if it is the answering
+    thread that waits, nobody is left who could release the lock.
+    """
+
+    def collect() -> None:
+        for second in itertools.count(1):
+            time.sleep(1.0)
+            gc.collect(2 if second % _ALL_GARBAGE_EVERY_S == 0 else 1)
+
+    gc.disable()
+    threading.Thread(target=collect, name="garbage", daemon=True).start()
 
 
 def work(pool: str, name: str, parts: Collection[str]) -> None:

@@ -91,3 +91,63 @@ def test_prefect_is_served_where_it_is_wanted_and_at_a_free_port_if_that_is_take
 def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
     with pytest.raises(InvalidSettings, match=f"cannot be served at {host}"):
         bound_socket(host, 0)
+
+
+LOCKED = """
+import gc, sqlite3, sys, threading
+
+from infra.prefect_process import collect_garbage_beside
+
+if sys.argv[2] == "beside":
+    collect_garbage_beside()
+holds, waits = (sqlite3.connect(sys.argv[1], isolation_level=None, check_same_thread=False) for _ in range(2))
+holds.execute("PRAGMA journal_mode = WAL")
+holds.execute("CREATE TABLE runs (state)")
+holds.execute("BEGIN IMMEDIATE")
+
+
+class Error:
+    pass
+
+
+error = Error()
+error.itself, error.cursor = error, waits.cursor()  # as in a traceback
+waits.execute("PRAGMA busy_timeout = 0")
+try:
+    error.cursor.execute("DELETE FROM runs")
+except sqlite3.OperationalError:
+    del error
+waits.execute("PRAGMA busy_timeout = 5000")
+
+
+def wait():
+    try:
+        waits.execute("DELETE FROM runs")
+        print("done")
+    except sqlite3.OperationalError as error:
+        print(error)
+
+
+waiting = threading.Thread(target=wait)
+waiting.start()
+waiting.join(0.5)
+answered = [[number] for number in range(100_000)]  # as much as lets Python look for garbage
+waiting.join(1.5)  # so does the thread beside
+holds.execute("COMMIT")
+waiting.join()
+"""
+
+
+@pytest.mark.parametrize(("who", "says"), [("beside", "done"), ("itself", "database is locked")])
+def test_the_thread_that_answers_never_waits_for_a_connection_whose_cursor_is_garbage(
+    tmp_path: Path, who: str, says: str
+) -> None:
+    """`itself` is what Python does otherwise: the day that it says `done`, nothing has to be done about it here."""
+    done = subprocess.run(
+        [sys.executable, "-c", LOCKED, str(tmp_path / "prefect.db"), who],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == says
