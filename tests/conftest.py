@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from adapters.mlx_runtime import make_ready
 from domain.service import TrainingMethods
 from infra.settings import Settings
 from infra.wiring import Installation, open_catalogue
@@ -27,6 +28,9 @@ JOURNEYS = "tests/journeys"
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("patient"), max_examples=20)
 hypothesis.settings.load_profile("patient")
+
+# Before any test imports MLX by itself: weights are compared with those of processes that do so too.
+make_ready()
 
 # What a shell or nohup has its jobs ignore, everything that the tests start from there would ignore as well.
 signal.signal(signal.SIGINT, signal.default_int_handler)
