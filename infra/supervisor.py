@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -119,14 +120,33 @@ class Supervisor:
         return worker_process(backend) in self._processes
 
     def watch(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Call `meanwhile` every now and then until interrupted; start again whatever ends by itself."""
-        while True:
-            for name, process in list(self._processes.items()):
-                if (code := process.popen.poll()) is not None and time.monotonic() > process.not_before:
-                    self.say(f"The process {name} ended by itself (exit {code}) and is started again.")
-                    self._start(name, process.arguments, process.environment)
-            meanwhile()
-            time.sleep(_LOOK_EVERY_S)
+        """Call `meanwhile` every now and then until interrupted; start again whatever ends by itself.
+
+        What `meanwhile` asks of a server that is gone is answered by the one that is started again meanwhile.
+        """
+        with self._starting_again():
+            while True:
+                meanwhile()
+                time.sleep(_LOOK_EVERY_S)
+
+    @contextmanager
+    def _starting_again(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def look() -> None:
+            while not over.wait(_LOOK_EVERY_S):
+                for name, process in list(self._processes.items()):
+                    if (code := process.popen.poll()) is not None and time.monotonic() > process.not_before:
+                        self.say(f"The process {name} ended by itself (exit {code}) and is started again.")
+                        self._start(name, process.arguments, process.environment)
+
+        looking = threading.Thread(target=look, name="starting-again", daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()
 
     def must_all_run(self) -> None:
         """Raise `PrefectUnavailable` if a process has ended by itself."""

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from domain.errors import InvalidSettings
 from infra.doctor import describe_settings
 from infra.prefect_environment import as_prefect_names_it, asking, prefect_environment, server_environment
 from infra.settings import CHECKOUT, Settings
-from infra.supervisor import bound_socket
+from infra.supervisor import Supervisor, bound_socket
 
 SECRET = "speak-friend"
 API_URL = "http://127.0.0.1:1/api"
@@ -91,6 +92,22 @@ def test_prefect_is_served_where_it_is_wanted_and_at_a_free_port_if_that_is_take
 def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
     with pytest.raises(InvalidSettings, match=f"cannot be served at {host}"):
         bound_socket(host, 0)
+
+
+def test_what_ended_is_started_again_while_somebody_waits_for_it(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def wait() -> None:
+        deadline = time.monotonic() + 30
+        while not said and time.monotonic() < deadline:
+            time.sleep(0.1)
+        raise KeyboardInterrupt
+
+    with Supervisor(Settings(home=tmp_path), say=said.append) as supervisor:
+        supervisor._start("ends", ["at once"], {})
+        with pytest.raises(KeyboardInterrupt):
+            supervisor.watch(wait)
+    assert said == ["The process ends ended by itself (exit 1) and is started again."]
 
 
 LOCKED = """
