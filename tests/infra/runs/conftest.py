@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from adapters.cli import run
+from domain.carrying import Queue
 from domain.read_models import Run
 from domain.training_run import RunRequest
 from infra.settings import Settings
@@ -79,7 +80,9 @@ class RunsHere:
         self._settings = settings
         self._waiting: dict[UUID, RunRequest] = {}
 
-    def create(self, request: RunRequest, *, queue: str | None = None, idempotency_key: str | None = None) -> UUID:
+    def create(
+        self, request: RunRequest, *, queue: Queue = Queue.INTERACTIVE, idempotency_key: str | None = None
+    ) -> UUID:
         run_id = uuid4()
         self._waiting[run_id] = request
         return run_id
