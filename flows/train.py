@@ -19,7 +19,7 @@ from infra.training_session import TrainingSession, recorded_session
 from infra.wiring import Installation
 
 
-def record_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+def record_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 -- a hook's shape
     """A cancelled flow run is a cancelled training run."""
     # The state that hooks are given is made up by the worker; the flow run's own says who cancelled, and why.
     reason = (flow_run.state and flow_run.state.message) or "It was cancelled in Prefect."
@@ -27,7 +27,7 @@ def record_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[An
         installation.service.cancel_run(flow_run.id, reason, by=installation.user())
 
 
-def record_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
+def record_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 -- a hook's shape
     """A flow run whose process is gone is a failed training run, which may be resumed."""
     reason = state.message or "Its process ended."
     with Installation.for_flow(flow_run.id) as installation, suppress(RunNotFound, RunAlreadyFinished):

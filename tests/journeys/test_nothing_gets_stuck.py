@@ -53,7 +53,7 @@ def test_a_killed_worker_is_started_again_and_its_run_comes_to_one_end(carried_b
     assert first.finished_at < second.started_at
 
 
-@pytest.mark.full
+@pytest.mark.full  # a second machine, with Prefect's own worker
 def test_a_run_that_outlived_its_worker_can_still_be_cancelled(stock: Machine, tiny: Path) -> None:
     run_id = start(stock, tiny)
     stock.reached(run_id, 1)
@@ -90,7 +90,7 @@ def test_a_power_cut_interrupts_a_run_which_then_goes_on_where_it_was(carried_by
     assert (again.returncode, "tmm rerun" in again.stderr) == (2, True)
 
 
-@pytest.mark.full
+@pytest.mark.full  # half a minute for each kind of worker
 @pytest.mark.parametrize("carried_by", ["warm", "stock"], indirect=True)
 def test_two_reconcilers_at_once_record_one_end_of_a_run_that_was_killed_with_its_worker(
     carried_by: Machine, tiny: Path

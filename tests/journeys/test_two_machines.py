@@ -188,7 +188,7 @@ def test_two_machines_share_the_load_and_what_dies_on_one_leaves_the_others_alon
     assert server.tmm("pools", "resume", "cuda").returncode == 0
 
 
-@pytest.mark.full
+@pytest.mark.full  # minutes: three trainings at once, and their database away
 def test_runs_complete_although_the_database_is_away_for_twenty_seconds(
     machines: Machines, tiny: Path, postgres_server: PostgresServer
 ) -> None:

@@ -83,7 +83,7 @@ def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
     assert kept == {"checkpoint-2", "checkpoint-4"}
 
 
-@pytest.mark.full
+@pytest.mark.full  # every process imports torch anew; the usual run stops and resumes `sft` in two
 def test_killed_at_any_moment_it_leaves_no_process_and_goes_on_to_the_same_weights(tmp_path: Path) -> None:
     data = rows("sft-demo", first=64)
     whole = trained("sft", job(tmp_path / "whole", data, device="cpu"), processes=2, **HOW)
@@ -104,7 +104,7 @@ def _line(process: psutil.Process) -> list[str]:
     return []
 
 
-@pytest.mark.full
+@pytest.mark.full  # every process imports torch anew; the usual run stops and resumes `sft` in two
 def test_what_goes_wrong_in_the_processes_is_the_runs_failure_in_its_own_words(tmp_path: Path) -> None:
     run = job(tmp_path, rows("sft-demo", first=64), device="cpu")
     without_a_rate = HOW | {"max_steps": 1, "warmup_steps": 1}
@@ -114,7 +114,7 @@ def test_what_goes_wrong_in_the_processes_is_the_runs_failure_in_its_own_words(t
     assert under_way() == []
 
 
-@pytest.mark.full
+@pytest.mark.full  # every process imports torch anew; the usual run stops and resumes `sft` in two
 def test_a_process_that_is_killed_ends_the_run_and_the_others(tmp_path: Path) -> None:
     run = job(tmp_path, rows("sft-demo", first=64), device="cpu")
 
