@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from adapters import trainers
-from domain.errors import DatabaseUnavailable, PrefectUnavailable, TrainingMethodError
+from domain.errors import PrefectUnavailable, TrainingMethodError
 from domain.method_spec import Backend
 from domain.ports import Asked, Device, ExportedModel
 from domain.preinstalled import preinstalled_methods
@@ -22,6 +22,7 @@ from domain.training_run import Provenance, RunRequest
 from domain.users import Origin, User
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
+from infra.store import create_tables, sqlite_is_migrated, sqlite_must_be_writable
 
 if TYPE_CHECKING:
     from adapters.artifacts import Artifacts
@@ -116,9 +117,9 @@ class Installation:
             from adapters.event_store.postgres import check_migrated
 
             check_migrated(self.settings.database_url)
-        elif not self._sqlite_is_migrated():
-            self._must_be_writable()
-            self.create_tables()
+        elif not sqlite_is_migrated(self.settings):
+            sqlite_must_be_writable(self.settings)
+            create_tables(self.settings)
             service = self._open_service()
             service.preinstall(preinstalled_methods(self.settings.backends))
             return service
@@ -138,45 +139,11 @@ class Installation:
 
     def migrate(self) -> list[str]:
         """Create the tables once and install this environment's preinstalled methods; names of the new ones."""
-        self.create_tables()
+        create_tables(self.settings)
         return self.service.preinstall(preinstalled_methods(self.settings.backends))
 
     def _open_service(self) -> TrainingMethods:
         return open_catalogue(self.settings, trainers.declarations())
-
-    def create_tables(self) -> None:
-        """Create the tables that are missing, once, however many processes do so at the same moment."""
-        if self.settings.database_url:
-            from adapters.event_store.postgres import migrating
-            from adapters.views import postgres as postgres_views
-
-            with migrating(self.settings.database_url) as connection:
-                postgres_views.migrate(connection)
-        else:
-            from adapters.event_store import sqlite
-            from adapters.views import sqlite as sqlite_views
-
-            with sqlite.only_one_migrates(self.settings.sqlite_file):
-                sqlite.migrate(self.settings.sqlite_file)
-                sqlite_views.migrate(self.settings.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S)
-
-    def _must_be_writable(self) -> None:
-        from adapters.sqlite_files import may_write
-
-        file = self.settings.sqlite_file
-        if file.exists() and not may_write(file):
-            raise DatabaseUnavailable(
-                f"The file {file} has not the tables of today's service yet, and you may not write it. "
-                "Let somebody who may run: tmm migrate"
-            )
-
-    def _sqlite_is_migrated(self) -> bool:
-        from adapters.event_store import sqlite
-        from adapters.views import sqlite as sqlite_views
-
-        return sqlite.is_migrated(self.settings.sqlite_file) and sqlite_views.is_migrated(
-            self.settings.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S
-        )
 
     def explain(self, error: Exception) -> TrainingMethodError | None:
         """An outside thing's error in our words, or None if it is none of theirs."""

@@ -19,6 +19,7 @@ from xdist.scheduler import LoadScopeScheduling
 from adapters.mlx_runtime import make_ready
 from domain.service import TrainingMethods
 from infra.settings import Settings
+from infra.store import create_tables
 from infra.wiring import Installation, open_catalogue
 from tests.people import TRAINERS
 
@@ -145,7 +146,7 @@ def installation(settings: Settings) -> Iterator[Installation]:
 @pytest.fixture
 def migrated(settings: Settings) -> Settings:
     """Settings whose database has its tables, and nothing in them."""
-    Installation(settings).create_tables()
+    create_tables(settings)
     return settings
 
 

@@ -22,8 +22,9 @@ import pytest
 from domain.read_models import AuditEntry, AuditQuery, CountBy
 from domain.service import TrainingMethods
 from infra.settings import Settings
+from infra.store import create_tables
 from infra.verifying import comparing_beside
-from infra.wiring import Installation, open_catalogue
+from infra.wiring import open_catalogue
 from tests.benchmarks.long_log import ACTORS, BEGAN, METHODS, write
 from tests.people import TRAINERS
 
@@ -51,7 +52,7 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     elif kept := os.environ.get("TMM_BENCHMARK_HOME"):
         home = Path(kept)
     settings = Settings(home=home, database_url=url, backends="cuda")
-    Installation(settings).create_tables()
+    create_tables(settings)
     return settings
 
 

@@ -25,7 +25,8 @@ from domain.read_models import AuditQuery
 from domain.training_run import RunStatus
 from domain.users import User
 from infra.settings import Settings
-from infra.wiring import Installation, open_catalogue
+from infra.store import create_tables
+from infra.wiring import open_catalogue
 from tests.people import ALICE, BOB, CARLA, PROVENANCE, TRAINERS, method, request
 
 CUSTOM01 = next(spec for spec in PREINSTALLED if spec.internal_name == "custom01")
@@ -200,7 +201,7 @@ def test_the_catalogue_is_what_a_plain_dictionary_says(tmp_path, database: str) 
             with psycopg.connect(database, autocommit=True) as connection:
                 connection.execute("DROP SCHEMA IF EXISTS tmm CASCADE")
         made = Settings(home=tmp_path / uuid4().hex, database_url=database, backends="cuda")
-        Installation(made).create_tables()
+        create_tables(made)
         return made
 
     run_state_machine_as_test(

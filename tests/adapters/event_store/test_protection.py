@@ -15,6 +15,7 @@ from domain.errors import CommercialUsersOnly, DatabaseUnavailable, InvalidMetho
 from domain.read_models import AuditQuery
 from domain.service import TrainingMethods
 from infra.settings import Settings
+from infra.store import create_tables
 from infra.wiring import Installation, open_catalogue
 from tests.people import ALICE, BOB, PROVENANCE, TRAINERS, method, request
 
@@ -29,7 +30,7 @@ def as_role(url: str, role: str) -> str:
 def owned(postgres_url: str, tmp_path: Path) -> Iterator[Settings]:
     """A PostgreSQL that its owner has migrated, with one method in it."""
     settings = Settings(home=tmp_path, database_url=postgres_url)
-    Installation(settings).create_tables()
+    create_tables(settings)
     with open_catalogue(settings, TRAINERS) as service:
         service.add_method(method(), by=ALICE)
     return settings

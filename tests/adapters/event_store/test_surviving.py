@@ -13,7 +13,8 @@ import pytest
 
 from domain.service import TrainingMethods
 from infra.settings import CHECKOUT, Settings
-from infra.wiring import Installation, open_catalogue
+from infra.store import create_tables
+from infra.wiring import open_catalogue
 from tests.adapters.event_store.proxy import Network
 from tests.conftest import PostgresServer
 from tests.people import ALICE, TRAINERS, method
@@ -37,7 +38,7 @@ def everything(service: TrainingMethods):
 def test_an_add_whose_acknowledgement_was_lost_succeeds_once(postgres_url: str, tmp_path: Path) -> None:
     address = urlsplit(postgres_url)
     folder = parse_qs(address.query)["host"][0]
-    Installation(Settings(home=tmp_path, database_url=postgres_url)).create_tables()
+    create_tables(Settings(home=tmp_path, database_url=postgres_url))
     with Network.to(f"{folder}/.s.PGSQL.5432") as network:
         url = f"postgresql://{address.username}@127.0.0.1:{network.port}{address.path}?sslmode=disable"
         with open_catalogue(Settings(home=tmp_path, database_url=url), TRAINERS) as service:
@@ -106,7 +107,7 @@ def test_a_restart_of_postgresql_loses_and_doubles_nothing(
     postgres_url: str, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     settings = Settings(home=tmp_path, database_url=postgres_url)
-    Installation(settings).create_tables()
+    create_tables(settings)
     with open_catalogue(settings, TRAINERS) as service, ThreadPoolExecutor(1) as thread:
         names = [f"sft-{number}" for number in range(30)]
 

@@ -19,6 +19,7 @@ from adapters.proof.signing import FolderSigner
 from domain.errors import CommercialUsersOnly, InvalidInput
 from domain.proof import canonical
 from infra.settings import Settings
+from infra.store import create_tables
 from infra.wiring import Installation
 from tests.people import ALICE, BOB, method
 
@@ -55,7 +56,7 @@ class Export:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Installation]:
     with Installation(Settings(home=tmp_path / "home", backends="cuda")) as site:
-        site.create_tables()
+        create_tables(site.settings)
         for number in range(4):
             site.service.add_method(method(f"sft-{number}", display_name=f"=SUM({number}) ÄÖ 微调"), by=ALICE)
         with pytest.raises(CommercialUsersOnly):

@@ -18,6 +18,7 @@ from domain.proof import canonical
 from domain.read_models import AuditQuery
 from domain.verification import Finding
 from infra.settings import Settings
+from infra.store import create_tables
 from infra.wiring import Installation
 from tests.people import ALICE, PROVENANCE, method, request
 
@@ -53,7 +54,7 @@ class Intruder:
 def site(settings: Settings) -> Iterator[Installation]:
     """An installation whose log has nine entries and two checkpoints: after the fifth, and after the eighth."""
     with Installation(settings) as site:
-        site.create_tables()
+        create_tables(site.settings)
         service = site.service
         run_id = uuid4()
         service.add_method(method("sft-one"), by=ALICE)

@@ -19,7 +19,8 @@ from domain.read_models import AuditEntry, AuditQuery, CountBy
 from domain.service import TrainingMethods
 from domain.users import Origin
 from infra.settings import Settings
-from infra.wiring import Installation, open_catalogue
+from infra.store import create_tables
+from infra.wiring import open_catalogue
 from tests.people import ALICE, BOB, CARLA, PROVENANCE, TRAINERS, method, request
 
 IN_FLOW = ALICE.model_copy(update={"name": "prefect", "origin": Origin.FLOW, "flow_run_id": uuid4()})
@@ -198,7 +199,7 @@ def test_every_condition_is_found_through_an_index_and_nothing_is_sorted(
     tmp_path, index: str, conditions: dict[str, Any], newest_first: bool
 ) -> None:
     settings = Settings(home=tmp_path / "home", backends="cuda")
-    Installation(settings).create_tables()
+    create_tables(settings)
     with open_catalogue(settings, TRAINERS) as service:
         service.add_method(method("sft-one"), by=ALICE)
         views = service._views
