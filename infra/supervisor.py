@@ -12,7 +12,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -138,7 +138,7 @@ class Supervisor:
                 for name, process in list(self._processes.items()):
                     if (code := process.popen.poll()) is not None and time.monotonic() > process.not_before:
                         self.say(f"The process {name} ended by itself (exit {code}) and is started again.")
-                        self._start(name, process.arguments, process.environment)
+                        self._start_again(name, process)
 
         looking = threading.Thread(target=look, name="starting-again", daemon=True)
         looking.start()
@@ -147,6 +147,13 @@ class Supervisor:
         finally:
             over.set()
             looking.join()
+
+    def _start_again(self, name: str, process: _Started) -> None:
+        try:
+            self._start(name, process.arguments, process.environment)
+        except OSError as error:  # no memory, no process or no file to be had at this moment
+            self.say(f"The process {name} could not be started: {error}. It is tried again.")
+            self._processes[name] = replace(process, not_before=time.monotonic() + _NOT_AGAIN_WITHIN_S)
 
     def must_all_run(self) -> None:
         """Raise `PrefectUnavailable` if a process has ended by itself."""

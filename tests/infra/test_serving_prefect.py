@@ -110,6 +110,29 @@ def test_what_ended_is_started_again_while_somebody_waits_for_it(tmp_path: Path)
     assert said == ["The process ends ended by itself (exit 1) and is started again."]
 
 
+def test_what_cannot_be_started_at_the_moment_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.supervisor._NOT_AGAIN_WITHIN_S", 0.1)
+    said: list[str] = []
+    ended = "The process ends ended by itself (exit 1) and is started again."
+
+    def wait() -> None:
+        if len(said) == 2:
+            monkeypatch.setattr(sys, "executable", python)
+        if said.count(ended) > 2 or time.monotonic() > deadline:
+            raise KeyboardInterrupt
+
+    with Supervisor(Settings(home=tmp_path), say=said.append) as supervisor:
+        supervisor._start("ends", ["at once"], {})
+        python, deadline = sys.executable, time.monotonic() + 60
+        monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+        with pytest.raises(KeyboardInterrupt):
+            supervisor.watch(wait)
+    failed = f"The process ends could not be started: [Errno 2] No such file or directory: '{tmp_path}/no-python'."
+    assert said[0] == ended
+    assert said[1].startswith(failed)
+    assert said[-1] == ended
+
+
 LOCKED = """
 import gc, sqlite3, sys, threading
 
