@@ -156,6 +156,7 @@ def _end_with_the_parent() -> None:
 
 def main(arguments: list[str]) -> None:
     """Become the process that the arguments name."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # its log is read while it goes on
     _end_at_the_first_signal()
     _end_with_the_parent()
     match arguments:

@@ -42,7 +42,7 @@ def test_a_learning_rate_that_breaks_the_model_fails_the_run_and_says_what_to_ch
     with pytest.raises(BadResult, match=r"was (nan|inf) at step .* Lower learning_rate"):
         sft.train(
             job(),
-            sft.Options.model_construct(**dict(options(max_steps=20)) | {"learning_rate": 1e6, "max_grad_norm": 0.0}),
+            sft.Options.model_construct(**dict(options(max_steps=20)) | {"learning_rate": 1e30, "max_grad_norm": 0.0}),
             hearing(),
         )
 
