@@ -15,6 +15,9 @@ from infra.settings import Settings
 _PASSWORD = "PREFECT_API_AUTH_STRING"
 _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 
+# Without being told that something happened (adapters/prefect/asking.py), a worker asks for work no more often.
+_SELDOM_S = 5.0
+
 
 def prefect_environment(settings: Settings, api_url: str | None = None) -> dict[str, str]:
     """Variables for workers and clients: a Prefect home and profile of our own, no telemetry, the server's password.
@@ -29,7 +32,7 @@ def prefect_environment(settings: Settings, api_url: str | None = None) -> dict[
         "DO_NOT_TRACK": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "PREFECT_LOGGING_LEVEL": "INFO",
-        "PREFECT_WORKER_QUERY_SECONDS": str(settings.poll_seconds),
+        "PREFECT_WORKER_QUERY_SECONDS": str(max(settings.poll_seconds, _SELDOM_S)),
         "PREFECT_CLI_PROMPT": "false",
         # Threads that spin while they wait take the cores they wait for: ten times slower where runs share a machine.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),

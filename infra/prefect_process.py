@@ -42,7 +42,6 @@ if TYPE_CHECKING:
 _SERVER_DEADLINE_S = 120
 _EXIT_GRACE_S = 15
 _ALL_GARBAGE_EVERY_S = 60
-_CATALOGUE_POLL_S = 1.0
 _SLOT_POLL_S = 0.5
 
 
@@ -90,33 +89,36 @@ async def _work(pool: str, name: str, parts: Collection[str]) -> None:
 
                 _await(pool_address)
                 warm = partial(WarmProcessWorker, work_pool_name=pool, fork_server=fork_server)
-                await _start(warm, name, parts, settings)
+                await _start(warm, pool, name, parts, settings)
                 return
     sys.stdout.write(f"{reason}\n")
     from prefect.workers.process import ProcessWorker
 
     _await(pool_address)
-    await _start(partial(ProcessWorker, work_pool_name=pool), name, parts, settings)
+    await _start(partial(ProcessWorker, work_pool_name=pool), pool, name, parts, settings)
 
 
-async def _start(make: "Callable[..., ProcessWorker]", name: str, parts: Collection[str], settings: Settings) -> None:
+async def _start(
+    make: "Callable[..., ProcessWorker]", pool: str, name: str, parts: Collection[str], settings: Settings
+) -> None:
     """The worker, and the one for the catalogue beside it, in this process."""
-    from prefect.settings import PREFECT_WORKER_QUERY_SECONDS, temporary_settings
+    from adapters.prefect.asking import ask_while_something_happens
 
     common: dict[str, Any] = {"create_pool_if_not_found": False, "prefetch_seconds": 1}
     async with asyncio.TaskGroup() as tasks:
+
+        def start(worker: "ProcessWorker") -> None:
+            tasks.create_task(worker.start())
+            tasks.create_task(ask_while_something_happens(worker, pool, every_s=settings.poll_seconds))
+
         if "catalogue" in parts:
-            # Nobody waits for a form's effect as for a training's first step: fewer questions spare the server.
-            seconds = max(settings.poll_seconds, _CATALOGUE_POLL_S)
-            with temporary_settings({PREFECT_WORKER_QUERY_SECONDS: seconds}):
-                worker = make(name=f"{name}-{CATALOGUE_QUEUE}", work_queues=[CATALOGUE_QUEUE], **common)
-                tasks.create_task(worker.start())
+            start(make(name=f"{name}-{CATALOGUE_QUEUE}", work_queues=[CATALOGUE_QUEUE], **common))
         if "training" in parts:
             while is_in_use(settings):
                 await asyncio.sleep(_SLOT_POLL_S)  # a training outlived the worker that was here before
             common["limit"] = 1
         # It serves every queue, people's own as well; a list would also be void as soon as one of them is deleted.
-        tasks.create_task(make(name=name, **common).start())
+        start(make(name=name, **common))
 
 
 def _await(url: str) -> None:

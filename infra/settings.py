@@ -67,7 +67,9 @@ class Settings(BaseModel):
         "empty for an SQLite file in the data folder",
         repr=False,
     )
-    poll_seconds: float = Field(default=0.3, gt=0, le=60, description="How often a worker asks Prefect for work")
+    poll_seconds: float = Field(
+        default=0.3, gt=0, le=60, description="How often a worker asks Prefect for work while something happens there"
+    )
     worker: WorkerKind = Field(
         default=WorkerKind.AUTO,
         description="How runs start: warm (libraries imported already), stock (Prefect's own worker), or auto: warm on "

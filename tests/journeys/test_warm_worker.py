@@ -1,5 +1,6 @@
 """The warm worker under Prefect: what people see of a run is the same, whatever becomes of the processes."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -18,9 +19,11 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 from prefect.workers.process import ProcessWorker
 
+from adapters.prefect.asking import ask_while_something_happens
 from adapters.prefect.client import prefect_client
 from infra.prefect_environment import prefect_environment
 from tests.journeys.conftest import Machine
@@ -75,13 +78,12 @@ class Place:
     machine: Machine
     folder: Path
 
-    @contextlib.contextmanager
-    def worker(self) -> "Iterator[Worker]":
-        """A warm worker on a pool of its own with one deployment of the flow, once it is ready."""
+    def pool(self) -> tuple[str, UUID]:
+        """A pool of its own with one deployment of the flow: its name, and the deployment."""
         pool = f"pool-{uuid4().hex[:8]}"
         template = ProcessWorker.get_default_base_job_template()
         self.client.create_work_pool(WorkPoolCreate(name=pool, type="process", base_job_template=template))
-        deployment = self.client.create_deployment(
+        return pool, self.client.create_deployment(
             flow_id=self.client.create_flow_from_name("tiny"),
             name=pool,
             entrypoint="tiny.py:tiny",
@@ -89,12 +91,16 @@ class Place:
             pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}],
             work_pool_name=pool,
         )
+
+    @contextlib.contextmanager
+    def worker(self) -> "Iterator[Worker]":
+        """A warm worker on a pool of its own, once it is ready."""
+        pool, deployment = self.pool()
         log = self.folder / f"{pool}.log"
         environment = {
             **self.machine.environment,
             **prefect_environment(self.machine.settings, self.machine.api_url),
             "TMM_WORKER": "warm",
-            "PREFECT_WORKER_QUERY_SECONDS": "0.3",
         }
         command = [sys.executable, "-m", "infra.prefect_process", "worker", pool, pool]
         with log.open("wb") as output:
@@ -288,3 +294,36 @@ def test_no_run_outlives_its_worker_unseen_and_a_new_worker_goes_on(place: Place
         _, process, parent, _ = place.started(place.start(killed, "wait"))
         killed.process.kill()
         until(lambda: gone(process) and gone(parent))
+
+
+def test_a_worker_asks_when_something_happens_in_its_pool_and_not_for_what_happens_in_another(place: Place) -> None:
+    (pool, deployment), (_, elsewhere) = place.pool(), place.pool()
+    asked: list[float] = []
+
+    class Asked:
+        async def get_and_submit_flow_runs(self) -> None:
+            asked.append(time.monotonic())
+
+    async def quiet() -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while not asked or time.monotonic() - asked[-1] < 2:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.1)
+
+    async def listen() -> None:
+        telling = asyncio.create_task(ask_while_something_happens(Asked(), pool, every_s=0.3))  # type: ignore[arg-type]
+        await quiet()  # it asks when it begins to listen, for a while
+        before = len(asked)
+        place.client.create_flow_run_from_deployment(elsewhere)
+        await asyncio.sleep(2)  # in which it would have been told, as it is told of the next one
+        assert len(asked) == before
+        created = time.monotonic()
+        place.client.create_flow_run_from_deployment(deployment)
+        while len(asked) == before:
+            assert time.monotonic() < created + 2
+            await asyncio.sleep(0.02)
+        await quiet()
+        telling.cancel()
+
+    with temporary_settings({PREFECT_API_URL: place.machine.api_url}):
+        asyncio.run(listen())
