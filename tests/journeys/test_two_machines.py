@@ -24,7 +24,7 @@ from tests.journeys.conftest import Machine, eventually
 from tests.journeys.network import Network, postgres_of_this_system
 from tests.journeys.test_catalogue_in_prefect import _licensed
 
-pytestmark = pytest.mark.journey
+pytestmark = [pytest.mark.journey, pytest.mark.full]  # minutes: two more workers, and three trainings at once
 
 PASSWORD = "tmm:speak-friend-and-enter"
 TWO_GPUS = """
@@ -152,7 +152,6 @@ def test_prefect_keeps_its_records_in_postgresql(machines: Machines) -> None:
     assert not list(machines.server.home.rglob("prefect.db"))
 
 
-@pytest.mark.full  # five minutes with the next one, in which three trainings go on at once
 def test_two_machines_share_the_load_and_what_dies_on_one_leaves_the_others_alone(
     machines: Machines, tiny: Path, tmp_path: Path
 ) -> None:
@@ -188,7 +187,6 @@ def test_two_machines_share_the_load_and_what_dies_on_one_leaves_the_others_alon
     assert server.tmm("pools", "resume", "cuda").returncode == 0
 
 
-@pytest.mark.full  # minutes: three trainings at once, and their database away
 def test_runs_complete_although_the_database_is_away_for_twenty_seconds(
     machines: Machines, tiny: Path, postgres_server: PostgresServer
 ) -> None:
@@ -201,7 +199,6 @@ def test_runs_complete_although_the_database_is_away_for_twenty_seconds(
         assert machines.server.run(run).steps == 400
 
 
-@pytest.mark.full  # the usual run has the other form of it, in which Prefect is reached and does not answer
 @pytest.mark.parametrize("seconds", [0, 60])
 def test_a_run_completes_although_its_machine_does_not_reach_prefect_at_its_end(
     machines: Machines, tiny: Path, seconds: int
