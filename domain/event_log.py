@@ -32,7 +32,7 @@ from domain.read_models import (
 )
 from domain.users import Edition, User
 from domain.values import Value
-from domain.verification import Compared, ExpectedRows, Finding, LinkChecker, first_bad_checkpoint
+from domain.verification import Compared, ExpectedRows, Finding, Followed, LinkChecker, first_bad_checkpoint
 
 _BATCH = 2000
 _READ_AT_ONCE = 2000
@@ -41,8 +41,17 @@ _READ_AT_ONCE = 2000
 WORTH_A_PROCESS = 50_000
 """So many entries are compared by two processes sooner than by one."""
 
-Beside = Callable[[int, int], Callable[[], Compared]]
-"""Starts to compare these entries in another process; what it returns waits for what came of it."""
+
+class Beside(Protocol):
+    """Another process that verifies a part of a log; what its methods return waits for what came of it."""
+
+    def follow(self, since: Head, until: Head, wanted: Sequence[int]) -> Callable[[], Followed]:
+        """Start to follow the chain there."""
+        ...
+
+    def compare(self, first: int, last: int) -> Callable[[], Compared]:
+        """Start to compare these entries there."""
+        ...
 
 
 class PartsReader(Protocol):
@@ -262,25 +271,37 @@ class EventLog(Application[UUID]):
         the log once more and takes several times as long. `beside` does a part of that meanwhile, if the log is long.
         """
         end = self._views.head()
-        links = LinkChecker(
-            self._stored_parts(until=end.notification_id),
-            self._known_hashes(),
-            wanted=[checkpoint.position for checkpoint in checkpoints],
-        )
-        findings = [links.run()]
+        chain = self._chain(end, [checkpoint.position for checkpoint in checkpoints], beside)
+        findings = [chain.finding]
         findings.append(
-            first_bad_checkpoint(checkpoints, is_signed=is_signed, hashes=links.hashes, end=links.position)
-            if findings[0] is None
+            first_bad_checkpoint(checkpoints, is_signed=is_signed, hashes=chain.hashes, end=chain.position)
+            if chain.finding is None
             else None
         )
         if views_too and findings == [None, None]:
             findings += self._disagreeing_views(end, beside)
         return Verification(
-            entries=links.position,
-            hash=links.hash,
+            entries=chain.position,
+            hash=chain.hash,
             checkpoints=len(checkpoints),
             findings=tuple(finding for finding in findings if finding is not None),
         )
+
+    def _chain(self, end: Head, wanted: Sequence[int], beside: Beside | None) -> Followed:
+        halfway = self._views.hashes(since=end.position // 2, limit=1)  # not by its position: that entry may be gone
+        if beside is not None and end.position >= WORTH_A_PROCESS and halfway:
+            middle = self._views.head_at(halfway[0][0])
+            rest = beside.follow(middle, end, wanted)
+            whole = self.follow(LOG_BEGINS, middle, wanted).and_then(rest())
+            if whole.finding is None:
+                return whole
+        # In one go: what is said of a difference depends on what stands before and behind it.
+        return self.follow(LOG_BEGINS, end, wanted)
+
+    def follow(self, since: Head, until: Head, wanted: Sequence[int] = ()) -> Followed:
+        """Follow the chain through a part of the log, up to the first place where the view knows another."""
+        events, known = self._stored_parts(since, until), self._known_hashes(since, until)
+        return LinkChecker(events, known, wanted=wanted, position=since.position, hash=since.hash).followed()
 
     def _disagreeing_views(self, end: Head, beside: Beside | None) -> Iterator[Finding]:
         if beside is None or end.position < WORTH_A_PROCESS:
@@ -289,7 +310,7 @@ class EventLog(Application[UUID]):
         else:
             # The other process has the most of the entries; this one has the rest, and all that is not of the entries.
             here = end.position // 4
-            there = beside(here + 1, end.position)
+            there = beside.compare(here + 1, end.position)
             compared = self.compare_entries(1, here)
             others = [*self._disagreeing_others(end)]
             compared = compared.and_then(there())
@@ -334,16 +355,16 @@ class EventLog(Application[UUID]):
                 expected.apply(change, position)
         yield from expected.differences(self._views.rows)
 
-    def _stored_parts(self, *, until: int) -> Iterator[Parts]:
-        number = 0
-        while batch := cast(PartsReader, self.recorder).select_parts(number, until, _READ_AT_ONCE):
+    def _stored_parts(self, since: Head, until: Head) -> Iterator[Parts]:
+        number = since.notification_id
+        while batch := cast(PartsReader, self.recorder).select_parts(number, until.notification_id, _READ_AT_ONCE):
             yield from (parts for _, parts in batch)
             number = batch[-1][0]
 
-    def _known_hashes(self) -> Iterator[tuple[int, str]]:
-        position = 0
+    def _known_hashes(self, since: Head, until: Head) -> Iterator[tuple[int, str]]:
+        position = since.position
         while known := self._views.hashes(since=position, limit=_READ_AT_ONCE):
-            yield from known
+            yield from (each for each in known if each[0] <= until.position)  # what is appended meanwhile is not asked
             position = known[-1][0]
 
     def _stored_entries(self, *, since: int) -> Iterator[Mapping[str, Any]]:

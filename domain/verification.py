@@ -43,19 +43,45 @@ class Compared(NamedTuple):
         return Compared(self.finding or following.finding, self.counts + following.counts, together)
 
 
+class Followed(NamedTuple):
+    """How far the chain was followed, to the first place that differs, and its hashes at the positions asked for."""
+
+    position: int
+    hash: str
+    hashes: dict[int, str]
+    finding: Finding | None
+
+    def and_then(self, following: "Followed") -> "Followed":
+        """This part of the chain and the one behind it."""
+        return self if self.finding else following._replace(hashes=self.hashes | following.hashes)
+
+
 class LinkChecker:
     """Follows the chain through the log, beside what the view knows of it, up to the first place that differs.
 
-    `hashes` are those that were computed at the positions asked for.
+    The log may be its part behind an entry of this `position` and `hash`; `known` is then what the view knows beyond.
     """
 
-    def __init__(self, events: Iterable[Parts], known: Iterable[Known], *, wanted: Iterable[int] = ()) -> None:
+    def __init__(
+        self,
+        events: Iterable[Parts],
+        known: Iterable[Known],
+        *,
+        wanted: Iterable[int] = (),
+        position: int = 0,
+        hash: str = FIRST,
+    ) -> None:
         self._events = _Ahead(events)
         self._known = _Ahead(known)
         self._wanted = frozenset(wanted)
         self.hashes: dict[int, str] = {0: FIRST}
-        self.position = 0
-        self.hash = FIRST
+        self.position = position
+        self.hash = hash
+
+    def followed(self) -> Followed:
+        """Follow it to its end, or to the first place that differs."""
+        finding = self.run()
+        return Followed(self.position, self.hash, self.hashes, finding)
 
     def run(self) -> Finding | None:
         while (event := self._events.first()) is not None:

@@ -1,35 +1,56 @@
 """Verifying a long log in two processes."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from typing import TypeVar
 
-from domain.event_log import Beside
-from domain.verification import Compared
+from domain.read_models import Head
+from domain.service import TrainingMethods
+from domain.verification import Compared, Followed
 from infra.settings import Settings
 from infra.wiring import open_catalogue
 
-
-def comparing_beside(settings: Settings) -> Beside:
-    """Compares entries of this installation's log in a process of its own."""
-    return partial(_start, settings)
+T = TypeVar("T")
 
 
-def _start(settings: Settings, first: int, last: int) -> Callable[[], Compared]:
-    # An interrupt at the terminal reaches both processes: this one says so, the other goes without a word.
-    quietly = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=quietly)
-    comparing = pool.submit(_compare, settings, first, last)
+class VerifyingBeside:
+    """Verifies parts of this installation's log, each in a process of its own."""
 
-    def wait() -> Compared:
-        with pool:
-            return comparing.result()
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
-    return wait
+    def follow(self, since: Head, until: Head, wanted: Sequence[int]) -> Callable[[], Followed]:
+        """Start to follow the chain of a part; what it returns waits for what came of it."""
+        return self._start(partial(_follow, since, until, wanted))
+
+    def compare(self, first: int, last: int) -> Callable[[], Compared]:
+        """Start to compare these entries; what it returns waits for what came of it."""
+        return self._start(partial(_compare, first, last))
+
+    def _start(self, work: Callable[[TrainingMethods], T]) -> Callable[[], T]:
+        # An interrupt at the terminal reaches both processes: this one says so, the other goes without a word.
+        quietly = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=quietly)
+        working = pool.submit(_with_the_catalogue, self._settings, work)
+
+        def wait() -> T:
+            with pool:
+                return working.result()
+
+        return wait
 
 
-def _compare(settings: Settings, first: int, last: int) -> Compared:
+def _with_the_catalogue(settings: Settings, work: Callable[[TrainingMethods], T]) -> T:
     with open_catalogue(settings, {}) as service:
-        return service.compare_entries(first, last)
+        return work(service)
+
+
+def _follow(since: Head, until: Head, wanted: Sequence[int], service: TrainingMethods) -> Followed:
+    return service.follow(since, until, wanted)
+
+
+def _compare(first: int, last: int, service: TrainingMethods) -> Compared:
+    return service.compare_entries(first, last)

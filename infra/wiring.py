@@ -128,13 +128,13 @@ class Installation:
     @cached_property
     def proof(self) -> "Proof":
         from adapters.proof.desk import Proof
-        from infra.verifying import comparing_beside
+        from infra.verifying import VerifyingBeside
 
         return Proof(
             self.service,
             checkpoints=self.settings.checkpoints,
             key_folder=self.settings.checkpoint_key,
-            beside=comparing_beside(self.settings),
+            beside=VerifyingBeside(self.settings),
         )
 
     def migrate(self) -> list[str]:

@@ -23,7 +23,7 @@ from domain.read_models import AuditEntry, AuditQuery, CountBy
 from domain.service import TrainingMethods
 from infra.settings import Settings
 from infra.store import create_tables
-from infra.verifying import comparing_beside
+from infra.verifying import VerifyingBeside
 from infra.wiring import open_catalogue
 from tests.benchmarks.long_log import ACTORS, BEGAN, METHODS, write
 from tests.people import TRAINERS
@@ -253,7 +253,7 @@ def test_a_million_entries_verify_within_fifteen_seconds(service: TrainingMethod
     seconds, busy = time.perf_counter() - began, time.process_time() - began_busy
     print(f"verified {verified.entries} entries in {seconds:.1f} s, {busy:.1f} s of this process")
     began = time.perf_counter()
-    with_views = service.verify(beside=comparing_beside(settings))
+    with_views = service.verify(beside=VerifyingBeside(settings))
     print(f"and every column of every view in {time.perf_counter() - began:.1f} s, in two processes")
     assert (verified.findings, with_views.findings) == ((), ())
     assert busy / verified.entries * 1e6 < VERIFIED_S_A_MILLION

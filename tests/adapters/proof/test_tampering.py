@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -15,8 +15,8 @@ from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.signing import FolderSigner
 from domain import event_log
 from domain.proof import canonical
-from domain.read_models import AuditQuery
-from domain.verification import Finding
+from domain.read_models import AuditQuery, Head
+from domain.verification import Compared, Finding, Followed
 from infra.settings import Settings
 from infra.store import create_tables
 from infra.wiring import Installation
@@ -75,8 +75,29 @@ def intruder(site: Installation) -> Intruder:
     return Intruder(site.settings)
 
 
+class InThisProcess:
+    """What another process would verify, verified at once."""
+
+    def __init__(self, site: Installation) -> None:
+        self._service = site.service
+
+    def follow(self, since: Head, until: Head, wanted: Sequence[int]) -> Callable[[], Followed]:
+        followed = self._service.follow(since, until, wanted)
+        return lambda: followed
+
+    def compare(self, first: int, last: int) -> Callable[[], Compared]:
+        compared = self._service.compare_entries(first, last)
+        return lambda: compared
+
+
 def found(site: Installation) -> list[Finding]:
-    return list(site.proof.verify().findings)
+    """What is found, in one go and in parts that are shared as those of a long log are."""
+    alone = site.proof.verify().findings
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(event_log, "WORTH_A_PROCESS", 1)
+        patch.setattr(site.proof, "_beside", InThisProcess(site))
+        assert site.proof.verify().findings == alone
+    return list(alone)
 
 
 def test_a_log_that_nobody_touched_is_true(site: Installation) -> None:
@@ -266,6 +287,15 @@ def test_a_rebuild_gives_identical_views(site: Installation) -> None:
     assert all(not list(views.rows(table)) for table in tables)
     site.service.catch_up()
     assert {table: list(views.rows(table)) for table in tables} == before
+
+
+def test_what_is_appended_while_a_log_is_verified_is_no_difference(
+    site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = site.service._views.head()
+    site.service.add_method(method("sft-three"), by=ALICE)
+    monkeypatch.setattr(site.service._views, "head", lambda: end)
+    assert site.service.verify(views_too=False).findings == ()
 
 
 def test_nothing_new_is_no_new_checkpoint(site: Installation) -> None:
