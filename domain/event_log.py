@@ -36,7 +36,7 @@ from domain.verification import Compared, ExpectedRows, Finding, Followed, LinkC
 
 _BATCH = 2000
 _READ_AT_ONCE = 2000
-
+_TRIES = 5
 
 WORTH_A_PROCESS = 50_000
 """So many entries are compared by two processes sooner than by one."""
@@ -270,7 +270,22 @@ class EventLog(Application[UUID]):
         The views' hashes are always compared; every other column of every view only with `views_too`, which projects
         the log once more and takes several times as long. `beside` does a part of that meanwhile, if the log is long.
         """
-        end = self._views.head()
+        for _ in range(_TRIES):
+            end = self._views.head()
+            verification = self._verified(end, checkpoints, is_signed, views_too, beside)
+            # What was appended meanwhile is in the views, and not in the log as it was read: then it is read again.
+            if not verification.findings or self._views.head() == end:
+                break
+        return verification
+
+    def _verified(
+        self,
+        end: Head,
+        checkpoints: Sequence[Checkpoint],
+        is_signed: Callable[[Checkpoint], bool],
+        views_too: bool,
+        beside: Beside | None,
+    ) -> Verification:
         chain = self._chain(end, [checkpoint.position for checkpoint in checkpoints], beside)
         findings = [chain.finding]
         findings.append(

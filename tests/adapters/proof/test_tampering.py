@@ -298,6 +298,21 @@ def test_what_is_appended_while_a_log_is_verified_is_no_difference(
     assert site.service.verify(views_too=False).findings == ()
 
 
+def test_what_is_appended_while_the_views_are_compared_is_no_difference(
+    site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compare = site.service.compare_entries
+
+    def and_somebody_adds_a_method(first: int, last: int) -> Compared:
+        if last == 9:
+            site.service.add_method(method("sft-three"), by=ALICE)
+        return compare(first, last)
+
+    monkeypatch.setattr(site.service, "compare_entries", and_somebody_adds_a_method)
+    verified = site.service.verify()
+    assert (verified.entries, verified.findings) == (10, ())
+
+
 def test_nothing_new_is_no_new_checkpoint(site: Installation) -> None:
     entries = len(site.service.audit(AuditQuery()))
     checkpoint, _ = site.proof.make_checkpoint(by=ALICE)
