@@ -15,6 +15,7 @@ from domain.errors import InvalidInput
 from domain.training import TrainingResult
 from tests.adapters.trainers.running import Recorded, job, rows
 from tests.adapters.trainers.shaped_rows import SHAPES
+from tests.infra.custom.test_built_in_trainers import IN_FULL
 
 pytestmark = pytest.mark.training
 
@@ -120,6 +121,8 @@ REFUSED_HERE = {
 
 # The options that trainers share go through the same lines for all of them: sft and grpo stand for the others.
 STAND_FOR_ALL = ("sft", "grpo")
+# What changes the weights is seen by the conformance kit in every run (tests/infra/custom/test_built_in_trainers.py).
+CHECKED = DATASETS.keys() - IN_FULL
 SHARED = {
     option
     for group in (
@@ -139,7 +142,13 @@ SHARED = {
 
 
 def _always(trainer: str, option: str) -> bool:
-    return trainer in STAND_FOR_ALL or option not in SHARED or option in load(trainer).Options.__annotations__
+    stands = trainer in STAND_FOR_ALL or option not in SHARED or option in load(trainer).Options.__annotations__
+    return stands and (trainer not in CHECKED or _shows_elsewhere(trainer, option))
+
+
+def _shows_elsewhere(trainer: str, option: str) -> bool:
+    change = OWN.get((trainer, option)) or CHANGES[option]
+    return (trainer, option) in REFUSED_HERE or change.look is not Change.look
 
 
 each_option = pytest.mark.parametrize(

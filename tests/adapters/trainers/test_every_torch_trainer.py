@@ -12,6 +12,7 @@ from adapters.trainers import load
 from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput
 from domain.ports import Device
 from domain.training import TrainingJob
+from tests.infra.custom.test_built_in_trainers import IN_FULL
 
 pytestmark = pytest.mark.training
 
@@ -49,6 +50,8 @@ CASES = [
     Case("rloo", "grpo-demo", "accuracy", 0.45),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
+# In every run the conformance kit sees the others go on (tests/infra/custom/test_built_in_trainers.py).
+NOT_CHECKED = [case for case in CASES if "adapter" in case.options or case.trainer in IN_FULL]
 
 
 def trained(case: Case, job: TrainingJob, heard: Any, **changes: Any) -> Any:
@@ -71,7 +74,10 @@ def test_the_held_out_measure_moves_the_right_way(case: Case, job: Jobs, hearing
     assert after.metrics[case.measure] > case.reaches > before.metrics[case.measure]
 
 
-@each_case
+# With the trainers' own adapters the conformance kit sees it (tests/infra/custom/test_built_in_trainers.py).
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if "adapter" in case.options or case.trainer == "rloo"], ids=str
+)
 def test_a_run_that_was_stopped_goes_on_from_its_checkpoint_to_the_same_weights(
     case: Case, job: Jobs, hearing: Any
 ) -> None:

@@ -80,6 +80,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
 # What each option visibly changes; those that all trainers on MLX share are in test_mlx_lora.py.
 
 
+@pytest.mark.full  # in the usual run the conformance kit sees it (tests/infra/custom/test_built_in_trainers.py)
 @pytest.mark.parametrize(
     ("trainer", "option", "value"),
     [

@@ -42,6 +42,7 @@ def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
     code, folder = tmp_path / "code", tmp_path / "run"
     tmm.workshop.new(template, template=template, backend=backend, folder=code)
     data = tmm.datasets.load("sft-demo" if template == "custom01" else "grpo-demo", seed=0)
+    held_out = data.held_out[:100]
     device, base_model = tmm.device(backend), tmm.base_models.open("small-base").source
     job = TrainingJob(
         run_id=uuid4(),
@@ -50,7 +51,7 @@ def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
         device=device.name,
         base_model=base_model,
         rows=data.rows,
-        held_out=data.held_out,
+        held_out=held_out,
         seed=0,
         folder=folder,
         checkpoints=FolderCheckpoints(folder / "checkpoints"),
@@ -58,10 +59,8 @@ def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
     folder.mkdir()
     few = {"max_steps": 40 if template == "custom01" else 20}
     result = CustomTrainer(code, limits(tmm.settings)).train(job, few, Quiet())
-    before = evaluate(base_model, None, data.held_out, device=device, is_adapter=False, seed=0).metrics
-    after = evaluate(
-        base_model, result.folder, data.held_out, device=device, is_adapter=result.is_adapter, seed=0
-    ).metrics
+    before = evaluate(base_model, None, held_out, device=device, is_adapter=False, seed=0).metrics
+    after = evaluate(base_model, result.folder, held_out, device=device, is_adapter=result.is_adapter, seed=0).metrics
     assert after["accuracy"] > before["accuracy"] + 0.2
     assert after["format"] > before["format"] + 0.2
 
