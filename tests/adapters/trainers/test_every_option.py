@@ -147,8 +147,9 @@ def _always(trainer: str, option: str) -> bool:
 
 
 def _shows_elsewhere(trainer: str, option: str) -> bool:
-    change = OWN.get((trainer, option)) or CHANGES[option]
-    return (trainer, option) in REFUSED_HERE or change.look is not Change.look
+    if (trainer, option) in REFUSED_HERE:
+        return True
+    return (OWN.get((trainer, option)) or CHANGES[option]).look is not Change.look
 
 
 each_option = pytest.mark.parametrize(
