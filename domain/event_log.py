@@ -1,24 +1,20 @@
 """The event log and what is kept of it: its views, the audit log among them, and what proves its truth."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, Mapper, PersistenceError
 from eventsourcing.utils import Environment
 
-from domain.audit_index import Indexed, first_difference, from_bytes
 from domain.events import DomainEvent, RecordedEvent
 from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, LogExported, ViewsRebuilt
-from domain.projections import Parts, audit_log, changes_of, head_after, methods_and_runs
+from domain.projections import changes_of, head_after
 from domain.proof import Checkpoint, Checkpoints, Signer
 from domain.read_models import (
-    COUNTED,
-    LOG_BEGINS,
     AuditCount,
     AuditEntry,
     AuditPage,
@@ -31,44 +27,9 @@ from domain.read_models import (
     ViewsMoved,
 )
 from domain.users import Edition, User
-from domain.values import Value
-from domain.verification import Compared, ExpectedRows, Finding, Followed, LinkChecker, first_bad_checkpoint
 
 _BATCH = 2000
-_READ_AT_ONCE = 2000
-_TRIES = 5
-
-WORTH_A_PROCESS = 50_000
-"""So many entries are compared by two processes sooner than by one."""
-
-
-class Beside(Protocol):
-    """Another process that verifies a part of a log; what its methods return waits for what came of it."""
-
-    def follow(self, since: Head, until: Head, wanted: Sequence[int]) -> Callable[[], Followed]:
-        """Start to follow the chain there."""
-        ...
-
-    def compare(self, first: int, last: int) -> Callable[[], Compared]:
-        """Start to compare these entries there."""
-        ...
-
-
-class PartsReader(Protocol):
-    """A recorder that gives what is stored of events without making events of it."""
-
-    def select_parts(self, after: int, until: int, limit: int) -> Sequence[tuple[int, Parts]]:
-        """In the log's order, each with its number there."""
-        ...
-
-
-class Verification(Value):
-    """What came of reading the whole log: how much there is, its last hash, and what is not what it was."""
-
-    entries: int
-    hash: str
-    checkpoints: int
-    findings: tuple[Finding, ...]
+READ_AT_ONCE = 2000
 
 
 class EventLog(Application[UUID]):
@@ -256,137 +217,6 @@ class EventLog(Application[UUID]):
                 return
             (row,) = (change.row for change in changes if isinstance(change, Insert) and change.table == "audit_log")
             yield AuditEntry.model_construct(**{name: row[name] for name in AuditEntry.model_fields}), recorded
-
-    def verify(
-        self,
-        checkpoints: Sequence[Checkpoint] = (),
-        *,
-        is_signed: Callable[[Checkpoint], bool] = lambda _: True,
-        views_too: bool = True,
-        beside: Beside | None = None,
-    ) -> Verification:
-        """Read the whole log and compare it with what was signed of it, and with its views. Nothing is written.
-
-        The views' hashes are always compared; every other column of every view only with `views_too`, which projects
-        the log once more and takes several times as long. `beside` does a part of that meanwhile, if the log is long.
-        """
-        for _ in range(_TRIES):
-            end = self._views.head()
-            verification = self._verified(end, checkpoints, is_signed, views_too, beside)
-            # What was appended meanwhile is in the views, and not in the log as it was read: then it is read again.
-            if not verification.findings or self._views.head() == end:
-                break
-        return verification
-
-    def _verified(
-        self,
-        end: Head,
-        checkpoints: Sequence[Checkpoint],
-        is_signed: Callable[[Checkpoint], bool],
-        views_too: bool,
-        beside: Beside | None,
-    ) -> Verification:
-        chain = self._chain(end, [checkpoint.position for checkpoint in checkpoints], beside)
-        findings = [chain.finding]
-        findings.append(
-            first_bad_checkpoint(checkpoints, is_signed=is_signed, hashes=chain.hashes, end=chain.position)
-            if chain.finding is None
-            else None
-        )
-        if views_too and findings == [None, None]:
-            findings += self._disagreeing_views(end, beside)
-        return Verification(
-            entries=chain.position,
-            hash=chain.hash,
-            checkpoints=len(checkpoints),
-            findings=tuple(finding for finding in findings if finding is not None),
-        )
-
-    def _chain(self, end: Head, wanted: Sequence[int], beside: Beside | None) -> Followed:
-        halfway = self._views.hashes(since=end.position // 2, limit=1)  # not by its position: that entry may be gone
-        if beside is not None and end.position >= WORTH_A_PROCESS and halfway:
-            middle = self._views.head_at(halfway[0][0])
-            rest = beside.follow(middle, end, wanted)
-            whole = self.follow(LOG_BEGINS, middle, wanted).and_then(rest())
-            if whole.finding is None:
-                return whole
-        # In one go: what is said of a difference depends on what stands before and behind it.
-        return self.follow(LOG_BEGINS, end, wanted)
-
-    def follow(self, since: Head, until: Head, wanted: Sequence[int] = ()) -> Followed:
-        """Follow the chain through a part of the log, up to the first place where the view knows another."""
-        events, known = self._stored_parts(since, until), self._known_hashes(since, until)
-        return LinkChecker(events, known, wanted=wanted, position=since.position, hash=since.hash).followed()
-
-    def _disagreeing_views(self, end: Head, beside: Beside | None) -> Iterator[Finding]:
-        if beside is None or end.position < WORTH_A_PROCESS:
-            compared = self.compare_entries(1, end.position)
-            others = [*self._disagreeing_others(end)]
-        else:
-            # The other process has the most of the entries; this one has the rest, and all that is not of the entries.
-            here = end.position // 4
-            there = beside.compare(here + 1, end.position)
-            compared = self.compare_entries(1, here)
-            others = [*self._disagreeing_others(end)]
-            compared = compared.and_then(there())
-        if compared.finding is not None:
-            yield compared.finding
-            return
-        yield from others
-        counts = {tuple(row[column] for column in COUNTED): row["entries"] for row in self._views.rows("audit_counts")}
-        if counts != compared.counts:
-            yield Finding(position=0, words="the view audit_counts disagrees with the log")
-        rows = self._views.rows("audit_index")
-        kept = {(row["fact"], row["value"], row["block"]): from_bytes(row["bits"]) for row in rows}
-        if differing := first_difference(kept, compared.bits):
-            yield Finding(position=differing, words="the view audit_index disagrees with the log")
-
-    def compare_entries(self, first: int, last: int) -> Compared:
-        """Compare the view of these entries with the log, up to the first that differs."""
-        counts, index = Counter[tuple[str, ...]](), Indexed()
-        stored, found = self._stored_entries(since=first - 1), None
-        for event, recorded, head in self._events(self._views.head_at(first - 1)):
-            if head.position > last:
-                break
-            row = audit_log(event, recorded, head).row
-            kept, wanted = next(stored), self._views.as_stored(row)
-            if kept != wanted:
-                wrong = ", ".join(name for name in wanted if kept[name] != wanted[name])
-                found = Finding(
-                    position=head.position, words=f"the view of the audit log disagrees with the log about {wrong}"
-                )
-                break
-            counts[tuple(str(row[column] or "") for column in COUNTED)] += 1
-            index.add(row)
-        return Compared(found, counts, index.rows())
-
-    def _disagreeing_others(self, end: Head) -> Iterator[Finding]:
-        """What the views of methods and runs hold that the log does not say."""
-        expected = ExpectedRows(self._views.as_stored)
-        events = self._recorded(LOG_BEGINS.notification_id, until=end.notification_id)
-        for position, recorded in enumerate(events, start=1):
-            event = cast(DomainEvent, self.mapper.to_domain_event(recorded))
-            for change in methods_and_runs(event, position):
-                expected.apply(change, position)
-        yield from expected.differences(self._views.rows)
-
-    def _stored_parts(self, since: Head, until: Head) -> Iterator[Parts]:
-        number = since.notification_id
-        while batch := cast(PartsReader, self.recorder).select_parts(number, until.notification_id, _READ_AT_ONCE):
-            yield from (parts for _, parts in batch)
-            number = batch[-1][0]
-
-    def _known_hashes(self, since: Head, until: Head) -> Iterator[tuple[int, str]]:
-        position = since.position
-        while known := self._views.hashes(since=position, limit=_READ_AT_ONCE):
-            yield from (each for each in known if each[0] <= until.position)  # what is appended meanwhile is not asked
-            position = known[-1][0]
-
-    def _stored_entries(self, *, since: int) -> Iterator[Mapping[str, Any]]:
-        position = since
-        while rows := list(self._views.rows("audit_log", since=position, limit=_READ_AT_ONCE)):
-            yield from rows
-            position = rows[-1]["position"]
 
     def hash_at(self, position: int) -> str:
         """The hash of the chain at a position."""

@@ -8,7 +8,6 @@ from uuid import UUID, uuid4
 from eventsourcing.persistence import InfrastructureFactory
 
 from domain.errors import MethodAlreadyExists, MethodNotFound, MethodNotSelectable, RunNotFound, TrainingMethodError
-from domain.event_log import EventLog
 from domain.events import Aggregate, DomainEvent
 from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.options import OptionValue, options_after_defaults
@@ -17,6 +16,7 @@ from domain.trainers import Trainers, trainer_of
 from domain.training_method import TrainingMethod
 from domain.training_run import RunRequest, RunStatus, TrainingRun
 from domain.users import User
+from domain.verified_log import VerifiedLog
 
 Action = Literal["add", "modify", "delete"]
 
@@ -37,7 +37,7 @@ class Standing:
     refused: AuditEntry | None
 
 
-class Queries(EventLog):
+class Queries(VerifiedLog):
     """The queries of the service. Every one first catches the views up, so they are never stale."""
 
     def __init__(self, store: InfrastructureFactory[Any], *, views: Views, trainers: Trainers) -> None:

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from domain.carrying import Queue
 from domain.errors import TrainingMethodError
-from domain.event_log import Verification
 from domain.licence import Licence, LicenceStanding
 from domain.method_spec import Backend, MethodCode, MethodSpec
 from domain.ports import Asked, ExportedModel, Finding, KeptCode, Licences, Progressed, WorkPool
@@ -19,6 +18,7 @@ from domain.service import TrainingMethods
 from domain.training import Progress, TrainingResult
 from domain.training_run import Provenance, RunRequest
 from domain.users import User
+from domain.verified_log import Verification
 
 
 class Settings(Protocol):

@@ -9,11 +9,11 @@ from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.exports import Exported, export
 from adapters.proof.signing import FolderSigner, is_signed, key_id_of, verifying_key
 from domain.errors import BadResult, InvalidInput
-from domain.event_log import Beside, EventLog, Verification
 from domain.proof import Checkpoint
 from domain.read_models import AuditQuery
 from domain.users import User
 from domain.verification import Finding
+from domain.verified_log import Beside, Verification, VerifiedLog
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Proof:
     """The proof of one log: its checkpoints in a folder, and the key in another that they are signed with."""
 
-    def __init__(self, log: EventLog, *, checkpoints: Path, key_folder: Path, beside: Beside | None = None) -> None:
+    def __init__(self, log: VerifiedLog, *, checkpoints: Path, key_folder: Path, beside: Beside | None = None) -> None:
         self._log = log
         self._beside = beside
         self._checkpoints = CheckpointFolder(checkpoints)

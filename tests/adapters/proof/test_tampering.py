@@ -13,7 +13,7 @@ import pytest
 
 from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.signing import FolderSigner
-from domain import event_log
+from domain import verified_log
 from domain.proof import canonical
 from domain.read_models import AuditQuery, Head
 from domain.verification import Compared, Finding, Followed
@@ -94,7 +94,7 @@ def found(site: Installation) -> list[Finding]:
     """What is found, in one go and in parts that are shared as those of a long log are."""
     alone = site.proof.verify().findings
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(event_log, "WORTH_A_PROCESS", 1)
+        patch.setattr(verified_log, "WORTH_A_PROCESS", 1)
         patch.setattr(site.proof, "_beside", InThisProcess(site))
         assert site.proof.verify().findings == alone
     return list(alone)
@@ -222,7 +222,7 @@ def test_any_view_that_disagrees_with_the_log_is_found(
 def test_two_processes_that_share_a_long_log_find_the_same(
     site: Installation, intruder: Intruder, monkeypatch: pytest.MonkeyPatch, position: int
 ) -> None:
-    monkeypatch.setattr(event_log, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(verified_log, "WORTH_A_PROCESS", 1)
     if position == 6:
         assert found(site) == []
     intruder.run(f"UPDATE audit_log SET actor = 'mallory' WHERE position = {position}")
