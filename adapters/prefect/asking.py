@@ -48,7 +48,8 @@ class _Asking:
 
     async def listen(self) -> None:
         while True:
-            # Whatever ends the stream, it is opened again; what happened meanwhile is asked for.
+            # Whatever ends the stream, it is opened again; what happened meanwhile is asked for. A copy of the filter,
+            # because the subscriber writes into it from when on it wants events.
             with suppress(Exception):
                 async with get_events_subscriber(_HAPPENINGS.model_copy(), reconnection_attempts=0) as events:
                     self._something_happened()

@@ -34,7 +34,7 @@ def _newest(client: "SyncPrefectClient", key: str) -> str | None:
     from prefect.exceptions import PrefectHTTPStatusError
 
     try:
-        found = client.request("GET", f"/artifacts/{key}/latest")  # type: ignore[arg-type]
+        found = client.request("GET", f"/artifacts/{key}/latest")  # type: ignore[arg-type]  # its type knows no filled-in address
     except PrefectHTTPStatusError as error:
         if error.response.status_code == 404:
             return None

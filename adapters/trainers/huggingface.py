@@ -177,7 +177,7 @@ def _in_bfloat16(job: TrainingJob, options: Any) -> bool:
 def _with_our_checkpoints(trainer_class: type[Any], job: TrainingJob) -> type[Any]:
     """The same trainer, except that its checkpoints are whole or not there, and only the newest few are kept."""
 
-    class Checkpointed(trainer_class):  # type: ignore[misc]
+    class Checkpointed(trainer_class):  # type: ignore[misc]  # of a library without types
         _target: str | None = None
 
         def _save_checkpoint(self, model: Any, trial: Any) -> None:
@@ -200,7 +200,7 @@ def _with_our_checkpoints(trainer_class: type[Any], job: TrainingJob) -> type[An
 def _reporting(progress: Progress) -> Any:
     from transformers import TrainerCallback
 
-    class Reporting(TrainerCallback):  # type: ignore[misc]
+    class Reporting(TrainerCallback):  # type: ignore[misc]  # of a library without types
         def on_log(self, _: Any, state: Any, __: Any, logs: dict[str, float] | None = None, **___: Any) -> None:
             if logs and "loss" in logs:
                 progress.step(state.global_step, state.max_steps, _metrics(logs))

@@ -174,7 +174,7 @@ class _Recording:
 def _watched(model: type[BaseModel], trial: Trial) -> BaseModel:
     """The options as `train` gets them; what is read of them is written down, whether it is declared or not."""
 
-    class Watched(model):  # type: ignore[misc,valid-type]
+    class Watched(model):  # type: ignore[misc,valid-type]  # made of a model that is known at run time
         def __getattribute__(self, name: str) -> Any:
             if name in model.model_fields:
                 trial.read.add(name)

@@ -26,7 +26,7 @@ def listen(monkeypatch: pytest.MonkeyPatch) -> Listen:
         carrying=SimpleNamespace(last_sign_of_life=lambda _: heard),
     )
     monkeypatch.setattr(reconciliation, "is_carried", lambda _: None)  # it is no process of this machine
-    reconciler = Reconciler(tmm)  # type: ignore[arg-type]
+    reconciler = Reconciler(tmm)  # type: ignore[arg-type]  # a stand-in
 
     def look(at: float, times: int) -> bool | None:
         nonlocal heard

@@ -70,7 +70,7 @@ class Machine:
     @property
     def settings(self) -> Settings:
         named = {name.removeprefix("TMM_").lower(): value for name, value in self.more.items() if name[:4] == "TMM_"}
-        return Settings(home=self.home, backends=self.backends, **named)  # type: ignore[arg-type]
+        return Settings(home=self.home, backends=self.backends, **named)  # type: ignore[arg-type]  # pydantic parses them
 
     @property
     def api_url(self) -> str:

@@ -311,7 +311,7 @@ def test_a_worker_asks_when_something_happens_in_its_pool_and_not_for_what_happe
             await asyncio.sleep(0.1)
 
     async def listen() -> None:
-        telling = asyncio.create_task(ask_while_something_happens(Asked(), pool, every_s=0.3))  # type: ignore[arg-type]
+        telling = asyncio.create_task(ask_while_something_happens(Asked(), pool, every_s=0.3))  # type: ignore[arg-type]  # a stand-in
         await quiet()  # it asks when it begins to listen, for a while
         before = len(asked)
         place.client.create_flow_run_from_deployment(elsewhere)

@@ -65,5 +65,5 @@ def _difference(address: str, parameters: tuple[str, ...]) -> str | None:
             part = getattr(part, step)
     except (ImportError, AttributeError) as error:
         return f"{address} is not there ({error})"
-    found = tuple(inspect.signature(part).parameters)  # type: ignore[arg-type]
+    found = tuple(inspect.signature(part).parameters)  # type: ignore[arg-type]  # it is something to call
     return None if found == parameters else f"{address} takes {', '.join(found) or 'nothing'}"

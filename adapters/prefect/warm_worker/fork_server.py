@@ -80,11 +80,11 @@ def _import_all(modules: Sequence[str]) -> tuple[set[str], list[str]]:
             except ImportError:
                 missing.append(module)
     finally:
-        os.environ = usual  # noqa: B003
+        os.environ = usual  # noqa: B003 - as above
     return watched.asked_for - _ONE_THREAD.keys(), missing
 
 
-class _WatchedEnvironment(os._Environ):  # type: ignore[type-arg]
+class _WatchedEnvironment(os._Environ):  # type: ignore[type-arg]  # no generic when it runs
     """The environment, remembering which variables were asked for by name.
 
     A run that sets one of them otherwise needs a fresh process.
@@ -220,7 +220,7 @@ def _become(child: socket.socket, output: int, error_output: int) -> None:
         os.dup2(file, number)
         os.close(file)
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are text files here
     with child:
         child.sendall(b"%d\n" % os.getpid())
         line = child.makefile().readline()

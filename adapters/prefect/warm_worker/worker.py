@@ -113,7 +113,7 @@ class _ForkedEngine:
             environment |= {"PREFECT__CONTROL_PORT": str(port), "PREFECT__CONTROL_TOKEN": token}
         self._process.run(_ENGINE, environment=environment, folder=self._folder)
         scope = create_isolated_termination_scope(self._process.pid)
-        task_status.started(ProcessHandle(self._process, termination_scope=scope))  # type: ignore[arg-type]
+        task_status.started(ProcessHandle(self._process, termination_scope=scope))  # type: ignore[arg-type]  # acts as one
         await self._process.wait()
 
 

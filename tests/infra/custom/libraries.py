@@ -1,15 +1,15 @@
 """What trials of any trainer import: done once, in the process that checks are forked from. Nothing computes here."""
 
-import datasets  # noqa: F401
-import peft  # noqa: F401
-import torch  # noqa: F401
-import transformers.models.llama.modeling_llama  # noqa: F401
+import datasets  # noqa: F401 -- imported to be there
+import peft  # noqa: F401 -- imported to be there
+import torch  # noqa: F401 -- imported to be there
+import transformers.models.llama.modeling_llama  # noqa: F401 -- imported to be there
 import trl.trainer.dpo_trainer
 import trl.trainer.grpo_trainer
 import trl.trainer.kto_trainer
 import trl.trainer.reward_trainer
 import trl.trainer.rloo_trainer
-import trl.trainer.sft_trainer  # noqa: F401
+import trl.trainer.sft_trainer  # noqa: F401 -- imported to be there
 
 from adapters.mlx_runtime import make_ready
 
