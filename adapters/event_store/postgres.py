@@ -83,6 +83,9 @@ DO $$ BEGIN
 END $$;
 """
 
+ask_again = retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+"""For what only reads: done again where the server, or a connection of the pool, went away meanwhile."""
+
 
 class PostgresStore(PostgresFactory):
     """Mapper and recorder for the event log in the database at this URL. Tables are made by `migrate`."""
@@ -152,7 +155,7 @@ class PostgresRecorder(PostgresApplicationRecorder):
                 raise IntegrityError(f"the stream {originator_id} is not at version {version} any more")
         PostgresAggregateRecorder._insert_stored_events(self, curs, stored_events)
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @ask_again
     def select_notifications(
         self,
         start: int | None,
@@ -193,7 +196,7 @@ class PostgresRecorder(PostgresApplicationRecorder):
                 for row in cursor.fetchall()
             ]
 
-    @retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
+    @ask_again
     def select_parts(self, after: int, until: int, limit: int) -> Sequence[tuple[int, Parts]]:
         """What is stored of events, in the order of the log, each with its number there."""
         with (

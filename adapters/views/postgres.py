@@ -1,7 +1,7 @@
 """The read models in the PostgreSQL database that holds the event log."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import Enum
@@ -13,6 +13,7 @@ from eventsourcing.postgres import PostgresDatastore
 from pydantic import BaseModel
 from pydantic_core import to_json
 
+from adapters.event_store.postgres import ask_again
 from adapters.views.audit_queries import AuditQueries
 from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
 from domain.audit_index import BLOCK, Fact
@@ -194,9 +195,12 @@ class PostgresViews(AuditQueries):
 
     @cached_property
     def writable(self) -> bool:
-        with self._transaction(write=False) as cursor:
-            cursor.execute("SELECT has_table_privilege('tmm.views_head', 'UPDATE') AS may")
-            return bool(cursor.fetchone()["may"])
+        [row] = self._read("SELECT has_table_privilege('tmm.views_head', 'UPDATE') AS may")
+        return bool(row["may"])
+
+    @ask_again
+    def _read(self, statement: str, values: Mapping[str, Any] | None = None) -> list[Row]:
+        return super()._read(statement, values)
 
     def _insert(self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
         if len(rows) < _COPIED_FROM:

@@ -92,9 +92,7 @@ class SqlViews(ABC):
         """Whether this user may bring the views up to date."""
 
     def head(self) -> Head:
-        with self._transaction(write=False) as cursor:
-            cursor.execute(f"SELECT notification_id, position, hash FROM {self.prefix}views_head")
-            row = cursor.fetchone()
+        [row] = self._read(f"SELECT notification_id, position, hash FROM {self.prefix}views_head")
         return Head(notification_id=row["notification_id"], position=row["position"], hash=row["hash"])
 
     def project(self, changes: Sequence[RowChange], *, since: Head, until: Head) -> None:
@@ -243,12 +241,11 @@ class SqlViews(ABC):
 
     def hashes(self, *, since: int, limit: int) -> list[tuple[int, str]]:
         """The audit log's positions and hashes beyond a position."""
-        with self._transaction(write=False) as cursor:
-            cursor.execute(
-                f"SELECT position, hash FROM {self.prefix}audit_log WHERE position > {since} "
-                f"ORDER BY position LIMIT {limit}"
-            )
-            return [(row["position"], row["hash"]) for row in cursor.fetchall()]
+        rows = self._read(
+            f"SELECT position, hash FROM {self.prefix}audit_log WHERE position > {since} "
+            f"ORDER BY position LIMIT {limit}"
+        )
+        return [(row["position"], row["hash"]) for row in rows]
 
     def as_stored(self, row: Row) -> dict[str, Any]:
         """A row that a projection made, as `rows` would give it."""
@@ -275,9 +272,7 @@ class SqlViews(ABC):
 
     def _select(self, statement: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         encoded = {name: self._encoded(value) for name, value in (values or {}).items()}
-        with self._transaction(write=False) as cursor:
-            cursor.execute(statement, encoded)
-            return [self._decoded(row) for row in cursor.fetchall()]
+        return [self._decoded(row) for row in self._read(statement, encoded)]
 
 
 class _Encoders(dict[type, Callable[[Any], Any] | None]):

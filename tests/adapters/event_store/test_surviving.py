@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from domain.service import TrainingMethods
@@ -120,6 +121,26 @@ def test_a_restart_of_postgresql_loses_and_doubles_nothing(
         postgres_server.crash_and_start_again()
         adding.result(120)
         assert [entry.subject_name for entry in service.audit()] == ["first", *names]
+
+
+def test_an_add_and_a_read_survive_connections_that_the_server_ended(postgres_url: str, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, database_url=postgres_url)
+    create_tables(settings)
+    with open_catalogue(settings, TRAINERS) as service, psycopg.connect(postgres_url, autocommit=True) as administrator:
+        service.add_method(method("first"), by=ALICE)
+
+        def end_connections() -> None:
+            administrator.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+        end_connections()
+        assert [found.spec.internal_name for found in service.selectable_methods()] == ["first"]
+        end_connections()
+        assert service.add_method(method("second"), by=ALICE).version == 1
+        end_connections()
+        assert [entry.subject_name for entry in service.audit()] == ["first", "second"]
 
 
 def test_views_that_fell_behind_catch_up(service: TrainingMethods) -> None:
