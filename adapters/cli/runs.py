@@ -14,7 +14,8 @@ from domain.errors import RunAlreadyFinished, RunNotFound, Unreachable
 from domain.read_models import Run
 from domain.training_run import RunStatus
 
-CANCELLED_WITHIN = 30.0
+CANCELLED_WITHIN = 60.0
+"""Seconds. A worker stops its run in a few; of one that died, the service ends the run after half a minute."""
 _LOOK_EVERY = 0.5
 _ENDED_IN_PREFECT = ("Completed", "Failed", "Crashed", "Cancelled")
 _ALL = 10_000
