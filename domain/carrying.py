@@ -162,6 +162,9 @@ def _finished(run: Run, carried: Carried, *, lives: bool | None, now: datetime) 
     waits = carried.as_ in (CarriedAs.SCHEDULED, CarriedAs.PENDING)
     if waits and run.status is not RunStatus.CANCELLED:
         return None  # somebody retries or resumes it; the flow says what becomes of that
-    if not waits and (lives or now - max(run.finished_at, carried.since) < 2 * GRACE):
+    age = now - max(run.finished_at, carried.since)
+    if lives and run.status is RunStatus.CANCELLED and age > LONGEST_START:
+        return Fix(show=truth, end_process=True, reason=run.reason or "It went on after it was cancelled.")
+    if not waits and (lives or age < 2 * GRACE):
         return None
     return Fix(show=truth, reason=run.reason or f"The event store has it as {run.status}.")

@@ -97,8 +97,6 @@ class Reconciler:
 
     def _carry_out(self, run_id: UUID, fix: Fix) -> bool:
         service, by = self._tmm.service, self._tmm.user()
-        if fix.end_process:
-            end_carrier(self._tmm.settings.runs / str(run_id))
         try:
             if fix.record is RunStatus.CANCELLED:
                 service.cancel_run(run_id, fix.reason, by=by)
@@ -106,6 +104,9 @@ class Reconciler:
                 service.fail_run(run_id, fix.reason, interrupted=fix.interrupted, by=by)
         except RunAlreadyFinished:
             return False  # somebody was faster; the next look shows Prefect what they recorded
+        if fix.end_process:
+            # After the end is recorded: a process that is ended would record that it crashed.
+            end_carrier(self._tmm.settings.runs / str(run_id))
         if fix.show is not None:
             self._tmm.carrying.end(run_id, fix.show, fix.reason)
         if fix.take_again:

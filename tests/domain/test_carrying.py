@@ -65,6 +65,13 @@ def test_a_process_that_went_on_after_its_run_was_given_up_is_ended_and_one_that
     assert fix(run(RunStatus.COMPLETED), carried(CarriedAs.COMPLETED), lives=True) is None
 
 
+def test_a_process_that_goes_on_after_its_run_was_cancelled_is_ended() -> None:
+    found = fix(run(RunStatus.CANCELLED), carried(CarriedAs.CANCELLING), lives=True)
+    assert found is not None
+    assert (found.end_process, found.record, found.show) == (True, None, CarriedAs.CANCELLED)
+    assert fix(run(RunStatus.CANCELLED, finished_at=JUST_NOW), carried(CarriedAs.CANCELLING), lives=True) is None
+
+
 def test_a_run_of_which_nobody_can_tell_is_left_alone() -> None:
     assert fix(RUNNING, carried(CarriedAs.RUNNING), lives=None) is None
 
