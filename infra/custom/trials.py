@@ -22,7 +22,7 @@ SMALL: Mapping[str, OptionValue] = {
     "batch_size": 4,
     "mini_batch_size": 4,
     "num_generations": 8,
-    "max_completion_length": 32,
+    "max_completion_length": 24,
     "max_length": 64,
     "save_steps": 2,
     "learning_rate": 1e-3,

@@ -16,8 +16,9 @@ from infra.wiring import Installation
 
 DECLARED = trainers.declarations()
 
-IN_FULL = ("rloo",)
-"""Checked under --full alone: it trains through the same function as `grpo`, which the usual run checks."""
+IN_FULL = ("rloo", "mlx-ppo")
+"""Checked under --full alone, for the usual run checks what they are made of: `rloo` trains through the same function
+as `grpo`; `mlx-ppo` learns as `ppo` does, with the policy and the steps of `mlx-grpo`."""
 
 
 @pytest.fixture
