@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
-from domain.audit_index import Indexed, first_difference, from_bytes
+from domain.audit_index import Indexed, Place, first_difference, from_bytes
 from domain.event_log import READ_AT_ONCE, EventLog
 from domain.events import DomainEvent
 from domain.projections import Parts, audit_log, methods_and_runs
@@ -130,9 +130,13 @@ class VerifiedLog(EventLog):
         counts = {tuple(row[column] for column in COUNTED): row["entries"] for row in self._views.rows("audit_counts")}
         if counts != compared.counts:
             yield Finding(position=0, words="the view audit_counts disagrees with the log")
-        rows = self._views.rows("audit_index")
-        kept = {(row["fact"], row["value"], row["block"]): from_bytes(row["bits"]) for row in rows}
-        if differing := first_difference(kept, compared.bits):
+        kept, miscounted = dict[Place, int](), dict[Place, int]()
+        for row in self._views.rows("audit_index"):
+            place, bits = (row["fact"], row["value"], row["block"]), from_bytes(row["bits"])
+            kept[place] = bits
+            if bits.bit_count() != row["entries"]:
+                miscounted[place] = bits
+        if differing := first_difference(kept, compared.bits) or first_difference(miscounted, {}):
             yield Finding(position=differing, words="the view audit_index disagrees with the log")
 
     def compare_entries(self, first: int, last: int) -> Compared:

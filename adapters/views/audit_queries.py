@@ -98,7 +98,7 @@ class AuditQueries(SqlViews):
         elif query.since is None and query.until is None and query.text is None and by is not CountBy.DAY:
             counts = self._kept_counts(FACTS[by.value], facts)
         else:
-            counts = self._bits_counted(by.value, facts, low, high)
+            counts = self._indexed_counts(by.value, facts, low, high)
         in_order = sorted(counts.items(), key=lambda count: (-count[1], count[0]))
         return [AuditCount(value=value or None, entries=entries) for value, entries in in_order if entries]
 
@@ -112,20 +112,25 @@ class AuditQueries(SqlViews):
         )
         return Counter({row["value"]: int(row["entries"]) for row in rows})
 
-    def _bits_counted(self, name: str, facts: Sequence[Fact], low: int, high: int) -> Counter[str]:
-        first, last, counts = block_of(low), block_of(high), Counter[str]()
-        fitting = self._having(facts, first, last) if facts else None
-        statement = (
-            f"SELECT value, block, bits FROM {self.prefix}audit_index "
-            f"WHERE fact = '{name}' AND block BETWEEN {first} AND {last}"
-        )
-        for row in self._read(statement):
-            block, bits = row["block"], from_bytes(row["bits"])
-            if fitting is not None:
-                bits &= fitting.get(block, 0)
-            if block in (first, last):
-                bits = within(bits, block, low, high)
-            counts[row["value"]] += bits.bit_count()
+    def _indexed_counts(self, name: str, facts: Sequence[Fact], low: int, high: int) -> Counter[str]:
+        first, last, index = block_of(low), block_of(high), f"{self.prefix}audit_index WHERE fact = '{name}' AND block"
+        if facts:
+            fitting = self._having(facts, first, last)
+            looked_at = f"BETWEEN {first} AND {last}"
+        else:
+            # The entries of whole blocks are counted already.
+            fitting = dict.fromkeys((first, last), (1 << audit_index.BLOCK) - 1)
+            looked_at = f"IN ({first}, {last})"
+        for edge in {first, last} & fitting.keys():
+            fitting[edge] = within(fitting[edge], edge, low, high)
+        counts = Counter[str]()
+        for row in self._read(f"SELECT value, block, bits FROM {index} {looked_at}"):
+            if fits := fitting.get(row["block"]):
+                counts[row["value"]] += (from_bytes(row["bits"]) & fits).bit_count()
+        if not facts and last - first > 1:
+            between = f"{index} BETWEEN {first + 1} AND {last - 1}"
+            for row in self._read(f"SELECT value, sum(entries) AS entries FROM {between} GROUP BY value"):
+                counts[row["value"]] += int(row["entries"])
         return counts
 
     def _runs(self, facts: Sequence[Fact], low: int, high: int) -> Counter[str]:

@@ -124,10 +124,11 @@ CREATE TABLE audit_index (
     fact text NOT NULL,
     value text NOT NULL,
     block bigint NOT NULL,
+    entries bigint NOT NULL,
     bits bytea NOT NULL,
     PRIMARY KEY (fact, value, block)
 );
-CREATE INDEX audit_index_by_block ON audit_index (fact, block);
+CREATE INDEX audit_index_by_block ON audit_index (fact, block) INCLUDE (value, entries);
 
 DO $$
 DECLARE kept text;
@@ -221,12 +222,20 @@ class PostgresViews(AuditQueries):
         yield from (((row["fact"], row["value"]), row["bits"]) for row in cursor.fetchall())
 
     def _merge(
-        self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, if_there: str
+        self,
+        cursor: Cursor,
+        table: str,
+        key: Sequence[str],
+        others: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+        *,
+        if_there: str,
     ) -> None:
+        columns = (*key, *others)
         given = ", ".join(f"%({column})s::{_MERGED.get(column, 'text')}[]" for column in columns)
         cursor.execute(
             f"INSERT INTO tmm.{table} ({', '.join(columns)}) SELECT * FROM unnest({given}) "
-            f"ON CONFLICT ({', '.join(columns[:-1])}) DO UPDATE SET {if_there}",
+            f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {if_there}",
             {column: [row[number] for row in rows] for number, column in enumerate(columns)},
         )
 

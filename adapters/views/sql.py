@@ -142,7 +142,7 @@ class SqlViews(ABC):
         counts = Counter(tuple(str(entry[column] or "") for column in COUNTED) for entry in entries)
         rows = [(*key, entries) for key, entries in counts.items()]
         added = "entries = audit_counts.entries + excluded.entries"
-        self._merge(cursor, "audit_counts", (*COUNTED, "entries"), rows, if_there=added)
+        self._merge(cursor, "audit_counts", COUNTED, ("entries",), rows, if_there=added)
 
     def _index(self, cursor: Cursor, entries: Sequence[Row]) -> None:
         """Set the bits of new entries; only the first one's block can have bits already."""
@@ -150,8 +150,9 @@ class SqlViews(ABC):
         facts = [(name, value) for name, value, block in new if block == began]
         for (name, value), bits in self._bits(cursor, facts, began):
             new[name, value, began] |= from_bytes(bits)
-        rows = [(*place, to_bytes(bits)) for place, bits in new.items()]
-        self._merge(cursor, "audit_index", ("fact", "value", "block", "bits"), rows, if_there="bits = excluded.bits")
+        rows = [(*place, bits.bit_count(), to_bytes(bits)) for place, bits in new.items()]
+        replaced = "entries = excluded.entries, bits = excluded.bits"
+        self._merge(cursor, "audit_index", ("fact", "value", "block"), ("entries", "bits"), rows, if_there=replaced)
 
     @abstractmethod
     def _bits(self, cursor: Cursor, facts: Sequence[Fact], block: int) -> Iterator[tuple[Fact, bytes]]:
@@ -159,9 +160,16 @@ class SqlViews(ABC):
 
     @abstractmethod
     def _merge(
-        self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, if_there: str
+        self,
+        cursor: Cursor,
+        table: str,
+        key: Sequence[str],
+        others: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+        *,
+        if_there: str,
     ) -> None:
-        """Put rows in, whose key is all columns but the last; `if_there` says what becomes of a row that is there."""
+        """Put rows of these columns in; `if_there` says what becomes of a row whose key is there already."""
 
     def _move_head(self, cursor: Cursor, since: Head, until: Head) -> None:
         cursor.execute(

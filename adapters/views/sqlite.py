@@ -124,10 +124,11 @@ CREATE TABLE audit_index (
     fact TEXT NOT NULL,
     value TEXT NOT NULL,
     block INTEGER NOT NULL,
+    entries INTEGER NOT NULL,
     bits BLOB NOT NULL,
     PRIMARY KEY (fact, value, block)
-);
-CREATE INDEX audit_index_by_block ON audit_index (fact, block);
+) WITHOUT ROWID;
+CREATE INDEX audit_index_by_block ON audit_index (fact, block, value, entries);
 """
 
 
@@ -177,12 +178,20 @@ class SQLiteViews(AuditQueries):
                 yield (name, value), row["bits"]
 
     def _merge(
-        self, cursor: Cursor, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]], *, if_there: str
+        self,
+        cursor: Cursor,
+        table: str,
+        key: Sequence[str],
+        others: Sequence[str],
+        rows: Sequence[tuple[Any, ...]],
+        *,
+        if_there: str,
     ) -> None:
+        columns = (*key, *others)
         given = ", ".join("?" * len(columns))
         cursor.executemany(
             f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({given}) "
-            f"ON CONFLICT ({', '.join(columns[:-1])}) DO UPDATE SET {if_there}",
+            f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {if_there}",
             rows,
         )
 
