@@ -12,6 +12,9 @@ from typing import Any
 BLOCK = 4096
 """Positions to a block."""
 
+ALL_BITS = (1 << BLOCK) - 1
+"""Every bit of a block."""
+
 FACTS = {
     "licence": "licence_id",
     "method": "method",

@@ -10,7 +10,7 @@ from typing import Any
 
 from adapters.views.sql import SqlViews
 from domain import audit_index
-from domain.audit_index import FACTS, Fact, block_of, from_bytes, within, words
+from domain.audit_index import ALL_BITS, FACTS, Fact, block_of, from_bytes, within, words
 from domain.read_models import COUNTED, AuditCount, AuditEntry, AuditPage, AuditQuery, CountBy, Head
 
 _COLUMNS = ", ".join(AuditEntry.model_fields)
@@ -113,23 +113,23 @@ class AuditQueries(SqlViews):
         return Counter({row["value"]: int(row["entries"]) for row in rows})
 
     def _indexed_counts(self, name: str, facts: Sequence[Fact], low: int, high: int) -> Counter[str]:
-        first, last, index = block_of(low), block_of(high), f"{self.prefix}audit_index WHERE fact = '{name}' AND block"
+        index = f"{self.prefix}audit_index WHERE fact = '{name}' AND block BETWEEN"
+        first, last = block_of(low), block_of(high)
         if facts:
-            fitting = self._having(facts, first, last)
-            looked_at = f"BETWEEN {first} AND {last}"
+            fitting, looked_at = self._having(facts, first, last), {(first, last)}
         else:
-            # The entries of whole blocks are counted already.
-            fitting = dict.fromkeys((first, last), (1 << audit_index.BLOCK) - 1)
-            looked_at = f"IN ({first}, {last})"
+            # The entries of the whole blocks between the first and the last are counted already.
+            fitting, looked_at = dict.fromkeys((first, last), ALL_BITS), {(first, first), (last, last)}
         for edge in {first, last} & fitting.keys():
             fitting[edge] = within(fitting[edge], edge, low, high)
         counts = Counter[str]()
-        for row in self._read(f"SELECT value, block, bits FROM {index} {looked_at}"):
-            if fits := fitting.get(row["block"]):
-                counts[row["value"]] += (from_bytes(row["bits"]) & fits).bit_count()
+        for begin, end in looked_at:
+            for row in self._read(f"SELECT value, block, bits FROM {index} {begin} AND {end}"):
+                if fits := fitting.get(row["block"]):
+                    counts[row["value"]] += (from_bytes(row["bits"]) & fits).bit_count()
         if not facts and last - first > 1:
-            between = f"{index} BETWEEN {first + 1} AND {last - 1}"
-            for row in self._read(f"SELECT value, sum(entries) AS entries FROM {between} GROUP BY value"):
+            whole = f"{first + 1} AND {last - 1} GROUP BY value"
+            for row in self._read(f"SELECT value, sum(entries) AS entries FROM {index} {whole}"):
                 counts[row["value"]] += int(row["entries"])
         return counts
 

@@ -168,7 +168,7 @@ class PostgresViews(AuditQueries):
     def _transaction(self, *, write: bool) -> Iterator[Cursor]:
         with self._datastore.get_connection() as connection:
             if not write:
-                yield cast(Cursor, connection.cursor())
+                yield cast(Cursor, connection.cursor(binary=True))  # bits as text would be twice as long
                 return
             with connection.transaction():
                 cursor = connection.cursor()

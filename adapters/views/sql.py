@@ -239,10 +239,10 @@ class SqlViews(ABC):
             "SELECT v.method_id, v.spec, v.version, ("
             f"SELECT x.preinstalled FROM {versions} x WHERE x.method_id = v.method_id AND x.since <= v.since "
             "AND x.preinstalled IS NOT NULL ORDER BY x.since DESC LIMIT 1) AS preinstalled "
-            f"FROM {versions} first_version JOIN {versions} v ON v.version_id = ("
-            f"SELECT x.version_id FROM {versions} x WHERE x.method_id = first_version.method_id "
-            f"AND x.since <= {given} ORDER BY x.since DESC LIMIT 1) "
-            f"WHERE first_version.version = 1 AND (v.until IS NULL OR v.until > {given}) ORDER BY v.internal_name",
+            f"FROM (SELECT (SELECT x.version_id FROM {versions} x WHERE x.method_id = began.method_id "
+            f"AND x.since <= {given} ORDER BY x.since DESC LIMIT 1) AS last_id FROM {versions} began "
+            f"WHERE began.version = 1) methods JOIN {versions} v ON v.version_id = methods.last_id "
+            f"WHERE v.until IS NULL OR v.until > {given} ORDER BY v.internal_name",
             {"position": position},
         )
         return [SelectableMethod.model_validate(row) for row in rows]
