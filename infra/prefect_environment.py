@@ -15,6 +15,9 @@ from infra.settings import Settings
 _PASSWORD = "PREFECT_API_AUTH_STRING"
 _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 
+# Prefect's own names too, for a server whose certificate no public authority has signed.
+_TLS = ("PREFECT_API_SSL_CERT_FILE", "PREFECT_API_TLS_INSECURE_SKIP_VERIFY")
+
 # Without being told that something happened (adapters/prefect/asking.py), a worker asks for work no more often.
 _SELDOM_S = 5.0
 
@@ -39,7 +42,26 @@ def prefect_environment(settings: Settings, api_url: str | None = None) -> dict[
     }
     if password := _password():
         environment[_PASSWORD] = password
-    return environment | ({"PREFECT_API_URL": api_url} if api_url else {})
+    if api_url is None:
+        return environment
+    return environment | {"PREFECT_API_URL": api_url} | _certificates(settings, api_url)
+
+
+def _certificates(settings: Settings, api_url: str) -> dict[str, str]:
+    """For an address without TLS a file with a single certificate.
+
+    Nothing is verified there, and yet every client reads all of the world's authorities: each time 40 ms.
+    """
+    if not api_url.startswith("http://"):
+        return {name: os.environ[name] for name in _TLS if name in os.environ}
+    file = settings.prefect_home / "a-certificate.pem"
+    if not file.exists():
+        import certifi
+
+        first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(first + end, encoding="utf-8")
+    return {_TLS[0]: str(file)}
 
 
 def server_environment(settings: Settings, api_url: str) -> dict[str, str]:

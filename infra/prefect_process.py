@@ -107,12 +107,14 @@ async def _start(
     common: dict[str, Any] = {"create_pool_if_not_found": False, "prefetch_seconds": 1}
     async with asyncio.TaskGroup() as tasks:
 
-        def start(worker: "ProcessWorker") -> None:
+        def start(worker: "ProcessWorker", *, queue: str | None = None) -> None:
+            every_s = settings.poll_seconds
             tasks.create_task(worker.start())
-            tasks.create_task(ask_while_something_happens(worker, pool, every_s=settings.poll_seconds))
+            tasks.create_task(ask_while_something_happens(worker, pool, every_s=every_s, queue=queue))
 
         if "catalogue" in parts:
-            start(make(name=f"{name}-{CATALOGUE_QUEUE}", work_queues=[CATALOGUE_QUEUE], **common))
+            served = [CATALOGUE_QUEUE]
+            start(make(name=f"{name}-{CATALOGUE_QUEUE}", work_queues=served, **common), queue=CATALOGUE_QUEUE)
         if "training" in parts:
             while is_in_use(settings):
                 await asyncio.sleep(_SLOT_POLL_S)  # a training outlived the worker that was here before

@@ -1,6 +1,7 @@
 """Where Prefect is served, what keeps its records, and the password that opens it."""
 
 import os
+import ssl
 import subprocess
 import sys
 import time
@@ -55,6 +56,17 @@ def test_the_server_alone_is_told_its_database_and_its_password(
 def test_without_a_password_none_is_sent(tmp_path: Path) -> None:
     assert "PREFECT_API_AUTH_STRING" not in prefect_environment(Settings(home=tmp_path), API_URL)
     assert asking(API_URL).get_header("Authorization") is None
+
+
+def test_without_tls_clients_read_a_single_certificate_and_with_it_what_the_user_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_SSL_CERT_FILE", "/etc/ours.pem")
+    settings = Settings(home=tmp_path)
+    single = prefect_environment(settings, API_URL)["PREFECT_API_SSL_CERT_FILE"]
+    assert len(ssl.create_default_context(cafile=single).get_ca_certs()) == 1
+    theirs = prefect_environment(settings, API_URL.replace("http:", "https:"))
+    assert theirs["PREFECT_API_SSL_CERT_FILE"] == "/etc/ours.pem"
 
 
 def test_passwords_in_addresses_are_never_shown(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -296,11 +297,16 @@ def test_no_run_outlives_its_worker_unseen_and_a_new_worker_goes_on(place: Place
         until(lambda: gone(process) and gone(parent))
 
 
-def test_a_worker_asks_when_something_happens_in_its_pool_and_not_for_what_happens_in_another(place: Place) -> None:
+def test_a_worker_with_room_asks_when_something_happens_in_its_own_pool(
+    place: Place,
+) -> None:
     (pool, deployment), (_, elsewhere) = place.pool(), place.pool()
     asked: list[float] = []
+    room = SimpleNamespace(available_tokens=1)
 
     class Asked:
+        _limiter = room
+
         async def get_and_submit_flow_runs(self) -> None:
             asked.append(time.monotonic())
 
@@ -310,6 +316,12 @@ def test_a_worker_asks_when_something_happens_in_its_pool_and_not_for_what_happe
             assert time.monotonic() < deadline
             await asyncio.sleep(0.1)
 
+    async def again(before: int) -> None:
+        deadline = time.monotonic() + 2
+        while len(asked) == before:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.02)
+
     async def listen() -> None:
         telling = asyncio.create_task(ask_while_something_happens(Asked(), pool, every_s=0.3))  # type: ignore[arg-type]  # a stand-in
         await quiet()  # it asks when it begins to listen, for a while
@@ -317,12 +329,15 @@ def test_a_worker_asks_when_something_happens_in_its_pool_and_not_for_what_happe
         place.client.create_flow_run_from_deployment(elsewhere)
         await asyncio.sleep(2)  # in which it would have been told, as it is told of the next one
         assert len(asked) == before
-        created = time.monotonic()
         place.client.create_flow_run_from_deployment(deployment)
-        while len(asked) == before:
-            assert time.monotonic() < created + 2
-            await asyncio.sleep(0.02)
+        await again(before)
         await quiet()
+        before, room.available_tokens = len(asked), 0
+        place.client.create_flow_run_from_deployment(deployment)
+        await asyncio.sleep(2)  # its slots are taken, and it could take nothing
+        assert len(asked) == before
+        room.available_tokens = 1
+        await again(before)
         telling.cancel()
 
     with temporary_settings({PREFECT_API_URL: place.machine.api_url}):
