@@ -7,7 +7,8 @@ in a fresh folder; what it reported, kept and left behind is compared with anoth
 import importlib
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def findings(task: Mapping[str, Any]) -> Iterator[Finding]:
 def _imported(task: Mapping[str, Any]) -> tuple[Any, list[Finding]]:
     """The module, or None where there is nothing to try; and what came of importing it."""
     code = Path(task["code"]) if "code" in task else None
-    load: Callable[[], Any] = lambda: child.load(code) if code else importlib.import_module(task["module"])  # noqa: E731
+    load = partial(child.load, code) if code else partial(importlib.import_module, task["module"])
     before, began = set(sys.modules), time.monotonic()
     try:
         module = load()

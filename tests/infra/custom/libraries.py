@@ -15,6 +15,6 @@ from adapters.mlx_runtime import make_ready
 
 make_ready()
 
-import mlx.optimizers  # noqa: E402, F401
-import mlx_lm.models.llama  # noqa: E402
-import mlx_lm.tuner  # noqa: E402, F401
+import mlx.optimizers  # noqa: E402, F401 -- MLX is made ready before it is imported
+import mlx_lm.models.llama  # noqa: E402 -- as above
+import mlx_lm.tuner  # noqa: E402, F401 -- as above
