@@ -43,13 +43,17 @@ def visible_of(count: int, allowed: str | None) -> tuple[str, ...]:
 
 
 def slots_of(settings: Settings, backend: Backend) -> list[Slot]:
-    """One slot for each GPU, or one where there is none; TMM_SLOTS asks for another number."""
+    """One slot for each GPU, or one where there is none.
+
+    TMM_SLOTS asks for another number: fewer slots share the GPUs out among them, more of them share a GPU.
+    """
     devices = cuda_devices() if backend is Backend.CUDA else ()
+    count = settings.slots or len(devices) or 1
     slots = []
-    for number in range(settings.slots or len(devices) or 1):
+    for number in range(count):
         name = f"{backend}-{number + 1}"
-        seen = {_VISIBLE: devices[number % len(devices)]} if devices else {}
-        slots.append(Slot(name, {_SLOT: name, **seen}))
+        share = devices[number::count] or devices[number % len(devices) :][:1] if devices else ()
+        slots.append(Slot(name, {_SLOT: name, **({_VISIBLE: ",".join(share)} if share else {})}))
     return slots
 
 

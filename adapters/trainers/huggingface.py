@@ -128,6 +128,8 @@ def run(
     from transformers.trainer_callback import PrinterCallback
 
     set_seed(job.seed)
+    # Several GPUs are for several processes: one alone would spread over all it sees, at the cost of the same result.
+    parts["args"]._n_gpu = min(parts["args"].n_gpu, 1)
     trainer = _with_our_checkpoints(trainer_class, job)(**parts, callbacks=[_reporting(WatchedProgress(progress))])
     trainer.remove_callback(PrinterCallback)
     before = _fingerprint(trainer.model)

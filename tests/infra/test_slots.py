@@ -51,7 +51,7 @@ def test_each_gpu_is_a_slot_that_sees_it_alone(tmp_path: Path, monkeypatch: pyte
     assert len({slot.name for slot in of_cuda}) == 2
     assert _devices(slots_of(Settings(home=tmp_path), Backend.MLX)) == [None]
     assert _devices(slots_of(Settings(home=tmp_path, slots=3), Backend.CUDA)) == ["0", "2", "0"]
-    assert _devices(slots_of(Settings(home=tmp_path, slots=1), Backend.CUDA)) == ["0"]
+    assert _devices(slots_of(Settings(home=tmp_path, slots=1), Backend.CUDA)) == ["0,2"]
 
 
 @pytest.mark.skipif(bool(cuda_devices()), reason="this machine has a GPU")
