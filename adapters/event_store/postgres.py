@@ -10,10 +10,8 @@ import psycopg
 from eventsourcing.persistence import (
     ApplicationRecorder,
     IntegrityError,
-    InterfaceError,
     Mapper,
     Notification,
-    OperationalError,
     StoredEvent,
 )
 from eventsourcing.postgres import (
@@ -22,13 +20,14 @@ from eventsourcing.postgres import (
     PostgresDatastore,
     PostgresFactory,
 )
-from eventsourcing.utils import Environment, retry
+from eventsourcing.utils import Environment
 from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 from psycopg.sql import SQL
 
 from adapters.event_store.mapper import PydanticMapper
+from adapters.postgres_reading import ask_again
 from domain.errors import DatabaseUnavailable
 from domain.events import RecordedEvent
 from domain.projections import Parts
@@ -82,9 +81,6 @@ DO $$ BEGIN
     END IF;
 END $$;
 """
-
-ask_again = retry((InterfaceError, OperationalError), max_attempts=10, wait=0.2)
-"""For what only reads: done again where the server, or a connection of the pool, went away meanwhile."""
 
 
 class PostgresStore(PostgresFactory):

@@ -13,7 +13,7 @@ from eventsourcing.postgres import PostgresDatastore
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from adapters.event_store.postgres import ask_again
+from adapters.postgres_reading import ask_again
 from adapters.views.audit_queries import AuditQueries
 from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
 from domain.audit_index import BLOCK, Fact
