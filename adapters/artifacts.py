@@ -61,6 +61,16 @@ class Artifacts:
         except FileNotFoundError:
             return None
 
+    def discard(self, address: str) -> None:
+        """Let go of what was stored there."""
+        if "://" not in address:
+            shutil.rmtree(address, ignore_errors=True)
+            return
+        import fsspec
+
+        files, path = fsspec.core.url_to_fs(address)
+        files.rm(path, recursive=True)
+
     def _uploaded(self, run_id: UUID, folder: Path) -> str:
         import fsspec
 

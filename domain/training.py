@@ -61,6 +61,16 @@ class Checkpoints(Protocol):
 
 
 @dataclass(frozen=True)
+class Meeting:
+    """Where the machines that share a training find one another: machine 0 listens at this address and TCP port."""
+
+    address: str
+    port: int
+    machines: int
+    machine: int
+
+
+@dataclass(frozen=True)
 class TrainingJob:
     """All that training code needs to know.
 
@@ -68,7 +78,8 @@ class TrainingJob:
     shapes `messages`; `prompt` and `completion`; `text`; `prompt` and `answer` (with whatever else a reward needs);
     `prompt`, `chosen` and `rejected`; `prompt`, `completion` and `label`. `held_out` rows are for measuring only.
     `device` is torch's name of the device (`cuda`, `cpu`), or `mlx`. `folder` is the run's own: nothing is written
-    elsewhere. The same job with the same seed on the same machine gives the same weights.
+    elsewhere. The same job with the same seed on the same machine gives the same weights. `meeting` is there for
+    trainers that share a training among machines.
     """
 
     run_id: UUID
@@ -81,6 +92,7 @@ class TrainingJob:
     seed: int
     folder: Path
     checkpoints: Checkpoints
+    meeting: Meeting | None = None
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from infra.measured_before import measured_once
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
+from infra.several_machines import with_other_machines
 from infra.slots import own_slot
 from infra.training_progress import RunProgress, Told, lines_told
 
@@ -169,8 +170,10 @@ class TrainingSession:
         """Let the trainer train."""
         self._watcher.phase("loading the trainer")
         trainer = self._trainer = patiently(lambda: self._installation.trainer(self.run_id))
-        progress = RunProgress(self._job.folder, self._watcher)
-        self._result = trainer.train(self._job, trainer.Options.model_validate(self._options), progress)
+        options, progress = trainer.Options.model_validate(self._options), RunProgress(self._job.folder, self._watcher)
+        machines = 1 if isinstance(trainer, CustomTrainer) else int(self._options.get("machines", 1))
+        with with_other_machines(self._installation, self._job, machines, self._watcher) as job:
+            self._result = trainer.train(job, options, progress)
 
     def measure_after(self) -> Mapping[str, float]:
         """The result on the held-out rows, the same way."""

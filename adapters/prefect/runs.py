@@ -1,5 +1,7 @@
 """Flow runs of the `train` deployments: created waiting, released once the request is recorded, followed, cancelled."""
 
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 from adapters.prefect.client import prefect_client
@@ -45,6 +47,19 @@ class PrefectRuns:
                 idempotency_key=idempotency_key,
                 work_queue_name=queue.value,
             ).id
+
+    def ask_for_a_machine(self, backend: Backend, share: Mapping[str, Any]) -> UUID:
+        """A flow run in which the next free worker of a backend takes part in another one's training."""
+        with prefect_client(self._api_url) as client:
+            deployment_id = client.create_deployment(
+                flow_id=client.create_flow_from_name("take-part"),
+                name=f"take-part-{backend}",
+                description="Takes part in a training on several machines; the machine that leads it starts this.",
+                entrypoint="flows.take_part.take_part",
+                work_pool_name=backend.value,
+                work_queue_name=Queue.INTERACTIVE.value,
+            )
+            return client.create_flow_run_from_deployment(deployment_id, parameters=dict(share)).id
 
     def release(self, run_id: UUID) -> None:
         from prefect.states import Scheduled

@@ -17,11 +17,12 @@ def must_add_up(options: Options, *, rows: int, asks_only: bool) -> None:
         for part in ("num_generations", "gradient_accumulation_steps", "mini_batch_size")
         if "batch_size" in options and part in options and options["batch_size"] % options[part]
     ]
-    shares = options.get("processes", 1) * options.get("gradient_accumulation_steps", 1)
+    machines, processes = options.get("machines", 1), options.get("processes", 1)
+    shares = machines * processes * options.get("gradient_accumulation_steps", 1)
     if not problems and "batch_size" in options and options["batch_size"] % shares:
         problems.append(
-            f"option 'batch_size' ({options['batch_size']}) must be a multiple of option 'processes' "
-            f"({options['processes']}) times option 'gradient_accumulation_steps' "
+            f"option 'batch_size' ({options['batch_size']}) must be a multiple of options 'machines' ({machines}) "
+            f"times 'processes' ({processes}) times 'gradient_accumulation_steps' "
             f"({options.get('gradient_accumulation_steps', 1)})"
         )
     if problems:

@@ -108,7 +108,7 @@ class MemoryOptions(TrainerOptions):
 
 
 class ProcessOptions(TrainerOptions):
-    """Several processes for one training."""
+    """Several processes for one training, on one machine or on several."""
 
     processes: int = Field(
         default=1,
@@ -118,6 +118,18 @@ class ProcessOptions(TrainerOptions):
         # Eight rows are not three equal shares: the check hears the refusal, and starts no processes.
         json_schema_extra=changes("memory", tried=3),
     )
+    machines: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Machines that share the rows of a step, each with as many processes; workers of the same pool",
+        json_schema_extra=changes("memory", tried=3),
+    )
+
+    @property
+    def all_processes(self) -> int:
+        """How many processes share the rows of a step."""
+        return self.processes * self.machines
 
 
 class CheckpointOptions(TrainerOptions):

@@ -49,7 +49,7 @@ def train_on_demonstrations(
             model=model,
             args=SFTConfig(
                 **huggingface.arguments(
-                    job, options, steps=huggingface.steps_of(options, dataset), processes=options.processes
+                    job, options, steps=huggingface.steps_of(options, dataset), processes=options.all_processes
                 ),
                 max_length=None,  # cut above, where it is known which tokens are learned
                 packing=options.packing,

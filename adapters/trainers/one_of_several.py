@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +18,7 @@ from uuid import UUID
 from adapters.trainers.several_processes import JOB_FILE, ROWS_FILE
 from domain.errors import BadResult, InvalidInput, TrainingMethodError
 from domain.method_spec import Backend
-from domain.training import TrainingJob
+from domain.training import Meeting, TrainingJob
 
 
 class _First:
@@ -51,11 +52,16 @@ class _Progress:
 
 
 class _Checkpoints:
-    """A checkpoint is one folder into which all processes write; who started them keeps it when all have."""
+    """A checkpoint is one folder into which all processes write; who started them keeps it when all have.
 
-    def __init__(self, first: _First | None, newest: tuple[int, Path] | None) -> None:
+    What processes of other machines write is brought to it.
+    """
+
+    def __init__(self, first: _First | None, newest: tuple[int, Path] | None, meeting: Meeting | None) -> None:
         self._first = first
         self._newest = newest
+        self._far = meeting is not None and meeting.machine > 0
+        self._several_machines = meeting is not None
 
     def save(self, step: int, write: Callable[[Path], None]) -> None:
         from torch import distributed
@@ -67,11 +73,24 @@ class _Checkpoints:
         distributed.broadcast_object_list(folder, src=0)
         if folder[0] is None:
             return  # it is there already
-        write(Path(folder[0]))
+        with tempfile.TemporaryDirectory() as own:
+            here = Path(own if self._far else folder[0])
+            write(here)
+            if self._several_machines:
+                self._bring_together(here)
         distributed.barrier()
         if self._first is not None:
             self._first.tell({"written": step})
             self._first.heard()
+
+    def _bring_together(self, here: Path) -> None:
+        from torch import distributed
+
+        mine = {path.relative_to(here): path.read_bytes() for path in here.rglob("*") if path.is_file() and self._far}
+        brought: list[dict[Path, bytes]] | None = [{}] * distributed.get_world_size() if self._first else None
+        distributed.gather_object(mine, brought)
+        for name, content in ((name, content) for files in brought or () for name, content in files.items()):
+            (here / name).write_bytes(content)
 
     def newest(self) -> tuple[int, Path] | None:
         return self._newest
@@ -95,6 +114,8 @@ def main() -> None:
 def _trained(folder: Path, first: _First | None) -> dict[str, Any]:
     document = json.loads((folder / JOB_FILE).read_text(encoding="utf-8"))
     facts = document["job"]
+    meeting = Meeting(**facts["meeting"]) if facts["meeting"] else None
+    newest = (facts["newest"][0], Path(facts["newest"][1])) if facts["newest"] else None
     with (folder / ROWS_FILE).open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     job = TrainingJob(
@@ -107,7 +128,8 @@ def _trained(folder: Path, first: _First | None) -> dict[str, Any]:
         held_out=[],
         seed=facts["seed"],
         folder=Path(facts["folder"]),
-        checkpoints=_Checkpoints(first, (facts["newest"][0], Path(facts["newest"][1])) if facts["newest"] else None),
+        checkpoints=_Checkpoints(first, newest, meeting),
+        meeting=meeting,
     )
     module = import_module(document["module"])
     result = module.train_here(job, module.Options.model_validate(document["options"]), _Progress(first))

@@ -64,7 +64,7 @@ class Options(
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Train an adapter on demonstrations."""
-    if options.processes > 1:
+    if options.all_processes > 1:
         return several_processes.train(__name__, job, options, progress)
     return train_here(job, options, progress)
 

@@ -1,5 +1,5 @@
-"""One training in several processes of this machine: each computes its share of a step's rows, and they agree on the
-gradient. On GPUs each process has its own; on the CPU they run side by side.
+"""One training in several processes, of one machine or of several: each computes its share of a step's rows, and they
+agree on the gradient. On GPUs each process has its own; on the CPU they run side by side.
 
 The processes follow torch's contract (RANK, WORLD_SIZE, MASTER_ADDR and so on), so accelerate and transformers do the
 rest. The first one reports through a pipe and goes on when it is answered; all of them end with the process that
@@ -12,44 +12,73 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput
-from domain.training import Progress, TrainingJob, TrainingResult
+from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput, Unreachable
+from domain.training import Meeting, Progress, TrainingJob, TrainingResult
 
 JOB_FILE, ROWS_FILE = "job.json", "rows.jsonl"
 
 _PATIENCE_AT_THE_END_S = 30.0
+_LOOK_EVERY_S = 1.0
 
 
 def must_divide(options: Any) -> None:
     """Raise `InvalidConfigurationOptions` unless every process gets as many rows of each part of a step."""
-    parts = options.processes * options.gradient_accumulation_steps
-    if options.batch_size % parts:
+    if options.batch_size % (options.all_processes * options.gradient_accumulation_steps):
         raise InvalidConfigurationOptions(
             [
-                f"option 'batch_size' ({options.batch_size}) must be a multiple of option 'processes' "
-                f"({options.processes}) times option 'gradient_accumulation_steps' "
-                f"({options.gradient_accumulation_steps})"
+                f"option 'batch_size' ({options.batch_size}) must be a multiple of options 'machines' "
+                f"({options.machines}) times 'processes' ({options.processes}) times "
+                f"'gradient_accumulation_steps' ({options.gradient_accumulation_steps})"
             ]
         )
 
 
 def train(module: str, job: TrainingJob, options: Any, progress: Progress) -> TrainingResult:
-    """Train in as many processes as the option `processes` says: each calls `train_here` of the trainer's module."""
+    """Train in as many processes as the options say: each calls `train_here` of the trainer's module.
+
+    Where machines share the training, this one leads.
+    """
     must_divide(options)
     _must_have_devices(job, options.processes)
+    meeting = job.meeting
+    if meeting is None:
+        if options.machines > 1:
+            raise InvalidConfigurationOptions(
+                [f"option 'machines' ({options.machines}): machines share only a training that Prefect carries"]
+            )
+        meeting = Meeting("127.0.0.1", free_port(), machines=1, machine=0)
     folder = job.folder / "processes"
     _write_job(folder, module, job, options)
-    with _started(folder, options.processes) as several:
+    with _started(folder, options.processes, meeting) as several:
         told = _followed(several, job, progress)
         for process in several.processes:
             process.wait(_PATIENCE_AT_THE_END_S)
     return TrainingResult(Path(told["folder"]), told["is_adapter"], told["steps"], told["metrics"])
+
+
+def take_part(module: str, job: TrainingJob, options: Any, *, goes_on: Callable[[], bool]) -> None:
+    """Compute this machine's share of a training that another one leads; return when it is done.
+
+    Raises `Unreachable` when it ends before that, or does not go on: the machine that leads knows why.
+    """
+    _must_have_devices(job, options.processes)
+    assert job.meeting is not None
+    folder = job.folder / "processes"
+    _write_job(folder, module, job, options)
+    with _started(folder, options.processes, job.meeting) as several:
+        while None in (codes := [process.poll() for process in several.processes]):
+            if any(codes) or not goes_on():
+                break
+            time.sleep(_LOOK_EVERY_S)
+        if any(code != 0 for code in codes):
+            raise Unreachable("The training ended before it was done; the machine that leads it says why.")
 
 
 @dataclass(frozen=True)
@@ -75,18 +104,25 @@ class _Several:
 
 
 @contextmanager
-def _started(folder: Path, count: int) -> Iterator[_Several]:
+def _started(folder: Path, count: int, meeting: Meeting) -> Iterator[_Several]:
     """The processes at work; whatever happens, none of them is left."""
     read_told, write_told = os.pipe()
     read_answers, write_answers = os.pipe()
-    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    common = {
+        "WORLD_SIZE": str(meeting.machines * count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": meeting.address,
+        "MASTER_PORT": str(meeting.port),
+        **_network_to(meeting.address),
+    }
     with os.fdopen(read_told, encoding="utf-8") as told, os.fdopen(write_answers, "w", encoding="utf-8") as answers:
         several = _Several([], told, answers)
         try:
             try:
-                for rank in range(count):
+                for local in range(count):
+                    rank = meeting.machine * count + local
                     pipes = (read_answers, write_told) if rank == 0 else ()
-                    environment = os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+                    environment = os.environ | common | {"RANK": str(rank), "LOCAL_RANK": str(local)}
                     several.processes.append(_process(folder, rank, environment, pipes))
             finally:
                 os.close(read_answers)
@@ -175,13 +211,33 @@ def _write_job(folder: Path, module: str, job: TrainingJob, options: Any) -> Non
         "seed": job.seed,
         "folder": str(job.folder),
         "newest": [newest[0], str(newest[1])] if newest else None,
+        "meeting": asdict(job.meeting) if job.meeting else None,
     }
     document = {"module": module, "job": facts, "options": options.model_dump(mode="json")}
     (folder / JOB_FILE).write_text(json.dumps(document), encoding="utf-8")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nobody listens at."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def address_towards(host: str) -> str:
+    """This machine's own address in the network in which it reaches a host."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 9))  # nothing is sent
+        address: str = probe.getsockname()[0]
+        return address
+
+
+def _network_to(host: str) -> dict[str, str]:
+    """Names the network that machines share: else a machine's own name would decide, which may mean itself alone."""
+    import psutil
+
+    own = address_towards(host)
+    names = [name for name, has in psutil.net_if_addrs().items() if own in {address.address for address in has}]
+    wanted = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
+    return {variable: os.environ.get(variable, name) for variable in wanted for name in names[:1]}

@@ -30,7 +30,7 @@ class Options(
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Minimise the mean negative log-likelihood of the assistant's tokens, or of all tokens of plain texts."""
-    if options.processes > 1:
+    if options.all_processes > 1:
         return several_processes.train(__name__, job, options, progress)
     return train_here(job, options, progress)
 

@@ -26,6 +26,7 @@ from tests.journeys.test_catalogue_in_prefect import _licensed
 
 pytestmark = [pytest.mark.journey, pytest.mark.full]  # minutes: two more workers, and three trainings at once
 
+UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "CANCELLING")
 PASSWORD = "tmm:speak-friend-and-enter"
 TWO_GPUS = """
 from infra import slots
@@ -45,10 +46,11 @@ class Machines:
     network: Network
     prefects_database: str | None
 
-    def start(self, tiny: Path, *, max_steps: int = 100_000, method: str = "sft-demo") -> UUID:
+    def start(self, tiny: Path, *, max_steps: int = 100_000, method: str = "sft-demo", **more: int) -> UUID:
+        options = {"max_steps": max_steps, "batch_size": 4, **more}
         done = self.server.tmm(
             *("train", method, "--dataset", str(tiny), "--no-wait"),
-            *("--set", f"max_steps={max_steps}", "--set", "batch_size=4"),
+            *(word for name, value in options.items() for word in ("--set", f"{name}={value}")),
         )
         assert done.returncode == 0, done.stderr
         return UUID(done.stdout.strip())
@@ -121,6 +123,19 @@ def machines(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathF
         yield machines
 
 
+@pytest.fixture(scope="module")
+def sft_together(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A method that lets processes and machines share a training."""
+    _licensed(machines.one, tmp_path_factory.mktemp("licence"), "*")
+    options = ("processes:integer=1", "machines:integer=1", "save_steps:integer=20")
+    described = [f"{option},minimum=1,maximum=50,description=For the test" for option in options]
+    added = machines.one.tmm(
+        *("add", "sft-together", "--from", "sft-demo"), *(word for each in described for word in ("--option", each))
+    )
+    assert added.returncode == 0, added.stderr
+    return "sft-together"
+
+
 def test_the_password_opens_prefect_and_is_written_nowhere(machines: Machines, tiny: Path, tmp_path: Path) -> None:
     machines.both_say(machines.start(tiny, max_steps=2), "completed", "COMPLETED", within=150)
     stranger = Machine(tmp_path / "stranger", more={"PREFECT_API_URL": machines.server.api_url})
@@ -185,6 +200,54 @@ def test_two_machines_share_the_load_and_what_dies_on_one_leaves_the_others_alon
         assert cancelled.returncode == 0, cancelled.stderr
         machines.both_say(run, "cancelled", "CANCELLED")
     assert server.tmm("pools", "resume", "cuda").returncode == 0
+
+
+def test_two_machines_share_one_training_which_ends_as_on_one_machine_also_when_it_was_killed(
+    machines: Machines, tiny: Path, sft_together: str
+) -> None:
+    server, how = machines.server, {"max_steps": 300, "save_steps": 20}
+
+    def start(**shared: int) -> UUID:
+        return machines.start(tiny, method=sft_together, **how, **shared)
+
+    alone, shared = start(processes=2), start(machines=2)
+    for run in (alone, shared):
+        machines.both_say(run, "completed", "COMPLETED", within=200)
+    killed = start(machines=2)
+    eventually(lambda: machines.steps(killed) > 25, within=60, what="a checkpoint")
+    machines.of(killed).flow_process(killed).kill()
+    machines.both_say(killed, "failed", "CRASHED")
+    resumed = server.tmm("resume", str(killed), "--no-wait")
+    assert resumed.returncode == 0, resumed.stderr
+    machines.both_say(killed, "completed", "COMPLETED", within=200)
+
+    one, *others = (server.run(run) for run in (alone, shared, killed))
+    assert [(run.steps, run.weights_hash) for run in others] == [(300, one.weights_hash)] * 2
+    assert (len(_taking_part(machines, "COMPLETED")), len(_taking_part(machines, "FAILED"))) == (2, 1)
+
+
+def test_a_training_that_waits_for_another_machine_can_be_cancelled(
+    machines: Machines, tiny: Path, sft_together: str
+) -> None:
+    run = machines.start(tiny, method=sft_together, max_steps=2, machines=4)
+    asked = eventually(lambda: _taking_part(machines, "SCHEDULED"), within=60, what="a machine asked for in vain")
+    assert machines.server.tmm("cancel", str(run)).returncode == 0
+    machines.both_say(run, "cancelled", "CANCELLED")
+    eventually(lambda: not _taking_part(machines, *UNFINISHED), within=30, what="the others' end")
+    assert {machines.server.prefect_state(each)["type"] for each in asked} <= {"CANCELLED", "FAILED"}
+    for run in machines.in_each_slot(tiny, max_steps=2):
+        machines.both_say(run, "completed", "COMPLETED")
+
+
+def _taking_part(machines: Machines, *states: str) -> list[UUID]:
+    """The flow runs in which machines take part in others' trainings."""
+    found = machines.server.prefect(
+        "POST",
+        "/flow_runs/filter",
+        flows={"name": {"any_": ["take-part"]}},
+        flow_runs={"state": {"type": {"any_": [*states]}}},
+    )
+    return [UUID(run["id"]) for run in found]
 
 
 def test_runs_complete_although_the_database_is_away_for_twenty_seconds(

@@ -1,19 +1,24 @@
 """One training in several processes ends as it does in one, also after an interruption, and leaves nothing behind."""
 
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from adapters.trainers import declarations
+from adapters.trainers import declarations, several_processes
 from domain.errors import BadResult, InvalidConfigurationOptions
-from domain.training import TrainingResult
+from domain.training import Meeting, TrainingJob, TrainingResult
 from tests.adapters.trainers.running import Recorded, job, killed, rows, trained, weights
 
 pytestmark = pytest.mark.training
@@ -52,12 +57,49 @@ def furthest_apart(one: TrainingResult, other: TrainingResult) -> float:
     return max(float((ones[name] - others[name]).abs().max()) for name in ones)
 
 
+ANOTHER_MACHINE = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from adapters.trainers import load, several_processes
+from domain.training import Meeting
+from tests.adapters.trainers.running import job, rows
+trainer, folder, port, options = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
+module = load(trainer)
+share = replace(job(folder, rows("sft-demo", first=64), device="cpu"), meeting=Meeting("127.0.0.1", port, 2, 1))
+several_processes.take_part(module.__name__, share, module.Options(**options), goes_on=lambda: True)
+"""
+
+
+@contextmanager
+def beside_another_machine(trainer: str, lead: TrainingJob, folder: Path, **how: Any) -> Iterator[TrainingJob]:
+    """The job of a machine that leads, and another one that takes part, with a folder of its own.
+
+    It knows of checkpoints what was brought to it.
+    """
+    port = several_processes.free_port()
+    shutil.rmtree(folder, ignore_errors=True)
+    if (newest := lead.checkpoints.newest()) is not None:
+        shutil.copytree(newest[1], folder / "checkpoints" / newest[1].name)
+    other = [trainer, str(folder), str(port), json.dumps(how)]
+    with subprocess.Popen(
+        [sys.executable, "-c", ANOTHER_MACHINE, *other], stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield replace(lead, meeting=Meeting("127.0.0.1", port, 2, 0))
+        except BaseException:
+            assert "the machine that leads it says why" in process.communicate(timeout=60)[1]
+            raise
+        assert process.wait(60) == 0, process.communicate()[1]
+
+
 @pytest.mark.parametrize(
     ("trainer", "own"),
     [
-        pytest.param("sft", {}, id="sft"),
-        pytest.param("sft", {"gradient_accumulation_steps": 2}, id="sft in parts", marks=pytest.mark.full),
-        pytest.param("peft", {"lora_dropout": 0.0}, id="peft", marks=pytest.mark.full),
+        pytest.param("sft", {"machines": 2}, id="sft on two machines"),
+        pytest.param("sft", {"processes": 2}, id="sft", marks=pytest.mark.full),
+        pytest.param("sft", {"processes": 2, "gradient_accumulation_steps": 2}, id="in parts", marks=pytest.mark.full),
+        pytest.param("peft", {"processes": 2, "lora_dropout": 0.0}, id="peft", marks=pytest.mark.full),
     ],
 )
 def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
@@ -65,12 +107,19 @@ def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
 ) -> None:
     data, how = rows("sft-demo", first=64), HOW | own
     alone, stopped, resumed = Recorded(), Stopping(stop_at=3), Recorded()
-    one = trained(trainer, job(tmp_path / "one", data, device="cpu"), alone, **how)
+    one = trained(trainer, job(tmp_path / "one", data, device="cpu"), alone, **how | {"processes": 1, "machines": 1})
+
+    def shared(progress: Recorded) -> TrainingResult:
+        lead = job(tmp_path / "two", data, device="cpu")
+        if "machines" not in own:
+            return trained(trainer, lead, progress, **how)
+        with beside_another_machine(trainer, lead, tmp_path / "elsewhere", **how) as lead:
+            return trained(trainer, lead, progress, **how)
 
     with pytest.raises(KeyboardInterrupt):
-        trained(trainer, job(tmp_path / "two", data, device="cpu"), stopped, processes=2, **how)
+        shared(stopped)
     assert under_way() == []
-    two = trained(trainer, job(tmp_path / "two", data, device="cpu"), resumed, processes=2, **how)
+    two = shared(resumed)
 
     told = [*stopped.steps, *resumed.steps[-1:]]
     for metric in ("loss", "grad_norm", "learning_rate", "token_accuracy"):
@@ -81,6 +130,7 @@ def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
     assert under_way() == []
     kept = {path.name for path in (tmp_path / "two" / "checkpoints").iterdir()}
     assert kept == {"checkpoint-2", "checkpoint-4"}
+    assert len([*(tmp_path / "two" / "checkpoints" / "checkpoint-4").rglob("rng_state_*.pth")]) == 2
 
 
 @pytest.mark.full  # every process imports torch anew; the usual run stops and resumes `sft` in two
@@ -127,9 +177,11 @@ def test_rows_that_cannot_be_shared_evenly_are_refused(tmp_path: Path) -> None:
     run = job(tmp_path, rows("sft-demo", first=64), device="cpu")
 
     with pytest.raises(
-        InvalidConfigurationOptions, match=r"'batch_size' \(8\) must be a multiple of option 'processes'"
+        InvalidConfigurationOptions, match=r"multiple of options 'machines' \(1\) times 'processes' \(3\)"
     ):
         trained("sft", run, processes=3, **HOW)
+    with pytest.raises(InvalidConfigurationOptions, match="machines share only a training that Prefect carries"):
+        trained("sft", run, machines=2, **HOW)
 
 
 def test_more_processes_than_gpus_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,23 @@
+"""`take-part`: computes a share of a training that several machines do together; the machine that leads starts it."""
+
+from typing import Any
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from domain.training import Meeting
+from flows.acting import ending_in_words, installation_of_this_run
+from infra import several_machines
+
+
+@flow(name="take-part", flow_run_name="machine {machine} beside the first of {run_id}", validate_parameters=False)
+@ending_in_words
+def take_part(
+    run_id: str, machine: int, machines: int, address: str, port: int, checkpoint: str = "", step: int = 0
+) -> State[Any] | None:
+    """Take part in a training."""
+    with installation_of_this_run() as installation:
+        meeting = Meeting(address=address, port=port, machines=machines, machine=machine)
+        several_machines.take_part(installation, UUID(run_id), meeting, checkpoint, step)
+    return None

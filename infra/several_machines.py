@@ -1,0 +1,174 @@
+"""One training on several machines: the first one asks for the others through Prefect, and they compute their share.
+
+All of them have the same base models and datasets, the same code, and the same artifact store, through which the
+others get the checkpoint that a resumed run goes on from. They reach one another in the network in which the first one
+reaches Prefect.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+from uuid import UUID, uuid4
+
+from eventsourcing.persistence import PersistenceError
+
+from adapters import trainers
+from adapters.trainers import several_processes
+from domain.carrying import CarriedAs
+from domain.errors import InvalidInput, Unreachable
+from domain.training import Meeting, TrainingJob
+from infra.prefect_environment import api_url_or_refuse
+from infra.slots import own_slot
+
+if TYPE_CHECKING:
+    from infra.wiring import Installation
+
+_ALL_THERE_WITHIN_S = 600.0
+_ENDS_WITHIN_S = 5.0
+_GONE_WITHIN_S = 20.0
+_LOOK_EVERY_S = 0.5
+
+
+class _Watcher(Protocol):
+    def phase(self, words: str) -> None: ...
+
+
+@contextmanager
+def with_other_machines(
+    tmm: "Installation", job: TrainingJob, machines: int, watcher: _Watcher
+) -> Iterator[TrainingJob]:
+    """The job as the machine that leads has it; the others are there, and go when the `with` ends.
+
+    Raises `Unreachable` when not all of them come, in words for people.
+    """
+    if machines == 1:
+        yield job
+        return
+    host = urlsplit(api_url_or_refuse(tmm.settings)).hostname or "127.0.0.1"
+    meeting = Meeting(several_processes.address_towards(host), several_processes.free_port(), machines, machine=0)
+    asked: list[UUID] = []
+    with _checkpoint_for_others(tmm, job) as (step, checkpoint):
+        try:
+            for machine in range(1, machines):
+                share = {
+                    "run_id": str(job.run_id),
+                    "machine": machine,
+                    "machines": machines,
+                    "address": meeting.address,
+                    "port": meeting.port,
+                    "checkpoint": checkpoint,
+                    "step": step,
+                }
+                asked.append(tmm.runs.ask_for_a_machine(job.backend, share))
+            _await(tmm, asked, watcher)
+            yield replace(job, meeting=meeting)
+        finally:
+            _let_go(tmm, asked)
+
+
+@contextmanager
+def _checkpoint_for_others(tmm: "Installation", job: TrainingJob) -> Iterator[tuple[int, str]]:
+    """The step and the address of the checkpoint to go on from; 0 and nothing where a run begins."""
+    if (newest := job.checkpoints.newest()) is None:
+        yield 0, ""
+        return
+    step, folder = newest
+    address, _ = tmm.artifacts.store(uuid4(), folder)
+    try:
+        yield step, address
+    finally:
+        tmm.artifacts.discard(address)
+
+
+def _await(tmm: "Installation", asked: Sequence[UUID], watcher: _Watcher) -> None:
+    patience, told = time.monotonic() + _ALL_THERE_WITHIN_S, -1
+    while True:
+        found = tmm.carrying.carried(asked).values()
+        if ended := [each for each in found if each.as_.final]:
+            raise Unreachable(f"Another machine could not take part. {ended[0].message}")
+        if (there := sum(each.as_ is CarriedAs.RUNNING for each in found)) == len(asked):
+            return
+        if there != told:
+            watcher.phase(f"waiting for other machines: {there} of {len(asked)} are there")
+            told = there
+        if time.monotonic() > patience:
+            raise Unreachable(
+                f"{there} of {len(asked)} other machines took part within {_ALL_THERE_WITHIN_S / 60:.0f} minutes. "
+                "Start a worker on each, see that no other training keeps it, or lower option 'machines'."
+            )
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _let_go(tmm: "Installation", asked: Sequence[UUID]) -> None:
+    """See the others end, as they do by themselves when the training has; else they are told to."""
+    began = time.monotonic()
+    while left := [each for each in tmm.carrying.carried(asked).values() if not each.as_.final]:
+        waited = time.monotonic() - began
+        for each in left:
+            if each.as_ in (CarriedAs.SCHEDULED, CarriedAs.PENDING) or waited > _ENDS_WITHIN_S:
+                tmm.runs.cancel(each.run_id, "The training that it took part in has ended.")
+            if waited > _GONE_WITHIN_S:
+                tmm.carrying.end(each.run_id, CarriedAs.CRASHED, "Nothing was heard of it when its training ended.")
+        time.sleep(_LOOK_EVERY_S)
+
+
+@dataclass(frozen=True)
+class _Brought:
+    """The checkpoint that was brought from the machine that leads, which keeps all further ones."""
+
+    at: tuple[int, Path] | None
+
+    def newest(self) -> tuple[int, Path] | None:
+        return self.at
+
+    def save(self, step: int, write: Callable[[Path], None]) -> None:
+        raise NotImplementedError
+
+
+def take_part(tmm: "Installation", run_id: UUID, meeting: Meeting, checkpoint: str, step: int) -> None:
+    """Compute this machine's share of a training that another one leads.
+
+    Raises `InvalidInput` when something here is not what the run began with, `Unreachable` when the training ends
+    before it is done.
+    """
+    run = tmm.service.training_run(run_id)
+    request, began = run.request, run.provenance
+    if began is None or run.options is None:
+        raise InvalidInput(f"Training run {run_id} has not started.")
+    dataset = tmm.datasets.load(request.dataset, seed=request.seed, columns=request.columns)
+    base_model = tmm.base_models.open(request.base_model)
+    for what, here, there in (
+        ("dataset", dataset.rows_hash, began.dataset_hash),
+        ("base model", base_model.files_hash, began.base_model_hash),
+        ("trainers' code", tmm.trainers_code_hash(), began.code_hash),
+    ):
+        if here != there:
+            raise InvalidInput(f"The {what} on this machine is not what {began.machine} has, which leads the training.")
+    trainer = tmm.service.method_of_run(run_id).trainer
+    job = TrainingJob(
+        run_id=run_id,
+        method=request.method,
+        backend=request.backend,
+        device=tmm.device(request.backend).name,
+        base_model=base_model.source,
+        rows=dataset.rows,
+        held_out=[],
+        seed=request.seed,
+        folder=tmm.run_folder(run_id) / f"machine-{meeting.machine + 1}",
+        checkpoints=_Brought((step, tmm.artifacts.fetch(checkpoint)) if checkpoint else None),
+        meeting=meeting,
+    )
+    options = trainers.load(trainer).Options.model_validate(run.options)
+    with own_slot(tmm.settings, waiting=partial(print, "Waiting for an earlier training here.", flush=True)):
+        several_processes.take_part(trainers.module_of(trainer), job, options, goes_on=partial(_goes_on, tmm, run_id))
+
+
+def _goes_on(tmm: "Installation", run_id: UUID) -> bool:
+    with suppress(PersistenceError):  # for as long as the database is away, nothing else is known
+        return tmm.service.training_run(run_id).finished_at is None
+    return True
