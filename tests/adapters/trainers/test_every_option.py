@@ -110,10 +110,13 @@ OWN = {
     ("grpo", "beta"): Change(0.5, lambda seen: max(seen.each("kl")) > -1.0),
     ("rloo", "beta"): Change(0.5, lambda seen: max(seen.each("kl")) > -1.0),
 }
-# What several processes are good for is in test_several_processes.py; three of them cannot share four rows evenly.
+# What several processes and machines are good for is in test_several_processes.py; three of them cannot share four rows
+# evenly.
 REFUSED_HERE = {
     ("sft", "processes"): 3,
+    ("sft", "machines"): 3,
     ("peft", "processes"): 3,
+    ("peft", "machines"): 3,
     ("peft", "quantization"): "4bit",
     ("grpo", "reward_model"): "a-model-that-is-not-there",
     ("rloo", "reward_model"): "a-model-that-is-not-there",
