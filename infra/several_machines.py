@@ -5,6 +5,7 @@ others get the checkpoint that a resumed run goes on from. They reach one anothe
 reaches Prefect.
 """
 
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from eventsourcing.persistence import PersistenceError
 from adapters import trainers
 from adapters.trainers import several_processes
 from domain.carrying import CarriedAs
-from domain.errors import InvalidInput, Unreachable
+from domain.errors import InvalidInput, PrefectUnavailable, Unreachable
 from domain.training import Meeting, TrainingJob
 from infra.prefect_environment import api_url_or_refuse
 from infra.slots import own_slot
@@ -68,7 +69,8 @@ def with_other_machines(
             _await(tmm, asked, watcher)
             yield replace(job, meeting=meeting)
         finally:
-            _let_go(tmm, asked)
+            with suppress(PrefectUnavailable):  # they end all the same, and the training is not to fail for it
+                _let_go(tmm, asked)
 
 
 @contextmanager
@@ -82,24 +84,26 @@ def _checkpoint_for_others(tmm: "Installation", job: TrainingJob) -> Iterator[tu
     try:
         yield step, address
     finally:
-        tmm.artifacts.discard(address)
+        with suppress(OSError):  # what is left there does no harm
+            tmm.artifacts.discard(address)
 
 
 def _await(tmm: "Installation", asked: Sequence[UUID], watcher: _Watcher) -> None:
-    patience, told = time.monotonic() + _ALL_THERE_WITHIN_S, -1
+    patience, there = time.monotonic() + _ALL_THERE_WITHIN_S, -1
     while True:
-        found = tmm.carrying.carried(asked).values()
-        if ended := [each for each in found if each.as_.final]:
-            raise Unreachable(f"Another machine could not take part. {ended[0].message}")
-        if (there := sum(each.as_ is CarriedAs.RUNNING for each in found)) == len(asked):
-            return
-        if there != told:
-            watcher.phase(f"waiting for other machines: {there} of {len(asked)} are there")
-            told = there
+        with suppress(PrefectUnavailable):
+            found, told = tmm.carrying.carried(asked).values(), there
+            if ended := [each for each in found if each.as_.final]:
+                raise Unreachable(f"Another machine could not take part. {ended[0].message}")
+            if (there := sum(each.as_ is CarriedAs.RUNNING for each in found)) == len(asked):
+                return
+            if there != told:
+                watcher.phase(f"waiting for other machines: {there} of {len(asked)} are there")
         if time.monotonic() > patience:
             raise Unreachable(
-                f"{there} of {len(asked)} other machines took part within {_ALL_THERE_WITHIN_S / 60:.0f} minutes. "
-                "Start a worker on each, see that no other training keeps it, or lower option 'machines'."
+                f"{max(there, 0)} of {len(asked)} other machines took part within "
+                f"{_ALL_THERE_WITHIN_S / 60:.0f} minutes. Start a worker on each, see that no other training keeps it, "
+                "or lower option 'machines'."
             )
         time.sleep(_LOOK_EVERY_S)
 
@@ -150,6 +154,8 @@ def take_part(tmm: "Installation", run_id: UUID, meeting: Meeting, checkpoint: s
         if here != there:
             raise InvalidInput(f"The {what} on this machine is not what {began.machine} has, which leads the training.")
     trainer = tmm.service.method_of_run(run_id).trainer
+    options = trainers.load(trainer).Options.model_validate(run.options)
+    module, goes_on = trainers.module_of(trainer), partial(_goes_on, tmm, run_id)
     job = TrainingJob(
         run_id=run_id,
         method=request.method,
@@ -163,9 +169,13 @@ def take_part(tmm: "Installation", run_id: UUID, meeting: Meeting, checkpoint: s
         checkpoints=_Brought((step, tmm.artifacts.fetch(checkpoint)) if checkpoint else None),
         meeting=meeting,
     )
-    options = trainers.load(trainer).Options.model_validate(run.options)
-    with own_slot(tmm.settings, waiting=partial(print, "Waiting for an earlier training here.", flush=True)):
-        several_processes.take_part(trainers.module_of(trainer), job, options, goes_on=partial(_goes_on, tmm, run_id))
+    try:
+        with own_slot(tmm.settings, waiting=partial(print, "Waiting for an earlier training here.", flush=True)):
+            several_processes.take_part(module, job, options, goes_on=goes_on)
+    finally:
+        shutil.rmtree(job.folder, ignore_errors=True)
+        if "://" in checkpoint and (copy := job.checkpoints.newest()) is not None:
+            shutil.rmtree(copy[1], ignore_errors=True)
 
 
 def _goes_on(tmm: "Installation", run_id: UUID) -> bool:

@@ -78,7 +78,15 @@ def take_part(module: str, job: TrainingJob, options: Any, *, goes_on: Callable[
                 break
             time.sleep(_LOOK_EVERY_S)
         if any(code != 0 for code in codes):
-            raise Unreachable("The training ended before it was done; the machine that leads it says why.")
+            raise Unreachable(
+                "The training ended before it was done; the machine that leads it says why. "
+                f"Here the last that was heard is: {_last_words(folder)}"
+            )
+
+
+def _last_words(folder: Path) -> str:
+    logs = (log.read_text(encoding="utf-8", errors="replace").strip() for log in folder.glob("process-*.log"))
+    return " / ".join(said.splitlines()[-1] for said in logs if said) or "nothing"
 
 
 @dataclass(frozen=True)
