@@ -33,7 +33,8 @@ def test_what_is_paused_waits_and_then_the_urgent_run_overtakes_the_one_that_may
     try:
         batch, urgent = _start(machine, tiny, "batch"), _start(machine, tiny, "interactive")
         (pool,) = json.loads(machine.tmm("pools", "--json").stdout)
-        assert (pool["name"], pool["paused"], pool["workers"]) == ("cuda", True, 1)
+        assert (pool["name"], pool["paused"]) == ("cuda", True)
+        assert pool["workers"] >= 1  # Prefect counts one that was killed a minute ago too
         assert [queue["name"] for queue in pool["queues"]] == ["catalogue", "interactive", "batch", "default"]
         assert [queue["waiting"] for queue in pool["queues"]] == [0, 1, 1, 0]
         assert "pool paused" in machine.tmm("pools").stdout
