@@ -106,6 +106,7 @@ def test_a_host_that_is_not_this_machine_is_refused(host: str) -> None:
         bound_socket(host, 0)
 
 
+@pytest.mark.processes
 def test_what_ended_is_started_again_while_somebody_waits_for_it(tmp_path: Path) -> None:
     said: list[str] = []
 
@@ -122,6 +123,7 @@ def test_what_ended_is_started_again_while_somebody_waits_for_it(tmp_path: Path)
     assert said == ["The process ends ended by itself (exit 1) and is started again."]
 
 
+@pytest.mark.processes
 def test_what_cannot_be_started_at_the_moment_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infra.supervisor._NOT_AGAIN_WITHIN_S", 0.1)
     said: list[str] = []
@@ -190,6 +192,7 @@ waiting.join()
 """
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize(("who", "says"), [("beside", "done"), ("itself", "database is locked")])
 def test_the_thread_that_answers_never_waits_for_a_connection_whose_cursor_is_garbage(
     tmp_path: Path, who: str, says: str

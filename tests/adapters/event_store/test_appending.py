@@ -64,10 +64,12 @@ def test_of_concurrent_adds_from_threads_exactly_one_wins(service: TrainingMetho
     assert [entry.action for entry in service.audit()] == ["add"]
 
 
+@pytest.mark.processes
 def test_of_concurrent_adds_from_processes_exactly_one_wins(migrated: Settings) -> None:
     assert Counter(in_processes(3, add_in_a_process, migrated)) == {"added": 1, "exists": 2}
 
 
+@pytest.mark.processes
 def test_several_processes_may_migrate_at_the_same_moment(settings: Settings) -> None:
     assert sum(in_processes(3, migrate_in_a_process, settings)) == 5
     with Installation(settings) as installation:

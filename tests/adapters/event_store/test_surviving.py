@@ -60,6 +60,7 @@ def test_a_command_repeated_by_its_caller_is_recognised(service: TrainingMethods
     assert [entry.action for entry in service.audit()] == ["add", "delete"]
 
 
+@pytest.mark.processes
 def test_killed_writers_lose_and_double_nothing(migrated: Settings) -> None:
     acknowledged: list[str] = []
     for round_ in range(2):
@@ -104,6 +105,7 @@ def _after(position: int):
     return AuditQuery(after=position)
 
 
+@pytest.mark.processes
 def test_a_restart_of_postgresql_loses_and_doubles_nothing(
     postgres_url: str, postgres_server: PostgresServer, tmp_path: Path
 ) -> None:

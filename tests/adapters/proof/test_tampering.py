@@ -219,6 +219,7 @@ def test_any_view_that_disagrees_with_the_log_is_found(
     assert [(f.position, words in f.words) for f in found(site)] == [(position, True)]
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("position", [2, 6])
 def test_two_processes_that_share_a_long_log_find_the_same(
     site: Installation, intruder: Intruder, monkeypatch: pytest.MonkeyPatch, position: int

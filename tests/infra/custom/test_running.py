@@ -18,6 +18,8 @@ from domain.training import TrainingJob
 from infra.custom.running import CustomTrainer, Limits, facts_of
 from tests.infra.custom.conftest import OPTIONS, Steps, Write
 
+pytestmark = pytest.mark.processes
+
 GOOD = (
     OPTIONS
     + """

@@ -15,6 +15,8 @@ import pytest
 
 from adapters.prefect.warm_worker.server_handle import ForkedProcess, ForkServer
 
+pytestmark = pytest.mark.processes
+
 LOG = logging.getLogger("tests.fork-server")
 DEADLINE_S = 30
 
