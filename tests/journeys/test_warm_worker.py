@@ -334,7 +334,7 @@ def test_a_worker_with_room_asks_when_something_happens_in_its_own_pool(
         await quiet()
         before, room.available_tokens = len(asked), 0
         place.client.create_flow_run_from_deployment(deployment)
-        await asyncio.sleep(2)  # its slots are taken, and it could take nothing
+        await asyncio.sleep(1)  # its slots are taken, and it could take nothing
         assert len(asked) == before
         room.available_tokens = 1
         await again(before)
