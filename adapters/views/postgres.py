@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 from adapters.postgres_reading import ask_again
 from adapters.views.audit_queries import AuditQueries
-from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
+from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Merged, Row, fingerprint
 from domain.audit_index import BLOCK, Fact
 from domain.read_models import LOG_BEGINS
 
@@ -152,7 +152,7 @@ _COPIED_FROM = 20
 """So many rows are worth copying in; for fewer, inserting them is one round trip less."""
 
 
-_MERGED = {"entries": "bigint", "block": "bigint", "bits": "bytea"}
+_TYPES = {"entries": "bigint", "block": "bigint", "bits": "bytea"}
 """Columns of the tables that are merged, and their types where they are not text."""
 
 
@@ -221,22 +221,12 @@ class PostgresViews(AuditQueries):
         )
         yield from (((row["fact"], row["value"]), row["bits"]) for row in cursor.fetchall())
 
-    def _merge(
-        self,
-        cursor: Cursor,
-        table: str,
-        key: Sequence[str],
-        others: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
-        *,
-        if_there: str,
-    ) -> None:
-        columns = (*key, *others)
-        given = ", ".join(f"%({column})s::{_MERGED.get(column, 'text')}[]" for column in columns)
+    def _merge(self, cursor: Cursor, into: Merged, rows: Sequence[tuple[Any, ...]]) -> None:
+        given = ", ".join(f"%({column})s::{_TYPES.get(column, 'text')}[]" for column in into.columns)
         cursor.execute(
-            f"INSERT INTO tmm.{table} ({', '.join(columns)}) SELECT * FROM unnest({given}) "
-            f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {if_there}",
-            {column: [row[number] for row in rows] for number, column in enumerate(columns)},
+            f"INSERT INTO tmm.{into.table} ({', '.join(into.columns)}) SELECT * FROM unnest({given}) "
+            f"ON CONFLICT ({', '.join(into.key)}) DO UPDATE SET {into.if_there}",
+            {column: [row[number] for row in rows] for number, column in enumerate(into.columns)},
         )
 
     def close(self) -> None:

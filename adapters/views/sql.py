@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from adapters.views.folding import Folded, alike, folded
@@ -52,6 +52,25 @@ class Cursor(Protocol):
     def fetchone(self) -> Any: ...
     def fetchmany(self, size: int, /) -> Any: ...
     def fetchall(self) -> Any: ...
+
+
+class Merged(NamedTuple):
+    """A table into which rows are merged: its columns, and what becomes of a row whose key is there already."""
+
+    table: str
+    key: Sequence[str]
+    others: Sequence[str]
+    if_there: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (*self.key, *self.others)
+
+
+_COUNTS = Merged("audit_counts", COUNTED, ("entries",), "entries = audit_counts.entries + excluded.entries")
+_INDEX = Merged(
+    "audit_index", ("fact", "value", "block"), ("entries", "bits"), "entries = excluded.entries, bits = excluded.bits"
+)
 
 
 class SqlViews(ABC):
@@ -141,8 +160,7 @@ class SqlViews(ABC):
     def _count(self, cursor: Cursor, entries: Sequence[Row]) -> None:
         counts = Counter(tuple(str(entry[column] or "") for column in COUNTED) for entry in entries)
         rows = [(*key, entries) for key, entries in counts.items()]
-        added = "entries = audit_counts.entries + excluded.entries"
-        self._merge(cursor, "audit_counts", COUNTED, ("entries",), rows, if_there=added)
+        self._merge(cursor, _COUNTS, rows)
 
     def _index(self, cursor: Cursor, entries: Sequence[Row]) -> None:
         """Set the bits of new entries; only the first one's block can have bits already."""
@@ -151,25 +169,15 @@ class SqlViews(ABC):
         for (name, value), bits in self._bits(cursor, facts, began):
             new[name, value, began] |= from_bytes(bits)
         rows = [(*place, bits.bit_count(), to_bytes(bits)) for place, bits in new.items()]
-        replaced = "entries = excluded.entries, bits = excluded.bits"
-        self._merge(cursor, "audit_index", ("fact", "value", "block"), ("entries", "bits"), rows, if_there=replaced)
+        self._merge(cursor, _INDEX, rows)
 
     @abstractmethod
     def _bits(self, cursor: Cursor, facts: Sequence[Fact], block: int) -> Iterator[tuple[Fact, bytes]]:
         """What the index has of these facts in this block."""
 
     @abstractmethod
-    def _merge(
-        self,
-        cursor: Cursor,
-        table: str,
-        key: Sequence[str],
-        others: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
-        *,
-        if_there: str,
-    ) -> None:
-        """Put rows of these columns in; `if_there` says what becomes of a row whose key is there already."""
+    def _merge(self, cursor: Cursor, into: Merged, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Put rows in, or what comes of them and of those that are there with the same keys."""
 
     def _move_head(self, cursor: Cursor, since: Head, until: Head) -> None:
         cursor.execute(

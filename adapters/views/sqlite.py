@@ -16,7 +16,7 @@ from pydantic_core import to_json
 
 from adapters.sqlite_files import ReadOnlyDatastore, connect, may_write
 from adapters.views.audit_queries import AuditQueries
-from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Row, fingerprint
+from adapters.views.sql import JSON_COLUMNS, KEYS_OF_ALL, Cursor, Merged, Row, fingerprint
 from domain.audit_index import BLOCK, Fact
 from domain.read_models import LOG_BEGINS
 
@@ -177,21 +177,11 @@ class SQLiteViews(AuditQueries):
             if row := cursor.fetchone():
                 yield (name, value), row["bits"]
 
-    def _merge(
-        self,
-        cursor: Cursor,
-        table: str,
-        key: Sequence[str],
-        others: Sequence[str],
-        rows: Sequence[tuple[Any, ...]],
-        *,
-        if_there: str,
-    ) -> None:
-        columns = (*key, *others)
-        given = ", ".join("?" * len(columns))
+    def _merge(self, cursor: Cursor, into: Merged, rows: Sequence[tuple[Any, ...]]) -> None:
+        given = ", ".join("?" * len(into.columns))
         cursor.executemany(
-            f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({given}) "
-            f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET {if_there}",
+            f"INSERT INTO {into.table} ({', '.join(into.columns)}) VALUES ({given}) "
+            f"ON CONFLICT ({', '.join(into.key)}) DO UPDATE SET {into.if_there}",
             rows,
         )
 
