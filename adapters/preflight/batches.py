@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from adapters.epochs import steps_to_take
+from adapters.shares import problem_with_shares
 from domain.errors import InvalidConfigurationOptions, InvalidDataset
 from domain.run_plan import Tokens
 
@@ -17,14 +18,8 @@ def must_add_up(options: Options, *, rows: int, asks_only: bool) -> None:
         for part in ("num_generations", "gradient_accumulation_steps", "mini_batch_size")
         if "batch_size" in options and part in options and options["batch_size"] % options[part]
     ]
-    machines, processes = options.get("machines", 1), options.get("processes", 1)
-    shares = machines * processes * options.get("gradient_accumulation_steps", 1)
-    if not problems and "batch_size" in options and options["batch_size"] % shares:
-        problems.append(
-            f"option 'batch_size' ({options['batch_size']}) must be a multiple of options 'machines' ({machines}) "
-            f"times 'processes' ({processes}) times 'gradient_accumulation_steps' "
-            f"({options.get('gradient_accumulation_steps', 1)})"
-        )
+    if not problems and (problem := problem_with_shares(options)) is not None:
+        problems.append(problem)
     if problems:
         raise InvalidConfigurationOptions(problems)
     if asks_only and rows < (wanted := prompts_a_step(options)):

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.shares import problem_with_shares
 from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput, Unreachable
 from domain.training import Meeting, Progress, TrainingJob, TrainingResult
 
@@ -28,24 +29,13 @@ _PATIENCE_AT_THE_END_S = 30.0
 _LOOK_EVERY_S = 1.0
 
 
-def must_divide(options: Any) -> None:
-    """Raise `InvalidConfigurationOptions` unless every process gets as many rows of each part of a step."""
-    if options.batch_size % (options.all_processes * options.gradient_accumulation_steps):
-        raise InvalidConfigurationOptions(
-            [
-                f"option 'batch_size' ({options.batch_size}) must be a multiple of options 'machines' "
-                f"({options.machines}) times 'processes' ({options.processes}) times "
-                f"'gradient_accumulation_steps' ({options.gradient_accumulation_steps})"
-            ]
-        )
-
-
 def train(module: str, job: TrainingJob, options: Any, progress: Progress) -> TrainingResult:
     """Train in as many processes as the options say: each calls `train_here` of the trainer's module.
 
     Where machines share the training, this one leads.
     """
-    must_divide(options)
+    if (problem := problem_with_shares(options.model_dump())) is not None:
+        raise InvalidConfigurationOptions([problem])
     _must_have_devices(job, options.processes)
     meeting = job.meeting
     if meeting is None:
