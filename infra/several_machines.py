@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
@@ -25,6 +25,7 @@ from domain.errors import InvalidInput, PrefectUnavailable, Unreachable
 from domain.training import Meeting, TrainingJob
 from infra.prefect_environment import api_url_or_refuse
 from infra.slots import own_slot
+from infra.training_progress import Watcher
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -35,13 +36,9 @@ _GONE_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.5
 
 
-class _Watcher(Protocol):
-    def phase(self, words: str) -> None: ...
-
-
 @contextmanager
 def with_other_machines(
-    tmm: "Installation", job: TrainingJob, machines: int, watcher: _Watcher
+    tmm: "Installation", job: TrainingJob, machines: int, watcher: Watcher
 ) -> Iterator[TrainingJob]:
     """The job as the machine that leads has it; the others are there, and go when the `with` ends.
 
@@ -88,7 +85,7 @@ def _checkpoint_for_others(tmm: "Installation", job: TrainingJob) -> Iterator[tu
             tmm.artifacts.discard(address)
 
 
-def _await(tmm: "Installation", asked: Sequence[UUID], watcher: _Watcher) -> None:
+def _await(tmm: "Installation", asked: Sequence[UUID], watcher: Watcher) -> None:
     patience, there = time.monotonic() + _ALL_THERE_WITHIN_S, -1
     while True:
         with suppress(PrefectUnavailable):

@@ -18,6 +18,14 @@ class Told(Protocol):
     def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None: ...
 
 
+class Watcher(Told, Protocol):
+    """Who is told how a run goes."""
+
+    def phase(self, words: str) -> None:
+        """What the run does beside optimiser steps."""
+        ...
+
+
 class RunProgress:
     """The `Progress` that trainers report to: every step becomes a line of `metrics.jsonl` in the run's folder.
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import InterfaceError, OperationalError
@@ -31,7 +31,7 @@ from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
 from infra.several_machines import with_other_machines
 from infra.slots import own_slot
-from infra.training_progress import RunProgress, Told, lines_told
+from infra.training_progress import RunProgress, Watcher, lines_told
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -41,14 +41,6 @@ T = TypeVar("T")
 EVALUATIONS_FILE = "evaluations.json"
 
 _DATABASE_PATIENCE_S = 300.0
-
-
-class Watcher(Told, Protocol):
-    """Who is told how a run goes."""
-
-    def phase(self, words: str) -> None:
-        """What the run does beside optimiser steps."""
-        ...
 
 
 class TrainingSession:
