@@ -52,9 +52,16 @@ def slots_of(settings: Settings, backend: Backend) -> list[Slot]:
     slots = []
     for number in range(count):
         name = f"{backend}-{number + 1}"
-        share = devices[number::count] or devices[number % len(devices) :][:1] if devices else ()
+        share = _share(devices, number, count)
         slots.append(Slot(name, {_SLOT: name, **({_VISIBLE: ",".join(share)} if share else {})}))
     return slots
+
+
+def _share(devices: tuple[str, ...], number: int, count: int) -> tuple[str, ...]:
+    """The GPUs of one of so many slots."""
+    if not devices:
+        return ()
+    return devices[number::count] or (devices[number % len(devices)],)
 
 
 def is_in_use(settings: Settings) -> bool:
