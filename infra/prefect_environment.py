@@ -16,7 +16,8 @@ _PASSWORD = "PREFECT_API_AUTH_STRING"
 _SERVERS_PASSWORD = "PREFECT_SERVER_API_AUTH_STRING"
 
 # Prefect's own names too, for a server whose certificate no public authority has signed.
-_TLS = ("PREFECT_API_SSL_CERT_FILE", "PREFECT_API_TLS_INSECURE_SKIP_VERIFY")
+_AUTHORITIES = "PREFECT_API_SSL_CERT_FILE"
+_TLS = (_AUTHORITIES, "PREFECT_API_TLS_INSECURE_SKIP_VERIFY")
 
 # Without being told that something happened (adapters/prefect/asking.py), a worker asks for work no more often.
 _SELDOM_S = 5.0
@@ -60,8 +61,10 @@ def _certificates(settings: Settings, api_url: str) -> dict[str, str]:
 
         first, end, _ = certifi.contents().partition("-----END CERTIFICATE-----\n")
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(first + end, encoding="utf-8")
-    return {_TLS[0]: str(file)}
+        unfinished = file.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(first + end, encoding="utf-8")
+        unfinished.rename(file)  # another process may look at it this very moment
+    return {_AUTHORITIES: str(file)}
 
 
 def server_environment(settings: Settings, api_url: str) -> dict[str, str]:
