@@ -136,6 +136,7 @@ class VerifiedLog(EventLog):
             kept[place] = bits
             if bits.bit_count() != row["entries"]:
                 miscounted[place] = bits
+        # A number of entries that is not that of its bits is wrong from the first of them on.
         if differing := first_difference(kept, compared.bits) or first_difference(miscounted, {}):
             yield Finding(position=differing, words="the view audit_index disagrees with the log")
 

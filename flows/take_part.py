@@ -11,7 +11,7 @@ from flows.acting import ending_in_words, installation_of_this_run
 from infra import several_machines
 
 
-@flow(name="take-part", flow_run_name="machine {machine} beside the first of {run_id}", validate_parameters=False)
+@flow(name="take-part", flow_run_name="share of {run_id}", validate_parameters=False)
 @ending_in_words
 def take_part(
     run_id: str, machine: int, machines: int, address: str, port: int, checkpoint: str = "", step: int = 0

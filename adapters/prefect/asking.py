@@ -27,6 +27,7 @@ _HAPPENINGS = EventFilter(
 _GOES_ON_FOR_S = 3.0
 """A run leaves its worker's slot a little after it has ended; then the next one is there to be taken."""
 _AT_MOST_EVERY_S = 0.1
+"""However much happens, the server is not asked more often than this."""
 
 
 async def ask_while_something_happens(

@@ -297,9 +297,7 @@ def test_no_run_outlives_its_worker_unseen_and_a_new_worker_goes_on(place: Place
         until(lambda: gone(process) and gone(parent))
 
 
-def test_a_worker_with_room_asks_when_something_happens_in_its_own_pool(
-    place: Place,
-) -> None:
+def test_a_worker_with_room_asks_when_something_happens_in_its_own_pool(place: Place) -> None:
     (pool, deployment), (_, elsewhere) = place.pool(), place.pool()
     asked: list[float] = []
     room = SimpleNamespace(available_tokens=1)

@@ -104,7 +104,8 @@ class _WatchedEnvironment(os._Environ):  # type: ignore[type-arg]  # no generic 
         return str(super().__getitem__(name))
 
     def copy(self) -> dict[str, str]:  # whoever copies everything has not asked for anything
-        return {self.decodevalue(name): self.decodevalue(value) for name, value in self._data.items()}  # type: ignore[attr-defined]
+        data = self._data  # type: ignore[attr-defined]  # an attribute that its type does not tell
+        return {self.decodevalue(name): self.decodevalue(value) for name, value in data.items()}
 
     def items(self) -> Any:
         return self.copy().items()
