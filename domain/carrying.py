@@ -39,13 +39,17 @@ class CarriedAs(StrEnum):
 
 
 class Carried(Value):
-    """A flow run as Prefect shows it, since when (UTC), under which name and with which message."""
+    """A flow run as Prefect shows it, since when (UTC), under which name and with which message.
+
+    `attempt` counts how often a process began to carry it.
+    """
 
     run_id: UUID
     as_: CarriedAs
     name: str
     message: str
     since: datetime
+    attempt: int
 
 
 class Fix(Value):
@@ -78,7 +82,7 @@ def fix_for(  # noqa: PLR0911 -- one return a case reads best
 ) -> Fix | None:
     """What to do about one run, or None when both accounts agree or may still come to agree by themselves.
 
-    `lives` says whether a process carries the run: None where nobody can tell.
+    `lives` says whether the process of the newest attempt carries the run: None where nobody can tell.
     """
     if run is None:
         return _unrequested(carried, lives=lives, now=now) if carried is not None else None

@@ -21,6 +21,11 @@ def this_run() -> UUID:
     return UUID(flow_run.id)
 
 
+def this_attempt() -> int:
+    """How often a process has begun to carry the flow run under way, this one included."""
+    return int(flow_run.run_count)
+
+
 def installation_of_this_run() -> Installation:
     """The installation of this worker, acting for the flow run under way."""
     return Installation.for_flow(this_run())

@@ -14,7 +14,7 @@ from adapters.curve import curve_svg
 from adapters.prefect.progress import ToldToPrefect
 from domain.errors import MethodNotSelectable, RunAlreadyFinished, RunNotFound
 from domain.training_run import RunStatus
-from flows.acting import ending_in_words, installation_of_this_run, this_run
+from flows.acting import ending_in_words, installation_of_this_run, this_attempt, this_run
 from infra.training_session import TrainingSession, recorded_session
 from infra.wiring import Installation
 
@@ -66,7 +66,9 @@ def train(
     }
     with installation_of_this_run() as installation, _told(f"{method} on {backend}") as told:
         try:
-            with recorded_session(installation, this_run(), asked, told, acting_for=acting_for) as session:
+            with recorded_session(
+                installation, this_run(), asked, told, attempt=this_attempt(), acting_for=acting_for
+            ) as session:
                 prepare(session)
                 measure_before(session)
                 fit(session)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from domain.carrying import Carried, CarriedAs, Fix, fix_for
 from domain.errors import RunAlreadyFinished, RunNotFound
 from domain.read_models import Run
 from domain.training_run import RunStatus
-from infra.run_process import end_carrier, is_carried
+from infra.run_process import carrier_of
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -29,7 +30,7 @@ _LISTENS_IF_LOOKED_WITHIN_S = 25.0
 class _Heard(NamedTuple):
     """What a run's process told last, since when we hear nothing newer, and when we looked (monotonic seconds)."""
 
-    told: datetime
+    told: tuple[int, datetime]
     since: float
     looked_at: float
 
@@ -76,9 +77,9 @@ class Reconciler:
                 yield run
 
     def _lives(self, run_id: UUID, run: Run | None, shown: Carried | None, *, alone: bool) -> bool | None:
-        lives = is_carried(self._tmm.settings.runs / str(run_id))
-        if lives is not None:
-            return lives
+        carrier = carrier_of(self._folder(run_id))
+        if carrier is not None and (shown is None or carrier.attempt >= shown.attempt):
+            return carrier.lives  # one of an earlier attempt tells nothing of this one, which another machine may have
         if alone:
             return False
         if shown is None or shown.as_ not in (CarriedAs.RUNNING, CarriedAs.CANCELLING):
@@ -88,7 +89,8 @@ class Reconciler:
 
     def _silent(self, shown: Carried) -> bool:
         """Whether the process was not heard for so long, while we were listening."""
-        told, now = self._tmm.carrying.last_sign_of_life(shown.run_id) or shown.since, time.monotonic()
+        sign, now = self._tmm.carrying.last_sign_of_life(shown.run_id) or shown.since, time.monotonic()
+        told = (shown.attempt, sign)
         before = self._heard.get(shown.run_id)
         listened = before is not None and before.told == told and now - before.looked_at < _LISTENS_IF_LOOKED_WITHIN_S
         since = before.since if before is not None and listened else now
@@ -104,14 +106,17 @@ class Reconciler:
                 service.fail_run(run_id, fix.reason, interrupted=fix.interrupted, by=by)
         except RunAlreadyFinished:
             return False  # somebody was faster; the next look shows Prefect what they recorded
-        if fix.end_process:
+        if fix.end_process and (carrier := carrier_of(self._folder(run_id))) is not None:
             # After the end is recorded: a process that is ended would record that it crashed.
-            end_carrier(self._tmm.settings.runs / str(run_id))
+            carrier.end()
         if fix.show is not None:
             self._tmm.carrying.end(run_id, fix.show, fix.reason)
         if fix.take_again:
             self._tmm.carrying.let_be_taken(run_id)
         return True
+
+    def _folder(self, run_id: UUID) -> Path:
+        return self._tmm.settings.runs / str(run_id)
 
 
 def _in_words(fix: Fix) -> str:

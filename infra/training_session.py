@@ -238,15 +238,25 @@ class TrainingSession:
 
 @contextmanager
 def recorded_session(
-    installation: "Installation", run_id: UUID, asked: Mapping[str, Any], watcher: Watcher, *, acting_for: str = ""
+    installation: "Installation",
+    run_id: UUID,
+    asked: Mapping[str, Any],
+    watcher: Watcher,
+    *,
+    attempt: int,
+    acting_for: str = "",
 ) -> Iterator[TrainingSession]:
     """The training of a run in this process. Whatever goes wrong inside is the run's recorded end.
 
-    A run that had ended before, or that another process carries, is left as it is.
+    A run that had ended before, or that another process carries, is left as it is. `attempt` counts the processes that
+    began to carry it, from 1.
     """
     try:
         waits = partial(watcher.phase, "waiting for an earlier training here that outlived its worker")
-        with this_process_runs(installation.run_folder(run_id)), own_slot(installation.settings, waiting=waits):
+        with (
+            this_process_runs(installation.run_folder(run_id), attempt),
+            own_slot(installation.settings, waiting=waits),
+        ):
             request = RunRequest.parse(asked)
             asker = _asker(installation, run_id, asked, acting_for)
             yield TrainingSession(installation, run_id, request, watcher, asker=asker)

@@ -108,6 +108,7 @@ def _as_carried(runs: "Iterable[FlowRun]") -> Iterable[Carried]:
                 name=state.name or "",
                 message=state.message or "",
                 since=state.timestamp,
+                attempt=run.run_count,
             )
 
 

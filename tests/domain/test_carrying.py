@@ -33,7 +33,7 @@ def run(status: RunStatus, *, interrupted: bool | None = None, finished_at: date
 
 
 def carried(as_: CarriedAs, *, since: datetime = LONG_AGO, name: str = "", message: str = "said so") -> Carried:
-    return Carried(run_id=RUN_ID, as_=as_, name=name, message=message, since=since)
+    return Carried(run_id=RUN_ID, as_=as_, name=name, message=message, since=since, attempt=1)
 
 
 REQUESTED, RUNNING = run(RunStatus.REQUESTED), run(RunStatus.RUNNING)

@@ -40,7 +40,8 @@ class Prefect:
         self._state = next(self._states, self._state)
         if self._state is None:
             raise PrefectUnavailable("It does not answer.")
-        shown = Carried(run_id=OTHER, as_=self._state, name="", message="It said why.", since=datetime.now(UTC))
+        now = datetime.now(UTC)
+        shown = Carried(run_id=OTHER, as_=self._state, name="", message="It said why.", since=now, attempt=1)
         return {OTHER: shown}
 
 

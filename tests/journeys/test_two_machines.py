@@ -226,6 +226,26 @@ def test_two_machines_share_one_training_which_ends_as_on_one_machine_also_when_
     assert (len(_taking_part(machines, "COMPLETED")), len(_taking_part(machines, "FAILED"))) == (2, 1)
 
 
+def test_a_run_that_another_machine_resumes_is_not_taken_for_dead_where_it_died(
+    machines: Machines, tiny: Path, sft_together: str
+) -> None:
+    run = machines.start(tiny, method=sft_together, max_steps=300)
+    first = machines.of(run)
+    second = machines.one if first is machines.other else machines.other
+    machines.of(run).flow_process(run).kill()
+    machines.both_say(run, "failed", "CRASHED")
+    first.stop()
+    resumed = machines.server.tmm("resume", str(run), "--no-wait")
+    assert resumed.returncode == 0, resumed.stderr
+    second.reached(run, 20)
+    fixed = first.tmm("doctor", "--fix")
+    assert str(run) not in fixed.stdout + fixed.stderr
+    first.up = first.start("worker", "--backend", "cuda")
+    machines.both_say(run, "completed", "COMPLETED", within=150)
+    assert machines.server.run(run).steps == 300
+    machines.await_workers(3)
+
+
 def test_a_training_that_waits_for_another_machine_can_be_cancelled(
     machines: Machines, tiny: Path, sft_together: str
 ) -> None:

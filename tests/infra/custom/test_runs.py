@@ -47,7 +47,7 @@ def trained(tmm: Installation, run_id: UUID) -> Run:
         "dataset": "sft-demo",
     }
     with Installation(tmm.settings, flow_run_id=run_id) as worker:
-        with recorded_session(worker, run_id, asked, Watcher()) as session:
+        with recorded_session(worker, run_id, asked, Watcher(), attempt=1) as session:
             session.start()
             session.measure_before()
             session.fit()

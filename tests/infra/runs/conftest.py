@@ -27,7 +27,7 @@ class Quiet:
 
 def trained(installation: Installation, run_id: UUID, **asked: Any) -> Run:
     """A run carried from its request to its end in this process."""
-    with recorded_session(installation, run_id, asked, Quiet()) as session:
+    with recorded_session(installation, run_id, asked, Quiet(), attempt=1) as session:
         session.start()
         session.measure_before()
         session.fit()

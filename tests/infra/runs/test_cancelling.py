@@ -44,17 +44,19 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
     house.service.request_run(run_id, request("sft-demo"), by=by)
     house.service.start_run(run_id, PROVENANCE, by=by)
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
-    shown = Carried(run_id=run_id, as_=CarriedAs.CANCELLING, name="", message="Bob cancelled it.", since=long_ago)
+    shown = Carried(
+        run_id=run_id, as_=CarriedAs.CANCELLING, name="", message="Bob cancelled it.", since=long_ago, attempt=1
+    )
     carrying = SimpleNamespace(
         carried=lambda _: {run_id: shown}, under_way=list, last_sign_of_life=lambda _: None, end=lambda *_: None
     )
 
-    def crashes(_: object) -> None:
+    def crashes() -> None:
         with suppress(RunAlreadyFinished):
             house.service.fail_run(run_id, "It was told to end.", interrupted=True, by=by)
 
-    monkeypatch.setattr(reconciliation, "is_carried", lambda folder: folder.name == str(run_id))
-    monkeypatch.setattr(reconciliation, "end_carrier", crashes)
+    carrier = SimpleNamespace(attempt=1, lives=True, end=crashes)
+    monkeypatch.setattr(reconciliation, "carrier_of", lambda folder: carrier if folder.name == str(run_id) else None)
     tmm = SimpleNamespace(service=house.service, settings=house.settings, carrying=carrying, user=house.user)
 
     Reconciler(tmm).reconcile()  # type: ignore[arg-type]  # a stand-in
