@@ -25,6 +25,7 @@ TrainingMethodError
 ├── Unreachable                      something that is needed cannot be reached
 │   ├── BackendUnavailable
 │   ├── DatabaseUnavailable
+│   ├── MachineMissing
 │   └── PrefectUnavailable
 ├── BadResult                        the training ran and its outcome cannot be believed
 └── CustomCodeFailed                 a method's own code did not come to its end
@@ -151,6 +152,10 @@ class BackendUnavailable(Unreachable):
 
 class DatabaseUnavailable(Unreachable):
     """The event store cannot be reached, or has no tables yet."""
+
+
+class MachineMissing(Unreachable):
+    """Another machine that a training needs did not come, or left: the run is interrupted, and may be resumed."""
 
 
 class PrefectUnavailable(Unreachable):

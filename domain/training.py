@@ -62,12 +62,16 @@ class Checkpoints(Protocol):
 
 @dataclass(frozen=True)
 class Meeting:
-    """Where the machines that share a training find one another: machine 0 listens at this address and TCP port."""
+    """Where the machines that share a training find one another: machine 0 listens at this address and TCP port.
+
+    Machine 0 asks now and then whether `all_are_there`; that raises `MachineMissing` when they are not.
+    """
 
     address: str
     port: int
     machines: int
     machine: int
+    all_are_there: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)

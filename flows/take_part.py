@@ -6,18 +6,21 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.schemas.objects import State
 
+from adapters.curve import curve_svg
+from adapters.prefect.progress import ToldToPrefect
 from domain.training import Meeting
-from flows.acting import ending_in_words, installation_of_this_run
+from flows.acting import ending_in_words, installation_of_this_run, this_run
 from infra import several_machines
 
 
 @flow(name="take-part", flow_run_name="share of {run_id}", validate_parameters=False)
 @ending_in_words
 def take_part(
-    run_id: str, machine: int, machines: int, address: str, port: int, checkpoint: str = "", step: int = 0
+    run_id: str, attempt: int, machine: int, machines: int, address: str, port: int, checkpoint: str = "", step: int = 0
 ) -> State[Any] | None:
     """Take part in a training."""
-    with installation_of_this_run() as installation:
+    told = ToldToPrefect(this_run(), title=f"A share of {run_id}", draw=curve_svg)
+    with installation_of_this_run() as installation, told:
         meeting = Meeting(address=address, port=port, machines=machines, machine=machine)
-        several_machines.take_part(installation, UUID(run_id), meeting, checkpoint, step)
+        several_machines.take_part(installation, UUID(run_id), meeting, checkpoint, step, attempt=attempt, watcher=told)
     return None

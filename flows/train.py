@@ -8,11 +8,11 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
-from prefect.states import Cancelled
+from prefect.states import Cancelled, Crashed
 
 from adapters.curve import curve_svg
 from adapters.prefect.progress import ToldToPrefect
-from domain.errors import MethodNotSelectable, RunAlreadyFinished, RunNotFound
+from domain.errors import MachineMissing, MethodNotSelectable, RunAlreadyFinished, RunNotFound
 from domain.training_run import RunStatus
 from flows.acting import ending_in_words, installation_of_this_run, this_attempt, this_run
 from infra.training_session import TrainingSession, recorded_session
@@ -76,6 +76,8 @@ def train(
                 publish(session)
         except MethodNotSelectable as gone:
             return _cancelled(installation, gone)
+        except MachineMissing as missing:
+            return Crashed(message=str(missing))
     return None
 
 

@@ -7,21 +7,19 @@ reaches Prefect.
 
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
-from eventsourcing.persistence import PersistenceError
-
 from adapters import trainers
 from adapters.trainers import several_processes
-from domain.carrying import CarriedAs
-from domain.errors import InvalidInput, PrefectUnavailable, Unreachable
+from domain.carrying import Carried, CarriedAs
+from domain.errors import InvalidInput, MachineMissing, PrefectUnavailable
 from domain.training import Meeting, TrainingJob
 from infra.prefect_environment import api_url_or_refuse
 from infra.slots import own_slot
@@ -34,40 +32,42 @@ _ALL_THERE_WITHIN_S = 600.0
 _ENDS_WITHIN_S = 5.0
 _GONE_WITHIN_S = 20.0
 _LOOK_EVERY_S = 0.5
+_LOOK_AT_WORK_EVERY_S = 5.0
 
 
 @contextmanager
 def with_other_machines(
-    tmm: "Installation", job: TrainingJob, machines: int, watcher: Watcher
+    tmm: "Installation", job: TrainingJob, machines: int, watcher: Watcher, *, attempt: int
 ) -> Iterator[TrainingJob]:
     """The job as the machine that leads has it; the others are there, and go when the `with` ends.
 
-    Raises `Unreachable` when not all of them come, in words for people.
+    `attempt` is that of the leading process. Raises `MachineMissing` when not all of them come, in words for people.
     """
     if machines == 1:
         yield job
         return
     host = urlsplit(api_url_or_refuse(tmm.settings)).hostname or "127.0.0.1"
-    meeting = Meeting(several_processes.address_towards(host), several_processes.free_port(), machines, machine=0)
-    asked: list[UUID] = []
+    others = _Others(tmm)
+    address, port = several_processes.address_towards(host), several_processes.free_port()
     with _checkpoint_for_others(tmm, job) as (step, checkpoint):
         try:
             for machine in range(1, machines):
                 share = {
                     "run_id": str(job.run_id),
+                    "attempt": attempt,
                     "machine": machine,
                     "machines": machines,
-                    "address": meeting.address,
-                    "port": meeting.port,
+                    "address": address,
+                    "port": port,
                     "checkpoint": checkpoint,
                     "step": step,
                 }
-                asked.append(tmm.runs.ask_for_a_machine(job.backend, share))
-            _await(tmm, asked, watcher)
-            yield replace(job, meeting=meeting)
+                others.asked.append(tmm.runs.ask_for_a_machine(job.backend, share))
+            others.come(watcher)
+            yield replace(job, meeting=Meeting(address, port, machines, machine=0, all_are_there=others.are_there))
         finally:
             with suppress(PrefectUnavailable):  # they end all the same, and the training is not to fail for it
-                _let_go(tmm, asked)
+                others.go()
 
 
 @contextmanager
@@ -85,37 +85,58 @@ def _checkpoint_for_others(tmm: "Installation", job: TrainingJob) -> Iterator[tu
             tmm.artifacts.discard(address)
 
 
-def _await(tmm: "Installation", asked: Sequence[UUID], watcher: Watcher) -> None:
-    patience, there = time.monotonic() + _ALL_THERE_WITHIN_S, -1
-    while True:
-        with suppress(PrefectUnavailable):
-            found, told = tmm.carrying.carried(asked).values(), there
-            if ended := [each for each in found if each.as_.final]:
-                raise Unreachable(f"Another machine could not take part. {ended[0].message}")
-            if (there := sum(each.as_ is CarriedAs.RUNNING for each in found)) == len(asked):
-                return
-            if there != told:
-                watcher.phase(f"waiting for other machines: {there} of {len(asked)} are there")
-        if time.monotonic() > patience:
-            raise Unreachable(
-                f"{max(there, 0)} of {len(asked)} other machines took part within "
-                f"{_ALL_THERE_WITHIN_S / 60:.0f} minutes. Start a worker on each, see that no other training keeps it, "
-                "or lower option 'machines'."
-            )
-        time.sleep(_LOOK_EVERY_S)
+@dataclass
+class _Others:
+    """The machines that were asked to take part, by the flow runs in which they do."""
 
+    tmm: "Installation"
+    asked: list[UUID] = field(default_factory=list)
+    _looked_at: float = 0.0
 
-def _let_go(tmm: "Installation", asked: Sequence[UUID]) -> None:
-    """See the others end, as they do by themselves when the training has; else they are told to."""
-    began = time.monotonic()
-    while left := [each for each in tmm.carrying.carried(asked).values() if not each.as_.final]:
-        waited = time.monotonic() - began
-        for each in left:
-            if each.as_ in (CarriedAs.SCHEDULED, CarriedAs.PENDING) or waited > _ENDS_WITHIN_S:
-                tmm.runs.cancel(each.run_id, "The training that it took part in has ended.")
-            if waited > _GONE_WITHIN_S:
-                tmm.carrying.end(each.run_id, CarriedAs.CRASHED, "Nothing was heard of it when its training ended.")
-        time.sleep(_LOOK_EVERY_S)
+    def come(self, watcher: Watcher) -> None:
+        """Return when all are at work."""
+        patience, there = time.monotonic() + _ALL_THERE_WITHIN_S, -1
+        while True:
+            with suppress(PrefectUnavailable):
+                found, told = self._shown("Another machine could not take part."), there
+                if (there := sum(each.as_ is CarriedAs.RUNNING for each in found)) == len(self.asked):
+                    return
+                if there != told:
+                    watcher.phase(f"waiting for other machines: {there} of {len(self.asked)} are there")
+            if time.monotonic() > patience:
+                raise MachineMissing(
+                    f"{max(there, 0)} of {len(self.asked)} other machines took part within "
+                    f"{_ALL_THERE_WITHIN_S / 60:.0f} minutes. Start a worker on each, see that no other training keeps "
+                    "it, or lower option 'machines'."
+                )
+            time.sleep(_LOOK_EVERY_S)
+
+    def are_there(self) -> None:
+        """Look now and then whether one has left. Raises `MachineMissing` in its words."""
+        if time.monotonic() - self._looked_at > _LOOK_AT_WORK_EVERY_S:
+            self._looked_at = time.monotonic()
+            with suppress(PrefectUnavailable):
+                self._shown("Another machine that took part has left.")
+
+    def _shown(self, missing: str) -> list[Carried]:
+        found = list(self.tmm.carrying.carried(self.asked).values())
+        for each in found:
+            if each.as_.final and each.as_ is not CarriedAs.COMPLETED:
+                raise MachineMissing(f"{missing} {each.message}")
+        return found
+
+    def go(self) -> None:
+        """See the others end, as they do by themselves when the training has; else they are told to."""
+        began = time.monotonic()
+        while left := [each for each in self.tmm.carrying.carried(self.asked).values() if not each.as_.final]:
+            waited = time.monotonic() - began
+            for each in left:
+                if each.as_ in (CarriedAs.SCHEDULED, CarriedAs.PENDING) or waited > _ENDS_WITHIN_S:
+                    self.tmm.runs.cancel(each.run_id, "The training that it took part in has ended.")
+                if waited > _GONE_WITHIN_S:
+                    gone = "Nothing was heard of it when its training ended."
+                    self.tmm.carrying.end(each.run_id, CarriedAs.CRASHED, gone)
+            time.sleep(_LOOK_EVERY_S)
 
 
 @dataclass(frozen=True)
@@ -131,16 +152,18 @@ class _Brought:
         raise NotImplementedError
 
 
-def take_part(tmm: "Installation", run_id: UUID, meeting: Meeting, checkpoint: str, step: int) -> None:
-    """Compute this machine's share of a training that another one leads.
+def take_part(
+    tmm: "Installation", run_id: UUID, meeting: Meeting, checkpoint: str, step: int, *, attempt: int, watcher: Watcher
+) -> None:
+    """Compute this machine's share of a training that a process of another one leads, in this attempt.
 
     Raises `InvalidInput` when something here is not what the run began with, `Unreachable` when the training ends
     before it is done.
     """
     run = tmm.service.training_run(run_id)
     request, began = run.request, run.provenance
-    if began is None or run.options is None:
-        raise InvalidInput(f"Training run {run_id} has not started.")
+    if began is None or run.options is None or not _goes_on(tmm, run_id, attempt):
+        raise InvalidInput(f"Training run {run_id} does not go on any more as it did when this machine was asked.")
     dataset = tmm.datasets.load(request.dataset, seed=request.seed, columns=request.columns)
     base_model = tmm.base_models.open(request.base_model)
     for what, here, there in (
@@ -152,7 +175,7 @@ def take_part(tmm: "Installation", run_id: UUID, meeting: Meeting, checkpoint: s
             raise InvalidInput(f"The {what} on this machine is not what {began.machine} has, which leads the training.")
     trainer = tmm.service.method_of_run(run_id).trainer
     options = trainers.load(trainer).Options.model_validate(run.options)
-    module, goes_on = trainers.module_of(trainer), partial(_goes_on, tmm, run_id)
+    module, goes_on = trainers.module_of(trainer), partial(_goes_on, tmm, run_id, attempt)
     job = TrainingJob(
         run_id=run_id,
         method=request.method,
@@ -167,7 +190,9 @@ def take_part(tmm: "Installation", run_id: UUID, meeting: Meeting, checkpoint: s
         meeting=meeting,
     )
     try:
-        with own_slot(tmm.settings, waiting=partial(print, "Waiting for an earlier training here.", flush=True)):
+        waits = partial(watcher.phase, "waiting for an earlier training here that outlived its worker")
+        with own_slot(tmm.settings, waiting=waits):
+            watcher.phase(f"computing a share of {run_id}")
             several_processes.take_part(module, job, options, goes_on=goes_on)
     finally:
         shutil.rmtree(job.folder, ignore_errors=True)
@@ -175,7 +200,8 @@ def take_part(tmm: "Installation", run_id: UUID, meeting: Meeting, checkpoint: s
             shutil.rmtree(copy[1], ignore_errors=True)
 
 
-def _goes_on(tmm: "Installation", run_id: UUID) -> bool:
-    with suppress(PersistenceError):  # for as long as the database is away, nothing else is known
-        return tmm.service.training_run(run_id).finished_at is None
+def _goes_on(tmm: "Installation", run_id: UUID, attempt: int) -> bool:
+    with suppress(PrefectUnavailable):  # for as long as it is away, nothing else is known
+        shown = tmm.carrying.carried([run_id]).get(run_id)
+        return shown is not None and shown.as_ is CarriedAs.RUNNING and shown.attempt == attempt
     return True

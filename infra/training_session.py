@@ -15,7 +15,14 @@ from uuid import UUID, uuid4
 from eventsourcing.persistence import InterfaceError, OperationalError
 
 from adapters.run_files import RunStory, weights_hash_of, write_run_files
-from domain.errors import DatabaseUnavailable, InvalidDataset, RunAlreadyFinished, RunNotFound, TrainingMethodError
+from domain.errors import (
+    DatabaseUnavailable,
+    InvalidDataset,
+    MachineMissing,
+    RunAlreadyFinished,
+    RunNotFound,
+    TrainingMethodError,
+)
 from domain.options import OptionValue
 from domain.ports import BaseModel, Dataset, Device, Evaluation
 from domain.read_models import AuditQuery
@@ -51,7 +58,14 @@ class TrainingSession:
     """
 
     def __init__(
-        self, installation: "Installation", run_id: UUID, request: RunRequest, watcher: Watcher, *, asker: User
+        self,
+        installation: "Installation",
+        run_id: UUID,
+        request: RunRequest,
+        watcher: Watcher,
+        *,
+        attempt: int,
+        asker: User,
     ) -> None:
         self._installation = installation
         self._service = installation.service
@@ -59,6 +73,7 @@ class TrainingSession:
         self._asker = asker
         self._request = request
         self._watcher = watcher
+        self._attempt = attempt
         self.run_id = run_id
         self._taken_up = datetime.now(UTC)
         self._device: Device
@@ -164,7 +179,7 @@ class TrainingSession:
         trainer = self._trainer = patiently(lambda: self._installation.trainer(self.run_id))
         options, progress = trainer.Options.model_validate(self._options), RunProgress(self._job.folder, self._watcher)
         machines = 1 if isinstance(trainer, CustomTrainer) else int(self._options.get("machines", 1))
-        with with_other_machines(self._installation, self._job, machines, self._watcher) as job:
+        with with_other_machines(self._installation, self._job, machines, self._watcher, attempt=self._attempt) as job:
             self._result = trainer.train(job, options, progress)
 
     def measure_after(self) -> Mapping[str, float]:
@@ -259,17 +274,20 @@ def recorded_session(
         ):
             request = RunRequest.parse(asked)
             asker = _asker(installation, run_id, asked, acting_for)
-            yield TrainingSession(installation, run_id, request, watcher, asker=asker)
+            yield TrainingSession(installation, run_id, request, watcher, attempt=attempt, asker=asker)
     except RunAlreadyFinished:
         raise
     except Exception as error:
         ours = isinstance(error, TrainingMethodError)
         reason = str(error) if ours else f"{type(error).__name__}: {error}"
         command_id = uuid4()
-        watcher.phase(f"failed: {reason}")
+        interrupted = isinstance(error, MachineMissing)
+        watcher.phase(f"{'interrupted' if interrupted else 'failed'}: {reason}")
         with suppress(RunNotFound, RunAlreadyFinished):
             patiently(
-                lambda: installation.service.fail_run(run_id, reason, by=installation.user(), command_id=command_id)
+                lambda: installation.service.fail_run(
+                    run_id, reason, interrupted=interrupted, by=installation.user(), command_id=command_id
+                )
             )
         raise
 

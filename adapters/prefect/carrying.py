@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from adapters.prefect.client import prefect_client
-from adapters.prefect.forms import TAG
+from adapters.prefect.forms import SHARE_TAG, TAG
 from domain.carrying import Carried, CarriedAs
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class PrefectCarrying:
         return {run.run_id: run for run in found}
 
     def under_way(self) -> list[Carried]:
-        """All our runs that a worker has, or seems to have."""
+        """All our runs that a worker has, or seems to have, and what machines do for the trainings of others."""
         from prefect.client.schemas.filters import (
             FlowRunFilter,
             FlowRunFilterState,
@@ -45,7 +45,7 @@ class PrefectCarrying:
         types = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
         return self._read(
             FlowRunFilter(
-                tags=FlowRunFilterTags(all_=[TAG]),
+                tags=FlowRunFilterTags(any_=[TAG, SHARE_TAG]),
                 state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
             )
         )

@@ -11,6 +11,9 @@ from domain.trainers import TrainerDeclaration, Trainers
 TAG = "training-method"
 """Deployments with this tag are ours, and nobody else's."""
 
+SHARE_TAG = "training-share"
+"""Of the flow runs in which machines take part in the trainings of others."""
+
 
 _ACTING_FOR: dict[str, Any] = {
     "type": "string",

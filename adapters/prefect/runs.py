@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from adapters.prefect.client import prefect_client
-from adapters.prefect.forms import TAG
+from adapters.prefect.forms import SHARE_TAG, TAG
 from domain.carrying import Queue
 from domain.errors import BackendUnavailable, RunNotFound
 from domain.method_spec import Backend
@@ -59,7 +59,7 @@ class PrefectRuns:
                 work_pool_name=backend.value,
                 work_queue_name=Queue.INTERACTIVE.value,
             )
-            return client.create_flow_run_from_deployment(deployment_id, parameters=dict(share)).id
+            return client.create_flow_run_from_deployment(deployment_id, parameters=dict(share), tags=[SHARE_TAG]).id
 
     def release(self, run_id: UUID) -> None:
         from prefect.states import Scheduled

@@ -142,7 +142,13 @@ def _trained(folder: Path, first: _First | None) -> dict[str, Any]:
 
 
 def _kind(error: Exception) -> str:
+    from torch import distributed
+
     match error:
+        case distributed.DistError():
+            return "connection"
+        case RuntimeError() if "/gloo/" in str(error):  # whose errors have no class of their own
+            return "connection"
         case BadResult():
             return "bad"
         case InvalidInput():

@@ -8,6 +8,7 @@ started them.
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -15,12 +16,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.shares import problem_with_shares
-from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput, Unreachable
+from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput, MachineMissing, Unreachable
 from domain.training import Meeting, Progress, TrainingJob, TrainingResult
 
 JOB_FILE, ROWS_FILE = "job.json", "rows.jsonl"
@@ -86,14 +87,18 @@ class _Several:
     processes: list["subprocess.Popen[bytes]"]
     told: Any
     answers: Any
+    meeting: Meeting
 
     def heard(self) -> dict[str, Any]:
         """The next message. Raises what went wrong, in its words."""
+        # It waits for an answer to each message, so that none lies unseen in the buffer of the pipe.
+        while not select.select([self.told], [], [], _LOOK_EVERY_S)[0]:
+            self.meeting.all_are_there()
         if not (line := self.told.readline()):
             raise RuntimeError(_ended_early(self.processes))
         message: dict[str, Any] = json.loads(line)
         if "failed" in message:
-            raise _error(message["failed"], self.processes)
+            raise _error(message["failed"], self)
         return message
 
     def answer(self, answer: str | None) -> None:
@@ -114,7 +119,7 @@ def _started(folder: Path, count: int, meeting: Meeting) -> Iterator[_Several]:
         **_network_to(meeting.address),
     }
     with os.fdopen(read_told, encoding="utf-8") as told, os.fdopen(write_answers, "w", encoding="utf-8") as answers:
-        several = _Several([], told, answers)
+        several = _Several([], told, answers, meeting)
         try:
             try:
                 for local in range(count):
@@ -167,10 +172,14 @@ def _followed(several: _Several, job: TrainingJob, progress: Progress) -> Mappin
     return result
 
 
-def _error(failed: Mapping[str, str], processes: list["subprocess.Popen[bytes]"]) -> Exception:
+def _error(failed: Mapping[str, str], several: _Several) -> Exception:
     kinds: dict[str, type[Exception]] = {"bad": BadResult, "invalid": InvalidInput}
-    if failed["kind"] == "error" and any(process.poll() for process in processes[1:]):
-        return RuntimeError(_ended_early(processes))  # all that the first one knows is that another went silent
+    if failed["kind"] == "connection":  # all that the first one knows is that another went silent
+        if several.meeting.machines > 1 and not any((process.poll() or 0) < 0 for process in several.processes):
+            return MachineMissing(
+                "The connection to another machine that took part was lost: it, its process or the network is gone."
+            )
+        return RuntimeError(_ended_early(several.processes))
     return kinds.get(failed["kind"], RuntimeError)(failed["words"])
 
 
@@ -209,10 +218,14 @@ def _write_job(folder: Path, module: str, job: TrainingJob, options: Any) -> Non
         "seed": job.seed,
         "folder": str(job.folder),
         "newest": [newest[0], str(newest[1])] if newest else None,
-        "meeting": asdict(job.meeting) if job.meeting else None,
+        "meeting": _as_json(job.meeting) if job.meeting else None,
     }
     document = {"module": module, "job": facts, "options": options.model_dump(mode="json")}
     (folder / JOB_FILE).write_text(json.dumps(document), encoding="utf-8")
+
+
+def _as_json(meeting: Meeting) -> dict[str, Any]:
+    return {name: getattr(meeting, name) for name in ("address", "port", "machines", "machine")}
 
 
 def free_port() -> int:

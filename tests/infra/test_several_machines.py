@@ -11,13 +11,13 @@ import pytest
 
 from adapters.trainers import several_processes
 from domain.carrying import Carried, CarriedAs
-from domain.errors import InvalidInput, PrefectUnavailable, Unreachable
+from domain.errors import InvalidInput, MachineMissing, PrefectUnavailable
 from domain.training import Meeting
 from infra import several_machines
 from infra.settings import Settings
 from tests.people import PROVENANCE, request
 
-OTHER = UUID(int=9)
+RUN, OTHER = UUID(int=7), UUID(int=9)
 
 
 class Prefect:
@@ -45,16 +45,21 @@ class Prefect:
         return {OTHER: shown}
 
 
-def lead(prefect: Prefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Meeting | None, list[str]]:
-    """Where the machines meet when all are there, and what was said on the way."""
+def lead(
+    prefect: Prefect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, looks: int = 0
+) -> tuple[Meeting | None, list[str]]:
+    """Where the machines meet when all are there, and what was said on the way; it looks so often whether they stay."""
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     monkeypatch.setattr(several_machines, "_LOOK_EVERY_S", 0.0)
+    monkeypatch.setattr(several_machines, "_LOOK_AT_WORK_EVERY_S", 0.0)
     tmm: Any = SimpleNamespace(settings=Settings(home=tmp_path), runs=prefect, carrying=prefect)
-    job = SimpleNamespace(run_id=UUID(int=7), backend="cuda", checkpoints=SimpleNamespace(newest=lambda: None))
+    job = SimpleNamespace(run_id=RUN, backend="cuda", checkpoints=SimpleNamespace(newest=lambda: None))
     said: list[str] = []
     watcher: Any = SimpleNamespace(phase=said.append)
     monkeypatch.setattr(several_machines, "replace", lambda _, meeting: SimpleNamespace(meeting=meeting))
-    with several_machines.with_other_machines(tmm, job, 2, watcher) as shared:  # type: ignore[arg-type]  # a stand-in
+    with several_machines.with_other_machines(tmm, job, 2, watcher, attempt=1) as shared:  # type: ignore[arg-type]  # a stand-in
+        for _ in range(looks):
+            shared.meeting.all_are_there()
         return shared.meeting, said
 
 
@@ -74,14 +79,27 @@ def test_a_machine_that_does_not_come_in_time_is_missed_in_words_and_asked_for_n
 ) -> None:
     monkeypatch.setattr(several_machines, "_ALL_THERE_WITHIN_S", 0.0)
     prefect = Prefect(CarriedAs.SCHEDULED)
-    with pytest.raises(Unreachable, match=r"^0 of 1 other machines took part .* Start a worker on each"):
+    with pytest.raises(MachineMissing, match=r"^0 of 1 other machines took part .* Start a worker on each"):
         lead(prefect, tmp_path, monkeypatch)
     assert prefect.cancelled == [OTHER]
 
 
 def test_a_machine_that_could_not_take_part_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(Unreachable, match=r"could not take part\. It said why\."):
+    with pytest.raises(MachineMissing, match=r"could not take part\. It said why\."):
         lead(Prefect(CarriedAs.FAILED), tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("end", [CarriedAs.FAILED, CarriedAs.CRASHED, CarriedAs.CANCELLED])
+def test_a_machine_that_leaves_ends_the_training_of_the_one_that_leads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: CarriedAs
+) -> None:
+    running = CarriedAs.RUNNING
+    with pytest.raises(MachineMissing, match=r"has left\. It said why\."):
+        lead(Prefect(running, running, None, end), tmp_path, monkeypatch, looks=3)
+
+
+def test_a_machine_whose_share_is_done_has_not_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lead(Prefect(CarriedAs.RUNNING, CarriedAs.RUNNING, CarriedAs.COMPLETED), tmp_path, monkeypatch, looks=3)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +116,23 @@ def test_a_machine_on_which_something_is_otherwise_takes_no_part(what: str, word
         trainers_code_hash=lambda: here["code"],
     )
     with pytest.raises(InvalidInput, match=words):
-        several_machines.take_part(tmm, UUID(int=7), Meeting("127.0.0.1", 1, 2, 1), "", 0)
+        take_part(tmm, attempt=3)
+
+
+@pytest.mark.parametrize("attempt", [2, 4])
+def test_no_machine_takes_part_in_an_attempt_that_is_over(attempt: int) -> None:
+    run = SimpleNamespace(request=request("sft-demo"), provenance=PROVENANCE, options={"machines": 2})
+    tmm: Any = SimpleNamespace(service=SimpleNamespace(training_run=lambda _: run))
+    with pytest.raises(InvalidInput, match="does not go on any more"):
+        take_part(tmm, attempt=attempt)
+
+
+def take_part(tmm: Any, *, attempt: int) -> None:
+    """In a training that Prefect shows in its third attempt."""
+    shown = Carried(run_id=RUN, as_=CarriedAs.RUNNING, name="", message="", since=datetime.now(UTC), attempt=3)
+    tmm.carrying = SimpleNamespace(carried=lambda _: {RUN: shown})
+    watcher: Any = SimpleNamespace()
+    several_machines.take_part(tmm, RUN, Meeting("127.0.0.1", 1, 2, 1), "", 0, attempt=attempt, watcher=watcher)
 
 
 def test_machines_meet_in_the_network_in_which_they_reach_prefect_unless_another_is_named(

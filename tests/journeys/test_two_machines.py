@@ -219,6 +219,11 @@ def test_two_machines_share_one_training_which_ends_as_on_one_machine_also_when_
     machines.both_say(killed, "failed", "CRASHED")
     resumed = server.tmm("resume", str(killed), "--no-wait")
     assert resumed.returncode == 0, resumed.stderr
+    _the_one_that_takes_part(machines).kill()
+    machines.both_say(killed, "failed", "CRASHED")
+    assert server.run(killed).interrupted
+    resumed = server.tmm("resume", str(killed), "--no-wait")
+    assert resumed.returncode == 0, resumed.stderr
     machines.both_say(killed, "completed", "COMPLETED", within=200)
 
     one, *others = (server.run(run) for run in (alone, shared, killed))
@@ -244,6 +249,18 @@ def test_a_run_that_another_machine_resumes_is_not_taken_for_dead_where_it_died(
     machines.both_say(run, "completed", "COMPLETED", within=150)
     assert machines.server.run(run).steps == 300
     machines.await_workers(3)
+
+
+def _the_one_that_takes_part(machines: Machines) -> psutil.Process:
+    """The flow's process on the machine that computes a share, as soon as it does."""
+
+    def look() -> psutil.Process | None:
+        at_work = [
+            found for m in (machines.one, machines.other) for found in m.processes("one_of_several", "/machine-2")
+        ]
+        return at_work[0].parent() if at_work else None
+
+    return eventually(look, within=90, what="a machine that takes part")
 
 
 def test_a_training_that_waits_for_another_machine_can_be_cancelled(

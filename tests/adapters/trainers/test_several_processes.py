@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from adapters.trainers import declarations, several_processes
-from domain.errors import BadResult, InvalidConfigurationOptions
+from domain.errors import BadResult, InvalidConfigurationOptions, MachineMissing
 from domain.training import Meeting, TrainingJob, TrainingResult
 from tests.adapters.trainers.running import Recorded, job, killed, rows, trained, weights
 
@@ -29,22 +29,23 @@ HOW: dict[str, Any] = {"max_steps": 4, "batch_size": 8, "learning_rate": 1e-3, "
 class Stopping(Recorded):
     """Stops the run at a step, as a cancellation does; or ends one of its processes there."""
 
-    def __init__(self, *, stop_at: int | None = None, kill_at: int | None = None) -> None:
+    def __init__(self, *, stop_at: int | None = None, kill_at: int | None = None, where: str = "") -> None:
         super().__init__()
-        self._stop_at, self._end_one_at = stop_at, kill_at
+        self._stop_at, self._end_one_at, self._where = stop_at, kill_at, where
 
     def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         super().step(step, total, metrics)
         if step == self._stop_at:
             raise KeyboardInterrupt
         if step == self._end_one_at:
-            os.kill(under_way()[-1].pid, signal.SIGKILL)
+            os.kill(under_way(self._where)[-1].pid, signal.SIGKILL)
 
 
-def under_way() -> list[psutil.Process]:
-    """The processes of a training that live."""
-    children = psutil.Process().children()
-    return [child for child in children if "adapters.trainers.one_of_several" in child.cmdline()]
+def under_way(where: str = "") -> list[psutil.Process]:
+    """The processes of a training that live; on another machine those of the folder with this name."""
+    children = psutil.Process().children(recursive=bool(where))
+    lines = {child: " ".join(child.cmdline()) for child in children}
+    return [child for child, line in lines.items() if "adapters.trainers.one_of_several" in line and where in line]
 
 
 def furthest_apart(one: TrainingResult, other: TrainingResult) -> float:
@@ -170,6 +171,30 @@ def test_a_process_that_is_killed_ends_the_run_and_the_others(tmp_path: Path) ->
 
     with pytest.raises(RuntimeError, match=r"Process 2 of 2 was ended by SIGKILL"):
         trained("sft", run, Stopping(kill_at=1), processes=2, **HOW | {"max_steps": 50})
+    assert under_way() == []
+
+
+def test_what_dies_on_another_machine_interrupts_the_training_of_the_one_that_leads(tmp_path: Path) -> None:
+    lead, how = job(tmp_path / "lead", rows("sft-demo", first=64), device="cpu"), HOW | {"machines": 2, "max_steps": 50}
+
+    with (
+        pytest.raises(MachineMissing, match="connection to another machine"),
+        beside_another_machine("sft", lead, tmp_path / "elsewhere", **how) as lead,
+    ):
+        trained("sft", lead, Stopping(kill_at=3, where="elsewhere"), **how)
+    assert under_way() == []
+
+
+def test_a_machine_that_leaves_before_it_has_begun_interrupts_the_training_of_the_one_that_leads(
+    tmp_path: Path,
+) -> None:
+    def gone() -> None:
+        raise MachineMissing("It has left.")
+
+    meeting = Meeting("127.0.0.1", several_processes.free_port(), 2, 0, all_are_there=gone)
+    lead = replace(job(tmp_path, rows("sft-demo", first=64), device="cpu"), meeting=meeting)
+    with pytest.raises(MachineMissing, match="It has left"):
+        trained("sft", lead, machines=2, **HOW)
     assert under_way() == []
 
 
