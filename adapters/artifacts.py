@@ -61,6 +61,19 @@ class Artifacts:
         except FileNotFoundError:
             return None
 
+    def addresses(self) -> list[str]:
+        """Where something was stored, whole or not."""
+        if "://" not in self._root:
+            root = Path(self._root)
+            return [str(path) for path in root.iterdir() if not path.name.startswith(".")] if root.exists() else []
+        import fsspec
+
+        files, root = fsspec.core.url_to_fs(self._root)
+        names = (
+            [path.rstrip("/").rpartition("/")[2] for path in files.ls(root, detail=False)] if files.exists(root) else []
+        )
+        return [f"{self._root.rstrip('/')}/{name}" for name in names]
+
     def discard(self, address: str) -> None:
         """Let go of what was stored there."""
         if "://" not in address:

@@ -56,8 +56,11 @@ def checks(installation: "Installation") -> list[Check]:
         *((f"backend {backend}", _looking_at_a_device(installation, backend)) for backend in settings.backends),
         ("licence", lambda: _licence(installation)),
         ("disk space", lambda: _disk_space(settings)),
-        ("artifacts", lambda: _artifacts(settings)),
+        ("artifacts", lambda: _store("artifacts", settings.artifacts, "TMM_ARTIFACTS")),
     ]
+    if shared := settings.shared_checkpoints:
+        name, setting = "shared checkpoints", "TMM_SHARED_CHECKPOINTS"
+        looked_at.append((name, lambda: _store(name, shared, setting)))
     return list(_each(installation, looked_at))
 
 
@@ -118,8 +121,7 @@ def _disk_space(settings: Settings) -> Check:
     return Check("disk space", ok=True, words=words)
 
 
-def _artifacts(settings: Settings) -> Check:
-    address = settings.artifacts
+def _store(name: str, address: str, setting: str) -> Check:
     shown = without_password(address)
     try:
         if "://" in address:
@@ -129,9 +131,9 @@ def _artifacts(settings: Settings) -> Check:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(f"no permission to write to {folder}")
     except Exception as error:  # every kind of storage has its own
-        words = f"{shown} cannot be written to ({error}). Make it writable, or set TMM_ARTIFACTS to another place"
-        return Check("artifacts", ok=False, words=words)
-    return Check("artifacts", ok=True, words=f"{shown} can be written to")
+        words = f"{shown} cannot be written to ({error}). Make it writable, or set {setting} to another place"
+        return Check(name, ok=False, words=words)
+    return Check(name, ok=True, words=f"{shown} can be written to")
 
 
 def _write_through_fsspec(address: str) -> None:

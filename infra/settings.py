@@ -48,6 +48,11 @@ class Settings(BaseModel):
         default=Path(), description="Folder of the key that checkpoints are signed with; made when there is none"
     )
     artifacts: str = Field(default="", description="Where trained models go")
+    shared_checkpoints: str = Field(
+        default="",
+        description="Where runs' newest checkpoints are copied to, so that another machine can go on with a run: a "
+        "folder or URL that all machines reach; empty to keep them on the machine that makes them",
+    )
     datasets: Path = Field(
         default=Path(), description="Folder of the datasets that run forms offer by name: files, or folders of them"
     )
@@ -181,6 +186,7 @@ class Settings(BaseModel):
             "TMM_CHECKPOINTS": str(self.checkpoints),
             "TMM_CHECKPOINT_KEY": str(self.checkpoint_key),
             "TMM_ARTIFACTS": self.artifacts,
+            "TMM_SHARED_CHECKPOINTS": self.shared_checkpoints,
             "TMM_DATASETS": str(self.datasets),
             "TMM_BASE_MODELS": str(self.base_models),
             "TMM_PREFECT_HOST": self.prefect_host,

@@ -4,7 +4,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -151,7 +151,10 @@ class TrainingSession:
                     f"The {what} of training run {self.run_id} changed since it began, so it cannot go on where it "
                     f"stopped. Repeat it as a new run with: tmm rerun {self.run_id}"
                 )
-        newest = self._installation.checkpoints(self.run_id).newest()
+        checkpoints = self._installation.checkpoints(self.run_id)
+        if (shared := self._installation.shared_checkpoints) is not None:
+            shared.bring(self.run_id, self._installation.run_folder(self.run_id), checkpoints)
+        newest = checkpoints.newest()
         command_id = uuid4()
         patiently(
             lambda: self._service.resume_run(
@@ -179,7 +182,10 @@ class TrainingSession:
         trainer = self._trainer = patiently(lambda: self._installation.trainer(self.run_id))
         options, progress = trainer.Options.model_validate(self._options), RunProgress(self._job.folder, self._watcher)
         machines = 1 if isinstance(trainer, CustomTrainer) else int(self._options.get("machines", 1))
-        with with_other_machines(self._installation, self._job, machines, self._watcher, attempt=self._attempt) as job:
+        shared = self._installation.shared_checkpoints
+        copied = shared.kept_up(self.run_id, self._job.folder, self._job.checkpoints) if shared else nullcontext()
+        others = with_other_machines(self._installation, self._job, machines, self._watcher, attempt=self._attempt)
+        with copied, others as job:
             self._result = trainer.train(job, options, progress)
 
     def measure_after(self) -> Mapping[str, float]:
@@ -289,7 +295,22 @@ def recorded_session(
                     run_id, reason, interrupted=interrupted, by=installation.user(), command_id=command_id
                 )
             )
+        _let_go_of_copies(installation)
         raise
+    _let_go_of_copies(installation)
+
+
+def _let_go_of_copies(installation: "Installation") -> None:
+    """Of the checkpoints of runs that nobody will resume; those of a run that was cancelled go with the next one's."""
+
+    def has_ended(run_id: UUID) -> bool:
+        with suppress(RunNotFound):
+            run = installation.service.training_run(run_id)
+            return run.finished_at is not None and not run.interrupted
+        return False
+
+    if (shared := installation.shared_checkpoints) is not None:
+        shared.clear(has_ended)
 
 
 def _asker(installation: "Installation", run_id: UUID, asked: Mapping[str, Any], acting_for: str) -> User:

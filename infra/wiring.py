@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
     from infra.custom.workshop import Workshop
+    from infra.shared_checkpoints import SharedCheckpoints
 
 
 class Installation:
@@ -329,6 +330,14 @@ class Installation:
         from adapters.checkpoints import FolderCheckpoints
 
         return FolderCheckpoints(self.run_folder(run_id) / "checkpoints")
+
+    @cached_property
+    def shared_checkpoints(self) -> "SharedCheckpoints | None":
+        """Where machines give checkpoints to one another; None where each keeps its own."""
+        from infra.shared_checkpoints import SharedCheckpoints
+
+        address = self.settings.shared_checkpoints
+        return SharedCheckpoints(address) if address else None
 
     def steps_of(self, run: Run) -> list[dict[str, float]]:
         from infra.results import steps_of

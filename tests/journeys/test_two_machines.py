@@ -18,6 +18,7 @@ import psutil
 import psycopg
 import pytest
 
+from domain.training_run import TrainingRun
 from infra.wiring import Installation
 from tests.conftest import PostgresServer
 from tests.journeys.conftest import Machine, eventually
@@ -101,6 +102,7 @@ def machines(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathF
         shared = {
             "TMM_DATABASE_URL": postgres_server.url.replace("/postgres?", f"/{name}?"),
             "TMM_ARTIFACTS": f"file://{folder}/artifacts",
+            "TMM_SHARED_CHECKPOINTS": f"file://{folder}/checkpoints",
             "PREFECT_API_AUTH_STRING": PASSWORD,
         }
         protected = {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD, "TMM_PREFECT_DATABASE_URL": prefects_database or ""}
@@ -231,23 +233,33 @@ def test_two_machines_share_one_training_which_ends_as_on_one_machine_also_when_
     assert (len(_taking_part(machines, "COMPLETED")), len(_taking_part(machines, "FAILED"))) == (2, 1)
 
 
-def test_a_run_that_another_machine_resumes_is_not_taken_for_dead_where_it_died(
+def test_a_run_goes_on_on_another_machine_than_the_one_where_it_died_from_its_last_checkpoint(
     machines: Machines, tiny: Path, sft_together: str
 ) -> None:
-    run = machines.start(tiny, method=sft_together, max_steps=300)
+    whole, run = (machines.start(tiny, method=sft_together, max_steps=300) for _ in range(2))
     first = machines.of(run)
     second = machines.one if first is machines.other else machines.other
-    machines.of(run).flow_process(run).kill()
+    first.reached(run, 25)
+    with Installation(first.settings) as there:
+        shared = there.shared_checkpoints
+        assert shared is not None
+        eventually(lambda: shared._copies_of(run), within=30, what="a shared checkpoint")
+    first.flow_process(run).kill()
     machines.both_say(run, "failed", "CRASHED")
     first.stop()
     resumed = machines.server.tmm("resume", str(run), "--no-wait")
     assert resumed.returncode == 0, resumed.stderr
-    second.reached(run, 20)
+    second.reached(run, 40)
     fixed = first.tmm("doctor", "--fix")
     assert str(run) not in fixed.stdout + fixed.stderr
     first.up = first.start("worker", "--backend", "cuda")
-    machines.both_say(run, "completed", "COMPLETED", within=150)
-    assert machines.server.run(run).steps == 300
+    for each in (whole, run):
+        machines.both_say(each, "completed", "COMPLETED", within=150)
+    assert machines.server.run(run).weights_hash == machines.server.run(whole).weights_hash
+    with Installation(machines.server.settings) as tmm:
+        went_on = [event.step for event in tmm.service.events.get(run) if isinstance(event, TrainingRun.Resumed)]
+    assert len(went_on) == 1
+    assert went_on[0] >= 20
     machines.await_workers(3)
 
 
