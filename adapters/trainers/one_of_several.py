@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
-from adapters.trainers.several_processes import JOB_FILE, ROWS_FILE
+from adapters.trainers.several_processes import CONNECTION_LOST, JOB_FILE, ROWS_FILE
 from domain.errors import BadResult, InvalidInput, TrainingMethodError
 from domain.method_spec import Backend
 from domain.training import Meeting, TrainingJob
@@ -96,7 +97,7 @@ class _Checkpoints:
         return self._newest
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Train in this process, and let the first one tell what came of it."""
     folder, parent, *pipes = sys.argv[1:]
     _die_with(int(parent))
@@ -104,11 +105,17 @@ def main() -> None:
     try:
         result = _trained(Path(folder), first)
     except Exception as error:
+        kind = _kind(error)
         if first is not None:
-            first.tell({"failed": {"kind": _kind(error), "words": str(error) or type(error).__name__}})
+            first.tell({"failed": {"kind": kind, "words": str(error) or type(error).__name__}})
+        if kind == "connection":
+            traceback.print_exc()
+            os._exit(CONNECTION_LOST)
         raise
     if first is not None:
         first.tell({"result": result})
+    # Without the interpreter's farewell: torch's threads may outlive it and abort a process whose work is done.
+    os._exit(0)
 
 
 def _trained(folder: Path, first: _First | None) -> dict[str, Any]:

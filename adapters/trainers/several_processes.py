@@ -25,6 +25,8 @@ from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput, 
 from domain.training import Meeting, Progress, TrainingJob, TrainingResult
 
 JOB_FILE, ROWS_FILE = "job.json", "rows.jsonl"
+CONNECTION_LOST = 75
+"""The exit code of a process that lost the connection to the others."""
 
 _PATIENCE_AT_THE_END_S = 30.0
 _LOOK_EVERY_S = 1.0
@@ -69,9 +71,10 @@ def take_part(module: str, job: TrainingJob, options: Any, *, goes_on: Callable[
                 break
             time.sleep(_LOOK_EVERY_S)
         if any(code != 0 for code in codes):
+            own = any(code not in (0, None, CONNECTION_LOST) for code in codes)
             raise Unreachable(
-                "The training ended before it was done; the machine that leads it says why. "
-                f"Here the last that was heard is: {_last_words(folder)}"
+                "The training ended before it was done; the machine that leads it says why."
+                + (f" Here the last that was heard is: {_last_words(folder)}" if own else "")
             )
 
 

@@ -19,6 +19,7 @@ import pytest
 from adapters.trainers import declarations, several_processes
 from domain.errors import BadResult, InvalidConfigurationOptions, MachineMissing
 from domain.training import Meeting, TrainingJob, TrainingResult
+from tests.adapters.trainers import aborting_at_exit
 from tests.adapters.trainers.running import Recorded, job, killed, rows, trained, weights
 
 pytestmark = pytest.mark.training
@@ -222,3 +223,10 @@ def test_only_trainers_that_were_shown_to_gain_the_same_result_offer_it() -> Non
         name for name, declared in declarations().items() if "processes" in {option.name for option in declared.options}
     }
     assert offering == {"sft", "peft"}
+
+
+def test_a_process_whose_work_is_done_is_not_aborted_on_its_way_out(tmp_path: Path) -> None:
+    share = replace(job(tmp_path, rows("sft-demo", first=8), device="cpu"), meeting=Meeting("127.0.0.1", 1, 2, 1))
+    options = aborting_at_exit.Options()
+
+    several_processes.take_part(aborting_at_exit.__name__, share, options, goes_on=lambda: True)
