@@ -1,5 +1,6 @@
 """`tmm train`: a run is requested, released, and followed to its end."""
 
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -122,13 +123,28 @@ def resume(installation: Installation, run: str, no_wait: bool, json_wanted: boo
 
 def _train(installation: Installation, request: RunRequest, *, queue: Queue, no_wait: bool, json_wanted: bool) -> None:
     run_id = start(installation, request, queue=queue)
-    for name in (None, queue.value):
-        if installation.pools.is_paused(request.backend, name):
-            remark(f"{named(request.backend, name)} is paused: the run waits until {to_resume(request.backend, name)}")
+    for what in awaited(installation, request, queue):
+        remark(what)
     if no_wait:
         say_requested(installation, run_id, json_wanted=json_wanted)
         return
     _see_to_the_end(installation, run_id, json_wanted=json_wanted)
+
+
+def awaited(installation: Installation, request: RunRequest, queue: Queue) -> Iterator[str]:
+    """What the run waits for, beside a free worker; in words for the person who asked for it."""
+    pools, backend = installation.pools, request.backend
+    for name in (None, queue.value):
+        if pools.is_paused(backend, name):
+            yield f"{named(backend, name)} is paused: the run waits until {to_resume(backend, name)}"
+    machines = int(installation.service.options_of(request).get("machines", 1))
+    workers = sum(pool.workers for pool in pools.all() if pool.name == backend) if machines > 1 else 1
+    if workers < machines:
+        there = "is 1 worker" if workers == 1 else f"are {workers} workers"
+        yield (
+            f"It is to be shared by {machines} machines, and there {there} of {backend} now. "
+            f"Start one on each machine with: tmm worker --backend {backend}"
+        )
 
 
 def _see_to_the_end(
