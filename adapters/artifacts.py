@@ -22,7 +22,7 @@ class Artifacts:
         """
         files_hash = hash_of(folder)
         if "://" in self._root:
-            return self._uploaded(run_id, folder), files_hash
+            return self._uploaded(run_id, folder, files_hash), files_hash
         root = Path(self._root)
         root.mkdir(parents=True, exist_ok=True)
         target, fresh = root / str(run_id), root / f".{run_id}-{uuid4().hex[:8]}"
@@ -69,10 +69,8 @@ class Artifacts:
         import fsspec
 
         files, root = fsspec.core.url_to_fs(self._root)
-        names = (
-            [path.rstrip("/").rpartition("/")[2] for path in files.ls(root, detail=False)] if files.exists(root) else []
-        )
-        return [f"{self._root.rstrip('/')}/{name}" for name in names]
+        found = files.ls(root, detail=False) if files.exists(root) else []
+        return [f"{self._root.rstrip('/')}/{path.rstrip('/').rpartition('/')[2]}" for path in found]
 
     def discard(self, address: str) -> None:
         """Let go of what was stored there."""
@@ -84,7 +82,7 @@ class Artifacts:
         files, path = fsspec.core.url_to_fs(address)
         files.rm(path, recursive=True)
 
-    def _uploaded(self, run_id: UUID, folder: Path) -> str:
+    def _uploaded(self, run_id: UUID, folder: Path, files_hash: str) -> str:
         import fsspec
 
         files, root = fsspec.core.url_to_fs(self._root)
@@ -97,7 +95,7 @@ class Artifacts:
             files.makedirs(destination.rpartition("/")[0], exist_ok=True)
             files.put_file(str(file), destination)
         # Object stores know no renaming of folders: an artefact without this file is not whole, and counts as absent.
-        files.pipe_file(f"{target}/{_LAST}", hash_of(folder).encode())
+        files.pipe_file(f"{target}/{_LAST}", files_hash.encode())
         return address
 
 

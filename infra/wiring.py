@@ -334,10 +334,11 @@ class Installation:
     @cached_property
     def shared_checkpoints(self) -> "SharedCheckpoints | None":
         """Where machines give checkpoints to one another; None where each keeps its own."""
+        if not (address := self.settings.shared_checkpoints):
+            return None
         from infra.shared_checkpoints import SharedCheckpoints
 
-        address = self.settings.shared_checkpoints
-        return SharedCheckpoints(address) if address else None
+        return SharedCheckpoints(address)
 
     def steps_of(self, run: Run) -> list[dict[str, float]]:
         from infra.results import steps_of
