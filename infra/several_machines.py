@@ -21,6 +21,7 @@ from adapters.trainers import several_processes
 from domain.carrying import Carried, CarriedAs
 from domain.errors import InvalidInput, MachineMissing, PrefectUnavailable
 from domain.training import Meeting, TrainingJob
+from infra.patience import patiently
 from infra.prefect_environment import api_url_or_refuse
 from infra.slots import own_slot
 from infra.training_progress import Watcher
@@ -160,7 +161,7 @@ def take_part(
     Raises `InvalidInput` when something here is not what the run began with, `Unreachable` when the training ends
     before it is done.
     """
-    run = tmm.service.training_run(run_id)
+    run = patiently(lambda: tmm.service.training_run(run_id))
     request, began = run.request, run.provenance
     if began is None or run.options is None or not _goes_on(tmm, run_id, attempt):
         raise InvalidInput(f"Training run {run_id} does not go on any more as it did when this machine was asked.")
@@ -173,7 +174,7 @@ def take_part(
     ):
         if here != there:
             raise InvalidInput(f"The {what} on this machine is not what {began.machine} has, which leads the training.")
-    trainer = tmm.service.method_of_run(run_id).trainer
+    trainer = patiently(lambda: tmm.service.method_of_run(run_id)).trainer
     options = trainers.load(trainer).Options.model_validate(run.options)
     module, goes_on = trainers.module_of(trainer), partial(_goes_on, tmm, run_id, attempt)
     job = TrainingJob(

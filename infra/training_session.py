@@ -2,21 +2,17 @@
 
 import json
 import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
-
-from eventsourcing.persistence import InterfaceError, OperationalError
 
 from adapters.run_files import RunStory, weights_hash_of, write_run_files
 from domain.errors import (
-    DatabaseUnavailable,
     InvalidDataset,
     MachineMissing,
     RunAlreadyFinished,
@@ -33,6 +29,7 @@ from domain.users import User
 from infra.acting_for import acting_user
 from infra.custom.running import CustomTrainer
 from infra.measured_before import measured_once
+from infra.patience import patiently
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
 from infra.run_process import this_process_runs
@@ -43,11 +40,7 @@ from infra.training_progress import RunProgress, Watcher, lines_told
 if TYPE_CHECKING:
     from infra.wiring import Installation
 
-T = TypeVar("T")
-
 EVALUATIONS_FILE = "evaluations.json"
-
-_DATABASE_PATIENCE_S = 300.0
 
 
 class TrainingSession:
@@ -328,18 +321,6 @@ def evaluations_of(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     return found
-
-
-def patiently(do: Callable[[], T], *, patience_s: float = _DATABASE_PATIENCE_S) -> T:
-    """Do it, and again while the database is away: hours of training are not lost to its restart."""
-    deadline = time.monotonic() + patience_s
-    while True:
-        try:
-            return do()
-        except (DatabaseUnavailable, OperationalError, InterfaceError):
-            if time.monotonic() > deadline:
-                raise
-        time.sleep(0.5)
 
 
 def _not_again(run_id: UUID, status: RunStatus) -> str:

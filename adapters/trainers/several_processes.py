@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,7 @@ def train(module: str, job: TrainingJob, options: Any, progress: Progress) -> Tr
 def take_part(module: str, job: TrainingJob, options: Any, *, goes_on: Callable[[], bool]) -> None:
     """Compute this machine's share of a training that another one leads; return when it is done.
 
-    Raises `Unreachable` when it ends before that, or does not go on: the machine that leads knows why.
+    Raises `Unreachable` when it ends before that, or does not go on.
     """
     _must_have_devices(job, options.processes)
     assert job.meeting is not None
@@ -71,11 +71,13 @@ def take_part(module: str, job: TrainingJob, options: Any, *, goes_on: Callable[
                 break
             time.sleep(_LOOK_EVERY_S)
         if any(code != 0 for code in codes):
-            own = any(code not in (0, None, CONNECTION_LOST) for code in codes)
-            raise Unreachable(
-                "The training ended before it was done; the machine that leads it says why."
-                + (f" Here the last that was heard is: {_last_words(folder)}" if own else "")
-            )
+            raise Unreachable(f"The training ended before this share of it was done. {_why(codes, folder)}".rstrip())
+
+
+def _why(codes: Sequence[int | None], folder: Path) -> str:
+    if any(code not in (0, None, CONNECTION_LOST) for code in codes):
+        return f"The last that was heard here is: {_last_words(folder)}"
+    return "The connection to the others was lost." if CONNECTION_LOST in codes else ""
 
 
 def _last_words(folder: Path) -> str:

@@ -90,7 +90,7 @@ def beside_another_machine(trainer: str, lead: TrainingJob, folder: Path, **how:
         try:
             yield replace(lead, meeting=Meeting("127.0.0.1", port, 2, 0))
         except BaseException:
-            assert "the machine that leads it says why" in process.communicate(timeout=60)[1]
+            assert "The training ended before this share of it was done." in process.communicate(timeout=60)[1]
             raise
         assert process.wait(60) == 0, process.communicate()[1]
 
