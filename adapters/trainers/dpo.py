@@ -4,6 +4,7 @@ against what the base model thought of both.
 
 from typing import Any
 
+from adapters.trainers import several_processes
 from adapters.trainers.common_options import (
     AdapterOptions,
     CheckpointOptions,
@@ -12,6 +13,7 @@ from adapters.trainers.common_options import (
     MarginOptions,
     MemoryOptions,
     OptimiserOptions,
+    ProcessOptions,
 )
 from adapters.trainers.preferences import train_on_pairs
 from domain.errors import InvalidConfigurationOptions
@@ -19,13 +21,27 @@ from domain.training import Progress, TrainingJob, TrainingResult
 
 
 class Options(
-    CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, EpochOptions, MarginOptions, OptimiserOptions
+    CheckpointOptions,
+    ProcessOptions,
+    MemoryOptions,
+    AdapterOptions,
+    LengthOptions,
+    EpochOptions,
+    MarginOptions,
+    OptimiserOptions,
 ):
     """Pairs of answers, and the loss on the margin between them."""
 
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Widen the margin between chosen and rejected answers, relative to the base model."""
+    if options.all_processes > 1:
+        return several_processes.train(__name__, job, options, progress)
+    return train_here(job, options, progress)
+
+
+def train_here(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """The training in this process, which may be one of several."""
     if options.label_smoothing and options.loss_type != "robust":
         raise InvalidConfigurationOptions(
             [f"option 'label_smoothing' is for loss_type robust; with loss_type {options.loss_type} it must be 0"]
@@ -36,6 +52,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
         options,
         progress,
         _classes,
+        processes=options.all_processes,
         beta=options.beta,
         loss_type=options.loss_type,
         label_smoothing=options.label_smoothing,

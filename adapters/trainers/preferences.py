@@ -20,11 +20,13 @@ def train_on_pairs(
     classes: Callable[[], tuple[type[Any], type[Any]]],
     *,
     scores: bool = False,
+    processes: int = 1,
     **settings: Any,
 ) -> TrainingResult:
     """Train with one of trl's trainers, given by its config class and trainer class, on chosen and rejected answers.
 
-    With `scores` the model gives a score in place of tokens. `settings` are the config's own.
+    With `scores` the model gives a score in place of tokens. `processes` share the rows of a step. `settings` are the
+    config's own.
     """
     must_have_columns(job, COLUMNS, trainer=name)
     with quiet():
@@ -45,7 +47,9 @@ def train_on_pairs(
             is_adapter=adapter is not None,
             model=model,
             args=config_class(
-                **huggingface.arguments(job, options, steps=huggingface.steps_of(options, job.rows)),
+                **huggingface.arguments(
+                    job, options, steps=huggingface.steps_of(options, job.rows), processes=processes
+                ),
                 max_length=longest,
                 disable_dropout=not options.lora_dropout,  # theirs would switch ours off too
                 **settings,

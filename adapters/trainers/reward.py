@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
+from adapters.trainers import several_processes
 from adapters.trainers.common_options import (
     AdapterOptions,
     CheckpointOptions,
@@ -11,12 +12,15 @@ from adapters.trainers.common_options import (
     LengthOptions,
     MemoryOptions,
     OptimiserOptions,
+    ProcessOptions,
 )
 from adapters.trainers.preferences import train_on_pairs
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
-class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, EpochOptions, OptimiserOptions):
+class Options(
+    CheckpointOptions, ProcessOptions, MemoryOptions, AdapterOptions, LengthOptions, EpochOptions, OptimiserOptions
+):
     max_length: int = Field(
         default=1024,
         ge=8,
@@ -35,6 +39,13 @@ class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, E
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Fit a score by the Bradley-Terry likelihood that the chosen answer wins."""
+    if options.all_processes > 1:
+        return several_processes.train(__name__, job, options, progress)
+    return train_here(job, options, progress)
+
+
+def train_here(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """The training in this process, which may be one of several."""
     return train_on_pairs(
         "reward",
         job,
@@ -42,6 +53,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
         progress,
         _classes,
         scores=True,
+        processes=options.all_processes,
         center_rewards_coefficient=options.center_rewards_coefficient or None,
     )
 

@@ -110,13 +110,11 @@ OWN = {
     ("grpo", "beta"): Change(0.5, lambda seen: max(seen.each("kl")) > -1.0),
     ("rloo", "beta"): Change(0.5, lambda seen: max(seen.each("kl")) > -1.0),
 }
+SHARING = ("sft", "peft", "dpo", "reward")
 # What several processes and machines are good for is in test_several_processes.py; three of them cannot share four rows
 # evenly.
 REFUSED_HERE = {
-    ("sft", "processes"): 3,
-    ("sft", "machines"): 3,
-    ("peft", "processes"): 3,
-    ("peft", "machines"): 3,
+    **{(trainer, option): 3 for trainer in SHARING for option in common_options.ProcessOptions.model_fields},
     ("peft", "quantization"): "4bit",
     ("grpo", "reward_model"): "a-model-that-is-not-there",
     ("rloo", "reward_model"): "a-model-that-is-not-there",

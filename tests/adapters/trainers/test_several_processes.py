@@ -20,7 +20,7 @@ from adapters.trainers import declarations, several_processes
 from domain.errors import BadResult, InvalidConfigurationOptions, MachineMissing
 from domain.training import Meeting, TrainingJob, TrainingResult
 from tests.adapters.trainers import aborting_at_exit
-from tests.adapters.trainers.running import Recorded, job, killed, rows, trained, weights
+from tests.adapters.trainers.running import Recorded, job, killed, pairs, rows, trained, weights
 
 pytestmark = pytest.mark.training
 
@@ -102,12 +102,15 @@ def beside_another_machine(trainer: str, lead: TrainingJob, folder: Path, **how:
         pytest.param("sft", {"processes": 2}, id="sft", marks=pytest.mark.full),
         pytest.param("sft", {"processes": 2, "gradient_accumulation_steps": 2}, id="in parts", marks=pytest.mark.full),
         pytest.param("peft", {"processes": 2, "lora_dropout": 0.0}, id="peft", marks=pytest.mark.full),
+        pytest.param("dpo", {"processes": 2}, id="dpo", marks=pytest.mark.full),
+        pytest.param("dpo", {"processes": 2, "adapter": "lora"}, id="dpo of an adapter", marks=pytest.mark.full),
+        pytest.param("reward", {"processes": 2}, id="reward", marks=pytest.mark.full),
     ],
 )
 def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
     trainer: str, own: dict[str, Any], tmp_path: Path
 ) -> None:
-    data, how = rows("sft-demo", first=64), HOW | own
+    data, how = (pairs if trainer in ("dpo", "reward") else rows)("sft-demo", first=64), HOW | own
     alone, stopped, resumed = Recorded(), Stopping(stop_at=3), Recorded()
     one = trained(trainer, job(tmp_path / "one", data, device="cpu"), alone, **how | {"processes": 1, "machines": 1})
 
@@ -124,7 +127,7 @@ def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
     two = shared(resumed)
 
     told = [*stopped.steps, *resumed.steps[-1:]]
-    for metric in ("loss", "grad_norm", "learning_rate", "token_accuracy"):
+    for metric in alone.steps[0]:
         assert [metrics[metric] for metrics in told] == pytest.approx(alone.all(metric), rel=1e-4)
     assert len(resumed.steps) == 2  # from the checkpoint of step 2 on
     assert two.steps == one.steps
@@ -222,7 +225,7 @@ def test_only_trainers_that_were_shown_to_gain_the_same_result_offer_it() -> Non
     offering = {
         name for name, declared in declarations().items() if "processes" in {option.name for option in declared.options}
     }
-    assert offering == {"sft", "peft"}
+    assert offering == {"sft", "peft", "dpo", "reward"}
 
 
 def test_a_process_whose_work_is_done_is_not_aborted_on_its_way_out(tmp_path: Path) -> None:
