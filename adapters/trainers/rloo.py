@@ -4,12 +4,14 @@ from typing import Any
 
 from pydantic import Field
 
+from adapters.trainers import several_processes
 from adapters.trainers.common_options import (
     AdapterOptions,
     CheckpointOptions,
     MemoryOptions,
     OptimiserOptions,
     PolicyGradientOptions,
+    ProcessOptions,
     RewardModelOptions,
     SamplingOptions,
 )
@@ -19,6 +21,7 @@ from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 class Options(
     CheckpointOptions,
+    ProcessOptions,
     MemoryOptions,
     AdapterOptions,
     RewardModelOptions,
@@ -35,12 +38,20 @@ class Options(
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Maximise the rewards of sampled answers, each against the mean of the same prompt's other answers."""
+    if options.all_processes > 1:
+        return several_processes.train(__name__, job, options, progress)
+    return train_here(job, options, progress)
+
+
+def train_here(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
+    """The training in this process, which may be one of several."""
     return train_on_rewards(
         "rloo",
         job,
         options,
         progress,
         _classes,
+        processes=options.all_processes,
         beta=options.beta,
         epsilon=options.epsilon,
         num_iterations=options.num_iterations,

@@ -18,11 +18,13 @@ def train_on_rewards(
     options: Any,
     progress: Progress,
     classes: Callable[[], tuple[type[Any], type[Any]]],
+    *,
+    processes: int = 1,
     **settings: Any,
 ) -> TrainingResult:
     """Train with one of trl's trainers, given by its config class and trainer class, on the rewards of the options.
 
-    `settings` are the config's own, on top of what all such trainers take.
+    `processes` share the answers of a step. `settings` are the config's own, on top of what all such trainers take.
     """
     from adapters.trainers import huggingface
 
@@ -48,7 +50,7 @@ def train_on_rewards(
             judge=_judge,
             model=model,
             args=config_class(
-                **huggingface.arguments(job, options, steps=options.max_steps),
+                **huggingface.arguments(job, options, steps=options.max_steps, processes=processes),
                 num_generations=options.num_generations,
                 max_completion_length=options.max_completion_length,
                 temperature=options.temperature,

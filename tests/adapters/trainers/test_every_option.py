@@ -110,7 +110,7 @@ OWN = {
     ("grpo", "beta"): Change(0.5, lambda seen: max(seen.each("kl")) > -1.0),
     ("rloo", "beta"): Change(0.5, lambda seen: max(seen.each("kl")) > -1.0),
 }
-SHARING = ("sft", "peft", "dpo", "reward")
+SHARING = ("sft", "peft", "dpo", "reward", "grpo", "rloo")
 # What several processes and machines are good for is in test_several_processes.py; three of them cannot share four rows
 # evenly.
 REFUSED_HERE = {

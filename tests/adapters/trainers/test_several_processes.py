@@ -18,6 +18,7 @@ import pytest
 
 from adapters.trainers import declarations, several_processes
 from domain.errors import BadResult, InvalidConfigurationOptions, MachineMissing
+from domain.preinstalled import GRPO_DEMO
 from domain.training import Meeting, TrainingJob, TrainingResult
 from tests.adapters.trainers import aborting_at_exit
 from tests.adapters.trainers.running import Recorded, job, killed, pairs, rows, trained, weights
@@ -64,6 +65,7 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 from adapters.trainers import load, several_processes
+from domain.preinstalled import GRPO_DEMO
 from domain.training import Meeting
 from tests.adapters.trainers.running import job, rows
 trainer, folder, port, options = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])
@@ -136,6 +138,33 @@ def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
     kept = {path.name for path in (tmp_path / "two" / "checkpoints").iterdir()}
     assert kept == {"checkpoint-2", "checkpoint-4"}
     assert len([*(tmp_path / "two" / "checkpoints" / "checkpoint-4").rglob("rng_state_*.pth")]) == 2
+
+
+@pytest.mark.full  # every process imports torch anew; the usual run stops and resumes `sft` in two
+@pytest.mark.parametrize("trainer", ["grpo", "rloo"])
+def test_processes_that_sample_answers_and_were_stopped_go_on_as_if_they_were_not(trainer: str, tmp_path: Path) -> None:
+    data, how = rows("grpo-demo", first=64), HOW | {"processes": 2, "max_completion_length": 24}
+    whole = trained(trainer, job(tmp_path / "whole", data, device="cpu"), **how)
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(trainer, job(tmp_path / "stopped", data, device="cpu"), Stopping(stop_at=3), **how)
+    resumed = trained(trainer, job(tmp_path / "stopped", data, device="cpu"), **how)
+
+    assert weights(resumed) == weights(whole)
+
+
+@pytest.mark.full  # the demo's training twice, a minute
+def test_processes_that_sample_answers_learn_what_one_learns(tmp_path: Path) -> None:
+    data = rows("grpo-demo", first=1000)
+    demo = {option.name: option.default for option in GRPO_DEMO.configuration_options}
+    rewards = {}
+    for processes in (1, 2):
+        told = Recorded()
+        trained("grpo", job(tmp_path / str(processes), data, device="cpu"), told, **demo | {"processes": processes})
+        rewards[processes] = told.all("reward")
+
+    assert [sum(rewards[1][-10:]), sum(rewards[2][-10:])] == [pytest.approx(10, abs=1.5)] * 2
+    assert max(sum(first[:10]) for first in rewards.values()) < 7
 
 
 @pytest.mark.full  # every process imports torch anew; the usual run stops and resumes `sft` in two
@@ -221,11 +250,11 @@ def test_more_processes_than_gpus_are_refused(tmp_path: Path, monkeypatch: pytes
         trained("sft", job(tmp_path, rows("sft-demo", first=8), device="cuda"), processes=2, **HOW)
 
 
-def test_only_trainers_that_were_shown_to_gain_the_same_result_offer_it() -> None:
+def test_only_trainers_for_which_it_was_shown_offer_it() -> None:
     offering = {
         name for name, declared in declarations().items() if "processes" in {option.name for option in declared.options}
     }
-    assert offering == {"sft", "peft", "dpo", "reward"}
+    assert offering == {"sft", "peft", "dpo", "reward", "grpo", "rloo"}
 
 
 def test_a_process_whose_work_is_done_is_not_aborted_on_its_way_out(tmp_path: Path) -> None:
