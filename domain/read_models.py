@@ -58,6 +58,16 @@ class Run(Value):
     interrupted: bool | None = None
 
     @property
+    def standing(self) -> str:
+        """Where it stands, in a word for people: its status, or that it was interrupted and may be resumed."""
+        return "interrupted" if self.resumable else self.status.value
+
+    @property
+    def resumable(self) -> bool:
+        """Whether it was interrupted on its way, so that it can go on from its newest checkpoint."""
+        return self.status is RunStatus.FAILED and bool(self.interrupted) and self.options is not None
+
+    @property
     def duration_s(self) -> float | None:
         if self.started_at is None or self.finished_at is None:
             return None

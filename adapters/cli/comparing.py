@@ -62,7 +62,7 @@ def _show(first: Run, second: Run, found: Comparison, *steps: Steps) -> None:
         head,
         [
             ("method", first.request.method, second.request.method),
-            ("status", first.status, second.status),
+            ("status", first.standing, second.standing),
             ("steps", _or_dash(first.steps), _or_dash(second.steps)),
             ("took", _took(first), _took(second)),
         ],

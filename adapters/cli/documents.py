@@ -43,6 +43,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "after": run.after,
         "duration_s": run.duration_s,
         "reason": run.reason,
+        "resumable": run.resumable,
         "output_name": run.request.output_name,
         "columns": run.request.columns,
         "requested_by": run.requested_by,

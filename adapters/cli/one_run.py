@@ -54,7 +54,7 @@ def run_named(service: TrainingMethods, text: str) -> Run:
 
 def show_run(run: Run) -> None:
     """A run for people."""
-    say(click.style(f"{run.request.method}: {run.status}", bold=True))
+    say(click.style(f"{run.request.method}: {run.standing}", bold=True))
     facts(
         [
             ("run", run.run_id),
@@ -62,7 +62,7 @@ def show_run(run: Run) -> None:
             ("reason", run.reason),
             ("requested", f"{moment(run.requested_at)} UTC by {run.requested_by}"),
             ("started", run.started_at and f"{moment(run.started_at)} UTC"),
-            ("took", run.duration_s is not None and duration(run.duration_s)),
+            ("took", None if run.duration_s is None else duration(run.duration_s)),
             ("backend", run.request.backend + (f", on {run.provenance.device}" if run.provenance else "")),
             ("base model", run.request.base_model),
             ("dataset", run.request.dataset),
@@ -114,15 +114,21 @@ def show_details(run: Run, steps: Sequence[Mapping[str, float]], answers: Sequen
             ("after", _said(answer["after"])),
         ]
         facts(told, indent="  ")
-    if run.status is RunStatus.COMPLETED:
+    if commands := _what_can_be_done(run):
         heading("Next")
-        facts(
-            [
-                (f'tmm ask {run.run_id} "…"', "put a question to the base model and to the result"),
-                (f"tmm export {run.run_id} --out FOLDER", "a folder that transformers and mlx_lm open"),
-                (f"tmm rerun {run.run_id}", "repeat it, and see whether the curve agrees"),
-            ]
-        )
+        facts(commands)
+
+
+def _what_can_be_done(run: Run) -> list[tuple[str, str]]:
+    if run.status is RunStatus.COMPLETED:
+        return [
+            (f'tmm ask {run.run_id} "…"', "put a question to the base model and to the result"),
+            (f"tmm export {run.run_id} --out FOLDER", "a folder that transformers and mlx_lm open"),
+            (f"tmm rerun {run.run_id}", "repeat it, and see whether the curve agrees"),
+        ]
+    if run.resumable:
+        return [(f"tmm resume {run.run_id}", "let it go on from its newest checkpoint")]
+    return []
 
 
 def curve_lines(steps: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:

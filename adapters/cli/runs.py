@@ -46,7 +46,7 @@ def runs(
     elif found:
         table(
             ("RUN", "STATUS", "METHOD", "REQUESTED (UTC)", "BY"),
-            [(r.run_id, r.status, r.request.method, moment(r.requested_at), r.requested_by) for r in found],
+            [(r.run_id, r.standing, r.request.method, moment(r.requested_at), r.requested_by) for r in found],
             clip=True,
         )
     else:

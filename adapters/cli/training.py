@@ -109,7 +109,7 @@ def resume(installation: Installation, run: str, no_wait: bool, json_wanted: boo
     found = run_named(installation.service, run)
     if found.finished_at is None:
         raise RunAlreadyFinished(f"Training run {found.run_id} is {found.status}; there is nothing to resume.")
-    if not found.interrupted or found.options is None:
+    if not found.resumable:
         raise RunAlreadyFinished(
             f"Training run {found.run_id} was not interrupted on its way. "
             f"Repeat it as a new run with: tmm rerun {found.run_id}"
@@ -196,9 +196,10 @@ def start(installation: Installation, request: RunRequest, *, queue: Queue = Que
 def must_have_completed(run: Run) -> None:
     """Raise `TrainingFailed` unless this ended run has completed."""
     if run.status is not RunStatus.COMPLETED:
-        how = "failed" if run.status is RunStatus.FAILED else "was cancelled"
+        how = {"failed": "failed", "interrupted": "was interrupted"}.get(run.standing, "was cancelled")
         reason = f": {plain(run.reason)}" if run.reason else ""
-        raise TrainingFailed(f"The training {run.run_id} {how}{reason}")
+        go_on = f"\nLet it go on from its newest checkpoint with: tmm resume {run.run_id}" if run.resumable else ""
+        raise TrainingFailed(f"The training {run.run_id} {how}{reason}{go_on}")
 
 
 def _backend_of(spec: MethodSpec, installation: Installation) -> Backend:

@@ -118,4 +118,4 @@ def run_page(title: str, line: str, curve: str) -> str:
 def _came_to(run: Run) -> str:
     if run.after:
         return f"{run.status}: " + ", ".join(f"{name} {value:.3f}" for name, value in run.after.items())
-    return f"{run.status}: {forms.cell(run.reason)}" if run.reason else run.status.value
+    return f"{run.standing}: {forms.cell(run.reason)}" if run.reason else run.standing
