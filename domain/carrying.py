@@ -74,6 +74,7 @@ LONGEST_START = timedelta(seconds=60)
 """How long a worker may take from a run it took to the flow's first line."""
 
 _GONE = "Its process is gone: it was killed, or its machine or the network stopped."
+SUSPENDED = "It was suspended in Prefect."
 _FORGOTTEN = "Prefect does not know this run any more."
 
 
@@ -104,6 +105,8 @@ def fix_for(  # noqa: PLR0911 -- one return a case reads best
         return Fix(record=RunStatus.CANCELLED, show=CarriedAs.CANCELLED, end_process=bool(lives), reason=reason)
     if carried.as_ is CarriedAs.RUNNING and lives is False:
         return Fix(record=RunStatus.FAILED, interrupted=True, show=CarriedAs.CRASHED, reason=_GONE)
+    if carried.as_ is CarriedAs.PAUSED and run.status is RunStatus.RUNNING and lives is False:
+        return Fix(record=RunStatus.FAILED, interrupted=True, reason=SUSPENDED)
     if carried.as_ is CarriedAs.PENDING and run.status is RunStatus.REQUESTED and not lives and age > LONGEST_START:
         return Fix(take_again=True, reason="The worker that had taken it is gone.")
     return None
@@ -163,7 +166,8 @@ def _finished(run: Run, carried: Carried, *, lives: bool | None, now: datetime) 
             # Nobody heard of it while its network was away, and its run was given up meanwhile.
             return Fix(end_process=True, reason="It went on unheard, after its run was recorded as interrupted.")
         return None
-    waits = carried.as_ in (CarriedAs.SCHEDULED, CarriedAs.PENDING)
+    suspended = carried.as_ is CarriedAs.PAUSED and bool(run.interrupted)
+    waits = suspended or carried.as_ in (CarriedAs.SCHEDULED, CarriedAs.PENDING)
     if waits and run.status is not RunStatus.CANCELLED:
         return None  # somebody retries or resumes it; the flow says what becomes of that
     age = now - max(run.finished_at, carried.since)

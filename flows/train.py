@@ -7,11 +7,13 @@ from typing import Any
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import Pause
 from prefect.flows import Flow
 from prefect.states import Cancelled, Crashed
 
 from adapters.curve import curve_svg
 from adapters.prefect.progress import ToldToPrefect
+from domain.carrying import SUSPENDED
 from domain.errors import MachineMissing, MethodNotSelectable, RunAlreadyFinished, RunNotFound
 from domain.training_run import RunStatus
 from flows.acting import ending_in_words, installation_of_this_run, this_attempt, this_run
@@ -76,6 +78,10 @@ def train(
                 publish(session)
         except MethodNotSelectable as gone:
             return _cancelled(installation, gone)
+        except Pause:
+            with suppress(RunNotFound, RunAlreadyFinished):
+                _interrupted(installation)
+            raise
         except MachineMissing as missing:
             return Crashed(message=str(missing))
     return None
@@ -113,6 +119,12 @@ def measure_after(session: TrainingSession) -> None:
 def publish(session: TrainingSession) -> None:
     """Store the artefact and record the completion."""
     get_run_logger().info("Stored as %s", session.complete())
+
+
+def _interrupted(installation: Installation) -> None:
+    """A run that is suspended goes on when it is resumed; one that had not started then starts."""
+    if installation.service.training_run(this_run()).status is RunStatus.RUNNING:
+        installation.service.fail_run(this_run(), SUSPENDED, interrupted=True, by=installation.user())
 
 
 def _told(title: str) -> ToldToPrefect:

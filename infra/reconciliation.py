@@ -82,7 +82,7 @@ class Reconciler:
             return carrier.lives  # one of an earlier attempt tells nothing of this one, which another machine may have
         if alone:
             return False
-        if shown is None or shown.as_ not in (CarriedAs.RUNNING, CarriedAs.CANCELLING):
+        if shown is None or shown.as_ not in (CarriedAs.RUNNING, CarriedAs.PAUSED, CarriedAs.CANCELLING):
             here = run is not None and run.provenance is not None and run.provenance.machine == socket.gethostname()
             return False if here else None
         return False if self._silent(shown) else None

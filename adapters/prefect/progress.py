@@ -57,12 +57,14 @@ class ToldToPrefect:
         self._changed.set()
 
     def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+        """A step is done. Raises Prefect's `Pause`, for the flow to let through, once somebody suspended the run."""
         now = time.monotonic()
         first, since = self._first = self._first or (step, now)
         left = (now - since) / (step - first) * (total - step) if step > first else None
         self._steps.append({"step": step, **metrics})
         self._share, self._line = step / total, progress_line(step, total, metrics, left)
         self._changed.set()
+        _stop_if_suspended()
 
     def _tell(self) -> None:
         from prefect.client.orchestration import get_client
@@ -87,6 +89,14 @@ class ToldToPrefect:
     def _page(self) -> str:
         steps = list(self._steps)
         return run_page(self._title, self._line, self._draw(steps) if steps else "")
+
+
+def _stop_if_suspended() -> None:
+    from prefect.context import FlowRunContext
+
+    # Prefect hears of it in a thread of its own, and asks between a flow's tasks only.
+    if (context := FlowRunContext.get()) is not None:
+        context.flow_run_suspension_request.raise_if_requested()
 
 
 class _Artifact:

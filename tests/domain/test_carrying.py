@@ -192,3 +192,18 @@ def test_a_recorded_end_is_never_changed_and_one_look_settles_it(
     )
     again = fix(after, shows if shown else None, lives=False if found.end_process else lives)
     assert again is None or again.record is None
+
+
+def test_a_run_that_was_suspended_waits_to_go_on_and_one_whose_process_died_meanwhile_was_interrupted() -> None:
+    suspended = carried(CarriedAs.PAUSED)
+    assert fix(RUNNING, suspended, lives=True) is None  # it will notice
+    assert fix(RUNNING, suspended) is None
+    assert fix(REQUESTED, suspended, lives=False) is None
+    died = fix(RUNNING, suspended, lives=False)
+    assert died is not None
+    assert (died.record, died.interrupted, died.show) == (RunStatus.FAILED, True, None)
+    assert fix(run(RunStatus.FAILED, interrupted=True), suspended) is None
+    for ended, shown in ((RunStatus.COMPLETED, CarriedAs.COMPLETED), (RunStatus.CANCELLED, CarriedAs.CANCELLED)):
+        truth = fix(run(ended), suspended)
+        assert truth is not None
+        assert truth.show is shown

@@ -1,5 +1,6 @@
 """Runs that are given up, killed or left alone: both sides agree on one truthful end, and the next run starts."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -47,6 +48,31 @@ def test_a_run_that_is_cancelled_in_the_ui_is_cancelled_here_too(carried_by: Mac
     )
     machine.both_say(run_id, "cancelled", "CANCELLED")
     process.wait(10)
+
+
+@BOTH_KINDS_IN_FULL
+def test_a_run_that_is_suspended_in_the_ui_stops_and_goes_on_when_it_is_resumed(
+    carried_by: Machine, tiny: Path
+) -> None:
+    machine = carried_by
+    run_id = start(machine, tiny, max_steps=400)
+    process = machine.flow_process(run_id)
+    machine.reached(run_id, 60)
+    # This is what the buttons in Prefect's UI send.
+    until = (datetime.now(UTC) + timedelta(minutes=5)).isoformat()
+    details = {"pause_timeout": until, "pause_reschedule": True}
+    suspended = {"type": "PAUSED", "name": "Suspended", "state_details": details}
+    machine.prefect("POST", f"/flow_runs/{run_id}/set_state", state=suspended)
+    process.wait(20)
+    run = machine.both_say(run_id, "failed", "PAUSED")
+    assert run.resumable
+    assert run.reason == "It was suspended in Prefect."
+    done = machine.tmm("train", "sft-demo", "--dataset", str(tiny), "--set", "max_steps=2")  # its place is free
+    assert done.returncode == 0, done.stderr
+    machine.both_say(run_id, "failed", "PAUSED")
+
+    machine.prefect("POST", f"/flow_runs/{run_id}/resume")
+    assert machine.both_say(run_id, "completed", "COMPLETED").steps == 400
 
 
 @BOTH_KINDS_IN_FULL
