@@ -17,7 +17,7 @@ from domain.errors import NotFound, Unreachable
 from domain.training import Checkpoints
 from infra.training_progress import METRICS_FILE
 
-_SAYS, _CHECKPOINT = "copy.json", "checkpoint"
+_SAYS, _CHECKPOINT, _BEING_COPIED = "copy.json", "checkpoint", ".being-copied-"
 _LOOK_EVERY_S = 1.0
 _LOOK_AGAIN_AFTER_FAILURE_S = 10.0
 _PATIENCE_AT_THE_END_S = 3.0
@@ -74,6 +74,8 @@ class SharedCheckpoints:
                     self._store.discard(copy.address)
 
     def _keep_up(self, run_id: UUID, folder: Path, checkpoints: Checkpoints, ending: threading.Event) -> None:
+        for left in folder.glob(f"{_BEING_COPIED}*"):
+            shutil.rmtree(left, ignore_errors=True)  # by a process that was killed
         copied, pause = 0, _LOOK_EVERY_S
         while not ending.wait(pause):
             pause = _LOOK_EVERY_S
@@ -91,7 +93,7 @@ class SharedCheckpoints:
     def _copy(self, run_id: UUID, folder: Path, step: int, checkpoint: Path) -> None:
         known = {copy.address.rpartition("/")[2]: copy.step for copy in self._copies_of(run_id)}
         place = min(_places(run_id), key=lambda place: known.get(str(place), 0))
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".copied-") as temporary:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=_BEING_COPIED) as temporary:
             copy = Path(temporary)
             shutil.copytree(checkpoint, copy / _CHECKPOINT, copy_function=_link)
             if (metrics := folder / METRICS_FILE).exists():

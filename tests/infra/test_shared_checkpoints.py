@@ -98,6 +98,14 @@ def test_a_copy_that_is_cut_short_leaves_the_one_before_it(machine: MachineAt, m
     assert other.brought() == (3, "the state of 3")
 
 
+def test_what_a_killed_process_was_copying_is_cleared_away(machine: MachineAt) -> None:
+    one = machine("one")
+    (one.folder / ".being-copied-abc" / "checkpoint").mkdir(parents=True)
+    one.take(2)
+    one.copied(2)
+    assert {path.name for path in one.folder.iterdir()} == {"checkpoints", "metrics.jsonl"}
+
+
 def test_the_copies_of_runs_that_have_ended_go(machine: MachineAt) -> None:
     one, other = machine("one"), machine("other")
     one.take(2)
