@@ -91,7 +91,8 @@ def test_made_ready_it_is_several_times_as_fast_as_mlx_as_it_comes() -> None:
 
 
 def _seconds(which: str) -> float:
-    done = subprocess.run([sys.executable, __file__, which], capture_output=True, text=True, check=False)
+    module = "tests.benchmarks.test_mlx_training"
+    done = subprocess.run([sys.executable, "-m", module, which], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return float(done.stdout.splitlines()[-1])
 
