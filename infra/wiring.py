@@ -1,7 +1,6 @@
 """The one place that constructs adapters. Everything is made when it is first asked for."""
 
 import os
-import pwd
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +19,7 @@ from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
 from domain.training_run import Provenance, RunRequest
 from domain.users import Origin, User
+from infra.operating_system_user import operating_system_user
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
 from infra.store import create_tables, sqlite_is_migrated, sqlite_must_be_writable
@@ -74,7 +74,7 @@ class Installation:
 
         `acting_for` is the subject of a token that was verified: a person behind a program.
         """
-        name, origin = _operating_system_user(), Origin.COMMAND_LINE
+        name, origin = operating_system_user(), Origin.COMMAND_LINE
         if self._flow_run_id is not None:
             name, origin = acting_for or "prefect", Origin.FLOW
         return User(
@@ -394,11 +394,3 @@ def open_catalogue(settings: Settings, trainers: Trainers) -> TrainingMethods:
 
     views = SQLiteViews(settings.sqlite_file, lock_timeout_s=LOCK_TIMEOUT_S)
     return TrainingMethods(SQLiteStore(settings.sqlite_file), views=views, trainers=trainers)
-
-
-def _operating_system_user() -> str:
-    # The variables that name a user can be set by anyone; the process's user id cannot.
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid-{os.getuid()}"
