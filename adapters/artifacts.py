@@ -61,6 +61,10 @@ class Artifacts:
         except FileNotFoundError:
             return None
 
+    def address_of(self, run_id: UUID) -> str:
+        """Where this run is kept, or would be."""
+        return f"{self._root.rstrip('/')}/{run_id}"
+
     def addresses(self) -> list[str]:
         """Where something was stored, whole or not."""
         if "://" not in self._root:
@@ -86,7 +90,7 @@ class Artifacts:
         import fsspec
 
         files, root = fsspec.core.url_to_fs(self._root)
-        address, target = f"{self._root.rstrip('/')}/{run_id}", f"{root.rstrip('/')}/{run_id}"
+        address, target = self.address_of(run_id), f"{root.rstrip('/')}/{run_id}"
         if files.exists(target):
             files.rm(target, recursive=True)
         files.makedirs(target, exist_ok=True)

@@ -9,13 +9,15 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid5
 
-from adapters.artifacts import Artifacts
 from domain.errors import NotFound, Unreachable
 from domain.training import Checkpoints
 from infra.training_progress import METRICS_FILE
+
+if TYPE_CHECKING:
+    from adapters.artifacts import Artifacts
 
 _SAYS, _CHECKPOINT, _BEING_COPIED = "copy.json", "checkpoint", ".being-copied-"
 _LOOK_EVERY_S = 1.0
@@ -35,9 +37,8 @@ class SharedCheckpoints:
     A run's copies take turns in two places: one that is cut short leaves the one before it whole.
     """
 
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._store = Artifacts(address)
+    def __init__(self, store: "Artifacts") -> None:
+        self._store = store
 
     @contextmanager
     def kept_up(self, run_id: UUID, folder: Path, checkpoints: Checkpoints) -> Iterator[None]:
@@ -102,8 +103,8 @@ class SharedCheckpoints:
             self._store.store(place, copy)
 
     def _copies_of(self, run_id: UUID) -> list[_Copy]:
-        places = (f"{self._address.rstrip('/')}/{place}" for place in _places(run_id))
-        return [copy for copy in map(self._said, places) if copy is not None]
+        copies = (self._said(self._store.address_of(place)) for place in _places(run_id))
+        return [copy for copy in copies if copy is not None]
 
     def _said(self, address: str) -> _Copy | None:
         if (said := self._store.read(address, _SAYS)) is None:

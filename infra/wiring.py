@@ -336,9 +336,10 @@ class Installation:
         """Where machines give checkpoints to one another; None where each keeps its own."""
         if not (address := self.settings.shared_checkpoints):
             return None
+        from adapters.artifacts import Artifacts
         from infra.shared_checkpoints import SharedCheckpoints
 
-        return SharedCheckpoints(address)
+        return SharedCheckpoints(Artifacts(address))
 
     def steps_of(self, run: Run) -> list[dict[str, float]]:
         from infra.results import steps_of

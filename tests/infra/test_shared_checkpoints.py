@@ -27,7 +27,7 @@ class Machine:
         self.folder = folder / "runs" / str(RUN)
         self.folder.mkdir(parents=True)
         self.checkpoints = FolderCheckpoints(self.folder / "checkpoints")
-        self.shared = SharedCheckpoints(store)
+        self.shared = SharedCheckpoints(Artifacts(store))
 
     def take(self, step: int, words: str = "the state") -> None:
         progress = RunProgress(self.folder, Quiet())
