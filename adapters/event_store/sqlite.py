@@ -63,6 +63,11 @@ CREATE TABLE IF NOT EXISTS log_head (ordered_since INTEGER NOT NULL);
 INSERT INTO log_head SELECT coalesce(max(rowid), 0) FROM stored_events HAVING NOT EXISTS (SELECT 1 FROM log_head);
 """
 
+_INSERT_AT_THE_CLOCK = (
+    "INSERT INTO stored_events (originator_id, originator_version, topic, state, recorded_at) VALUES (?, ?, ?, ?, ?)"
+)
+_INSERT = _INSERT_AT_THE_CLOCK.replace("?)", f"max(?, coalesce(({_NEWEST}), '')))")
+
 
 class SQLiteStore(SQLiteFactory):
     """Mapper and recorder for the event log in this file. Tables are made by `migrate`, never on the way."""
@@ -101,18 +106,12 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
             if c.fetchone()[0] != version:
                 raise IntegrityError(f"the stream {originator_id} is not at version {version} any more")
         now = datetime.now(UTC).isoformat(timespec="microseconds")
-        c.execute(_NEWEST)
-        newest = c.fetchone()
-        recorded_at = max(now, newest[0]) if newest else now
         ids = []
         for event in stored_events:
             assert isinstance(event.originator_id, UUID)
-            if event.topic == ClockAccepted.TOPIC:
-                recorded_at = now
             c.execute(
-                "INSERT INTO stored_events (originator_id, originator_version, topic, state, recorded_at) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (event.originator_id.hex, event.originator_version, event.topic, event.state, recorded_at),
+                _INSERT_AT_THE_CLOCK if event.topic == ClockAccepted.TOPIC else _INSERT,
+                (event.originator_id.hex, event.originator_version, event.topic, event.state, now),
             )
             ids.append(c.lastrowid)
         return ids
