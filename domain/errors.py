@@ -21,6 +21,7 @@ TrainingMethodError
 │   ├── InvalidLicence
 │   ├── InvalidSettings
 │   ├── AlreadyRunning
+│   ├── ClockNotBehind
 │   └── RunAlreadyFinished
 ├── Unreachable                      something that is needed cannot be reached
 │   ├── BackendUnavailable
@@ -136,6 +137,16 @@ class InvalidSettings(InvalidInput):
 
 class AlreadyRunning(InvalidInput):
     """Only one Prefect server at a time keeps its data in one folder."""
+
+
+class ClockNotBehind(InvalidInput):
+    """Only a clock that is behind the log's newest entry is to be accepted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is nothing to accept: the clock that entries are recorded by is not a minute behind the newest of "
+            "them. Only where it had jumped ahead, and was set right since, does time have to count anew."
+        )
 
 
 class RunAlreadyFinished(InvalidInput):

@@ -10,8 +10,9 @@ from eventsourcing.application import Application
 from eventsourcing.persistence import InfrastructureFactory, Mapper, PersistenceError
 from eventsourcing.utils import Environment
 
+from domain.clock import Clock, Time
 from domain.events import DomainEvent, RecordedEvent
-from domain.operations import CheckpointMade, LicenceInstalled, LicenceRemoved, LogExported, ViewsRebuilt
+from domain.operations import CheckpointMade, ClockAccepted, LicenceInstalled, LicenceRemoved, LogExported, ViewsRebuilt
 from domain.projections import changes_of, head_after
 from domain.proof import Checkpoint, Checkpoints, Signer
 from domain.read_models import (
@@ -92,6 +93,17 @@ class EventLog(Application[UUID]):
         self._record_event(
             LicenceRemoved.happened(licence_id=licence_id, reason=reason, by=by, command_id=command_id or uuid4())
         )
+
+    def time(self) -> Time:
+        """What time it is, by the clock that entries are recorded by and by the newest of them."""
+        return cast(Clock, self.recorder).time()
+
+    def accept_clock(self, *, by: User, command_id: UUID | None = None) -> ClockAccepted:
+        """Let time count from the clock anew, after it had jumped ahead. Raises `ClockNotBehind`."""
+        newest, accepted = self.time().accepted_clock()
+        event = ClockAccepted.happened(newest=newest, accepted=accepted, by=by, command_id=command_id or uuid4())
+        self._record_event(event)
+        return event
 
     # The audit log.
 

@@ -88,6 +88,19 @@ class CheckpointMade(Operation):
     key_id: str
 
 
+class ClockAccepted(Operation):
+    """The clock was put right after it had jumped ahead: from this entry on, time counts from `accepted` anew.
+
+    `newest` is the newest entry's time before. Of all entries this is the only kind whose time may be before that of
+    the one before it.
+    """
+
+    TOPIC: ClassVar[str] = "clock.accepted"
+
+    newest: datetime
+    accepted: datetime
+
+
 class ActingTokenUsed(Operation):
     """A program did something for a person: `by` is that person, in the flow run that brought the token.
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -10,6 +11,7 @@ from domain.method_spec import Change, MethodSpec
 from domain.operations import (
     ActingTokenUsed,
     CheckpointMade,
+    ClockAccepted,
     LicenceInstalled,
     LicenceRemoved,
     LogExported,
@@ -255,6 +257,8 @@ def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911, PLR0912 -- on
             return "export", "log", "audit log", _facts(event), None
         case CheckpointMade():
             return "checkpoint", "log", "audit log", _facts(event), None
+        case ClockAccepted():
+            return "accept-clock", "log", "audit log", _facts(event), None
         case ActingTokenUsed(token_id=token):
             return "use-token", "token", token, _facts(event), None
     raise TypeError(f"no projection knows the event {type(event).__qualname__}")
@@ -319,6 +323,12 @@ def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a 
             return f"exported entries {first} to {last} as {name}"
         case CheckpointMade(position=position):
             return f"signed a checkpoint at entry {position}"
+        case ClockAccepted(newest=newest, accepted=accepted):
+            return f"accepted the clock at {_second(accepted)}, where time had come to {_second(newest)}"
         case ActingTokenUsed(action=action, token_id=token):
             return f"let a program {action} with token {token}"
     raise TypeError(f"no sentence tells of the event {type(event).__qualname__}")
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from domain.audit_index import Place
+from domain.operations import ClockAccepted
 from domain.projections import Parts, link
 from domain.proof import FIRST, Checkpoint
 from domain.read_models import Insert, Remove, RowChange, Table, Update
@@ -13,6 +14,13 @@ from domain.values import Value
 T = TypeVar("T")
 
 _LOOKS_AHEAD = 20
+
+_MOST_TOLD = 20
+
+_CLOCK_ACCEPTED = ClockAccepted.TOPIC.encode()
+
+Numbered = tuple[int, Parts]
+"""What is stored of an event, and its number in the log."""
 
 Known = tuple[int, str]
 """An entry's position and hash, as the audit log's view knows it."""
@@ -23,6 +31,32 @@ class Finding(Value):
 
     position: int
     words: str
+
+
+class Numbering(NamedTuple):
+    """How a log is numbered: without a gap, and in the order of time, behind the number `ordered_since`.
+
+    `given` is the last number that was given, `last` the last event's up to there, and `beyond` is how many events
+    stand behind it, which nobody appended.
+    """
+
+    ordered_since: int
+    given: int
+    last: int
+    beyond: int
+
+    def findings(self, entries: int) -> Iterator[Finding]:
+        """What is not as it should be at the end of a log of so many entries."""
+        if self.last < self.given:
+            yield Finding(
+                position=entries + 1,
+                words=f"the log ends with the number {self.last} and had come to {self.given}: its end is gone",
+            )
+        if self.beyond:
+            count = "an event stands" if self.beyond == 1 else f"{self.beyond} events stand"
+            yield Finding(
+                position=entries + 1, words=f"{count} beyond the log's end, with a number that the log did not give"
+            )
 
 
 class Compared(NamedTuple):
@@ -50,10 +84,66 @@ class Followed(NamedTuple):
     hash: str
     hashes: dict[int, str]
     finding: Finding | None
+    disorder: tuple[Finding, ...] = ()
+    notes: tuple[Finding, ...] = ()
 
     def and_then(self, following: "Followed") -> "Followed":
         """This part of the chain and the one behind it."""
-        return self if self.finding else following._replace(hashes=self.hashes | following.hashes)
+        if self.finding:
+            return self
+        return following._replace(
+            hashes=self.hashes | following.hashes,
+            disorder=self.disorder + following.disorder,
+            notes=self.notes + following.notes,
+        )
+
+
+class OrderWatcher:
+    """Watches the numbers and times of events go by; none of it keeps the chain from being followed further.
+
+    `before` is the event before the first, if there is one, and `position` its entry.
+    """
+
+    def __init__(self, *, ordered_since: int, position: int = 0, before: Numbered | None = None) -> None:
+        self._since = ordered_since
+        self._position = position
+        self._number, self._time = (before[0], before[1][4]) if before else (0, b"")
+        self._disorder: list[Finding] = []
+        self._notes: list[Finding] = []
+
+    def watched(self, events: Iterable[Numbered]) -> Iterator[Parts]:
+        for number, parts in events:
+            self._position += 1
+            if number != self._number + 1 and number > self._since:
+                self._disorder.append(self._gap(number))
+            if parts[4] < self._time or parts[2] == _CLOCK_ACCEPTED:
+                self._look_at_time(number, parts)
+            self._number, self._time = number, parts[4]
+            yield parts
+
+    def seen_by(self, followed: Followed) -> Followed:
+        """With what was seen as far as the chain was followed."""
+        disorder, notes = (
+            tuple(each for each in seen if each.position <= followed.position) for seen in (self._disorder, self._notes)
+        )
+        return followed._replace(disorder=disorder, notes=notes)
+
+    def _gap(self, number: int) -> Finding:
+        first, last = self._number + 1, number - 1
+        missing = f"the number {first} is" if first == last else f"the numbers {first} to {last} are"
+        return Finding(position=self._position, words=f"{missing} missing before this entry, and the log has no gaps")
+
+    def _look_at_time(self, number: int, parts: Parts) -> None:
+        here, before, now = self._position, self._time.decode(), parts[4].decode()
+        if parts[2] == _CLOCK_ACCEPTED:
+            words = f"the clock was accepted: time had come to {before}, and counts from {now} anew"
+            self._notes.append(Finding(position=here, words=words))
+        elif number > self._since:
+            words = f"time goes back from {before} to {now}, and no clock was accepted here"
+            self._disorder.append(Finding(position=here, words=words))
+        else:
+            words = f"time goes back from {before} to {now}; then, the store did not keep it in order yet"
+            self._notes.append(Finding(position=here, words=words))
 
 
 class LinkChecker:
@@ -127,6 +217,14 @@ class LinkChecker:
     def _is_known_as(self, event: Parts, position: int) -> bool:
         before, it = self._known.at(position - self.position - 2), self._known.at(position - self.position - 1)
         return before is not None and it is not None and link(before[1], event) == it[1]
+
+
+def bounded(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """The first of many, and how many more there are."""
+    if (more := len(findings) - _MOST_TOLD) <= 0:
+        return tuple(findings)
+    last = findings[_MOST_TOLD]
+    return (*findings[:_MOST_TOLD], last.model_copy(update={"words": f"from here on, {more} more like these"}))
 
 
 def first_bad_checkpoint(

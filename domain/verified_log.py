@@ -7,11 +7,22 @@ from typing import Any, Protocol, cast
 from domain.audit_index import Indexed, Place, first_difference, from_bytes
 from domain.event_log import READ_AT_ONCE, EventLog
 from domain.events import DomainEvent
-from domain.projections import Parts, audit_log, methods_and_runs
+from domain.projections import audit_log, methods_and_runs
 from domain.proof import Checkpoint
 from domain.read_models import COUNTED, LOG_BEGINS, Head
 from domain.values import Value
-from domain.verification import Compared, ExpectedRows, Finding, Followed, LinkChecker, first_bad_checkpoint
+from domain.verification import (
+    Compared,
+    ExpectedRows,
+    Finding,
+    Followed,
+    LinkChecker,
+    Numbered,
+    Numbering,
+    OrderWatcher,
+    bounded,
+    first_bad_checkpoint,
+)
 
 _TRIES = 5
 
@@ -34,18 +45,26 @@ class Beside(Protocol):
 class PartsReader(Protocol):
     """A recorder that gives what is stored of events without making events of it."""
 
-    def select_parts(self, after: int, until: int, limit: int) -> Sequence[tuple[int, Parts]]:
+    def select_parts(self, after: int, until: int, limit: int) -> Sequence[Numbered]:
         """In the log's order, each with its number there."""
+        ...
+
+    def numbering(self) -> Numbering:
+        """How the log is numbered."""
         ...
 
 
 class Verification(Value):
-    """What came of reading the whole log: how much there is, its last hash, and what is not what it was."""
+    """What came of reading the whole log: how much there is, its last hash, and what is not what it was.
+
+    `notes` say what is as it should be, and worth knowing: where time counts anew.
+    """
 
     entries: int
     hash: str
     checkpoints: int
     findings: tuple[Finding, ...]
+    notes: tuple[Finding, ...] = ()
 
 
 class VerifiedLog(EventLog):
@@ -81,20 +100,27 @@ class VerifiedLog(EventLog):
         beside: Beside | None,
     ) -> Verification:
         chain = self._chain(end, [checkpoint.position for checkpoint in checkpoints], beside)
-        findings = [chain.finding]
-        findings.append(
-            first_bad_checkpoint(checkpoints, is_signed=is_signed, hashes=chain.hashes, end=chain.position)
-            if chain.finding is None
-            else None
-        )
-        if views_too and findings == [None, None]:
-            findings += self._disagreeing_views(end, beside)
+        findings = [*bounded(chain.disorder)]
+        if chain.finding is not None:
+            findings.append(chain.finding)
+        else:
+            findings += self._reader.numbering().findings(chain.position)
+            bad = first_bad_checkpoint(checkpoints, is_signed=is_signed, hashes=chain.hashes, end=chain.position)
+            if bad is not None:
+                findings.append(bad)
+            elif views_too:
+                findings += self._disagreeing_views(end, beside)
         return Verification(
             entries=chain.position,
             hash=chain.hash,
             checkpoints=len(checkpoints),
-            findings=tuple(finding for finding in findings if finding is not None),
+            findings=tuple(findings),
+            notes=bounded(chain.notes),
         )
+
+    @property
+    def _reader(self) -> PartsReader:
+        return cast(PartsReader, self.recorder)
 
     def _chain(self, end: Head, wanted: Sequence[int], beside: Beside | None) -> Followed:
         halfway = self._views.hashes(since=end.position // 2, limit=1)  # not by its position: that entry may be gone
@@ -109,8 +135,15 @@ class VerifiedLog(EventLog):
 
     def follow(self, since: Head, until: Head, wanted: Sequence[int] = ()) -> Followed:
         """Follow the chain through a part of the log, up to the first place where the view knows another."""
-        events, known = self._stored_parts(since, until), self._known_hashes(since, until)
-        return LinkChecker(events, known, wanted=wanted, position=since.position, hash=since.hash).followed()
+        before = self._reader.select_parts(since.notification_id - 1, since.notification_id, 1)
+        order = OrderWatcher(
+            ordered_since=self._reader.numbering().ordered_since,
+            position=since.position,
+            before=before[0] if before else None,
+        )
+        events, known = order.watched(self._stored_parts(since, until)), self._known_hashes(since, until)
+        checker = LinkChecker(events, known, wanted=wanted, position=since.position, hash=since.hash)
+        return order.seen_by(checker.followed())
 
     def _disagreeing_views(self, end: Head, beside: Beside | None) -> Iterator[Finding]:
         if beside is None or end.position < WORTH_A_PROCESS:
@@ -169,10 +202,10 @@ class VerifiedLog(EventLog):
                 expected.apply(change, position)
         yield from expected.differences(self._views.rows)
 
-    def _stored_parts(self, since: Head, until: Head) -> Iterator[Parts]:
+    def _stored_parts(self, since: Head, until: Head) -> Iterator[Numbered]:
         number = since.notification_id
-        while batch := cast(PartsReader, self.recorder).select_parts(number, until.notification_id, READ_AT_ONCE):
-            yield from (parts for _, parts in batch)
+        while batch := self._reader.select_parts(number, until.notification_id, READ_AT_ONCE):
+            yield from batch
             number = batch[-1][0]
 
     def _known_hashes(self, since: Head, until: Head) -> Iterator[tuple[int, str]]:

@@ -55,6 +55,7 @@ def checks(installation: "Installation") -> list[Check]:
         ("Prefect", lambda: _prefect(settings)),
         *((f"backend {backend}", _looking_at_a_device(installation, backend)) for backend in settings.backends),
         ("licence", lambda: _licence(installation)),
+        ("clock", lambda: _clock(installation)),
         ("disk space", lambda: _disk_space(settings)),
         ("artifacts", lambda: _store("artifacts", settings.artifacts, "TMM_ARTIFACTS")),
     ]
@@ -109,6 +110,13 @@ def _licence(installation: "Installation") -> Check:
     if user.is_commercial or without_any:
         return Check("licence", ok=True, words=words)
     return Check("licence", ok=False, words=f"{words}. See: tmm licence show")
+
+
+def _clock(installation: "Installation") -> Check:
+    time = installation.clock.time()
+    if time.problem:
+        return Check("clock", ok=False, words=time.problem)
+    return Check("clock", ok=True, words=f"{time.now:%Y-%m-%d %H:%M} UTC, which no entry of the log is ahead of")
 
 
 def _disk_space(settings: Settings) -> Check:

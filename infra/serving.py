@@ -34,7 +34,7 @@ def serve(tmm: "Installation", backends: Sequence[Backend], *, with_workers: boo
             _warn_of_strangers(tmm)
         for backend in backends if with_workers else ():
             supervisor.start_worker(backend, api_url)
-        tmm.migrate()
+        tmm.preinstall()
         supervisor.await_server(api_url)
         care = _Care(tmm, backends, emitter=Emitter(tmm))
         care.show_catalogue()
@@ -50,7 +50,7 @@ def work(tmm: "Installation", backend: Backend) -> None:
     """One worker of a backend's pool, on the server that PREFECT_API_URL or this data folder names."""
     with interrupts_raised(), Supervisor(tmm.settings, say=remark) as supervisor:
         api_url = api_url_or_refuse(tmm.settings)
-        tmm.migrate()
+        tmm.preinstall()
         care = _Care(tmm, [backend])
         care.show_catalogue()
         supervisor.start_worker(backend, api_url)

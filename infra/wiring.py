@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from adapters import trainers
+from domain.clock import Clock
 from domain.errors import PrefectUnavailable, TrainingMethodError
 from domain.method_spec import Backend
 from domain.ports import Asked, Device, ExportedModel
@@ -22,7 +23,7 @@ from domain.users import Origin, User
 from infra.operating_system_user import operating_system_user
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
-from infra.store import create_tables, sqlite_is_migrated, sqlite_must_be_writable
+from infra.store import LogClock, create_tables, made_ready
 
 if TYPE_CHECKING:
     from adapters.artifacts import Artifacts
@@ -88,13 +89,17 @@ class Installation:
     def licences(self) -> "InstalledLicences":
         from adapters.licences import InstalledLicences
 
-        return InstalledLicences(self.settings.licences, self.settings.trust_store)
+        return InstalledLicences(self.settings.licences, self.settings.trust_store, self.clock)
+
+    @cached_property
+    def clock(self) -> Clock:
+        return LogClock(self.settings, opened=lambda: self.__dict__.get("service"))
 
     @cached_property
     def acting_tokens(self) -> "ActingTokens":
         from adapters.licences import ActingTokens
 
-        return ActingTokens(self.settings.acting_keys)
+        return ActingTokens(self.settings.acting_keys, self.clock)
 
     def trust_acting_key(self, public_key: Path) -> str:
         """Trust a program's key to say for whom it acts; the key's id."""
@@ -114,17 +119,11 @@ class Installation:
 
         Raises `DatabaseUnavailable`.
         """
-        if self.settings.database_url:
-            from adapters.event_store.postgres import check_migrated
-
-            check_migrated(self.settings.database_url)
-        elif not sqlite_is_migrated(self.settings):
-            sqlite_must_be_writable(self.settings)
-            create_tables(self.settings)
-            service = self._open_service()
+        made = made_ready(self.settings)
+        service = open_catalogue(self.settings, trainers.declarations())
+        if made:
             service.preinstall(preinstalled_methods(self.settings.backends))
-            return service
-        return self._open_service()
+        return service
 
     @cached_property
     def proof(self) -> "Proof":
@@ -141,10 +140,11 @@ class Installation:
     def migrate(self) -> list[str]:
         """Create the tables once and install this environment's preinstalled methods; names of the new ones."""
         create_tables(self.settings)
-        return self.service.preinstall(preinstalled_methods(self.settings.backends))
+        return self.preinstall()
 
-    def _open_service(self) -> TrainingMethods:
-        return open_catalogue(self.settings, trainers.declarations())
+    def preinstall(self) -> list[str]:
+        """Install this environment's preinstalled methods in a store that is ready; names of the new ones."""
+        return self.service.preinstall(preinstalled_methods(self.settings.backends))
 
     def explain(self, error: Exception) -> TrainingMethodError | None:
         """An outside thing's error in our words, or None if it is none of theirs."""

@@ -12,7 +12,7 @@ import click
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, moment, remark, say, table
 from adapters.cli.parameters import MemberOf, Moment, json_option
-from adapters.cli.proving import checkpoint, export, verify
+from adapters.cli.proving import accept_clock, checkpoint, export, verify
 from domain.audit_documents import cell, cloud_event
 from domain.read_models import AuditEntry, AuditQuery, CountBy
 
@@ -126,6 +126,7 @@ def why(installation: Installation, name: str) -> None:
     _say_how_current(installation)
 
 
+audit.add_command(accept_clock)
 audit.add_command(export)
 audit.add_command(checkpoint)
 audit.add_command(verify)

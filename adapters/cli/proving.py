@@ -6,7 +6,7 @@ import click
 
 from adapters.cli.errors import FAILED
 from adapters.cli.installation import Installation
-from adapters.cli.output import moment, say
+from adapters.cli.output import moment, remark, say
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -61,6 +61,8 @@ def verify(
     if against is not None or public_key is not None:
         raise click.UsageError("--checkpoint and --public-key go with --export.")
     found = installation.proof.verify(views_too=not quick)
+    for note in found.notes:
+        remark(f"entry {note.position}: {note.words}")
     for finding in found.findings:
         say(f"entry {finding.position}: {finding.words}")
     if found.findings:
@@ -75,3 +77,18 @@ def verify(
             "No checkpoint vouches for it: one kept elsewhere would show a log rewritten as a whole. Make one with: "
             "tmm audit checkpoint"
         )
+
+
+@click.command(short_help="Let time count from the clock anew, after it had jumped ahead.")
+@click.pass_obj
+def accept_clock(installation: Installation) -> None:
+    """Let time count from the clock anew, after it had jumped ahead and was set right.
+
+    Entries are never recorded before the newest one, and licences are checked by the same time: after a jump ahead,
+    they would all have ended. This entry alone brings time back. It names both times, and tmm audit verify shows it.
+    """
+    accepted = installation.service.accept_clock(by=installation.user())
+    say(
+        f"Time counts from {moment(accepted.accepted)} UTC anew; it had come to {moment(accepted.newest)} UTC. "
+        "The audit log says that you did this."
+    )

@@ -16,12 +16,18 @@ from eventsourcing.utils import Environment
 
 from adapters.event_store.mapper import PydanticMapper
 from adapters.sqlite_files import ReadOnlyDatastore, connect, may_write
+from domain.clock import Time
+from domain.errors import DatabaseUnavailable
 from domain.events import RecordedEvent
+from domain.operations import ClockAccepted
 from domain.projections import Parts
+from domain.verification import Numbering
 
 LOCK_TIMEOUT_S = 30
 
-_SCHEMA = """
+_NEWEST = "SELECT recorded_at FROM stored_events ORDER BY rowid DESC LIMIT 1"
+
+_SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS stored_events (
     originator_id TEXT NOT NULL,
     originator_version INTEGER NOT NULL,
@@ -34,7 +40,33 @@ CREATE TRIGGER IF NOT EXISTS stored_events_are_not_updated BEFORE UPDATE ON stor
     BEGIN SELECT RAISE(ABORT, 'the event log is never changed'); END;
 CREATE TRIGGER IF NOT EXISTS stored_events_are_not_deleted BEFORE DELETE ON stored_events
     BEGIN SELECT RAISE(ABORT, 'the event log is never changed'); END;
+
+-- An INSERT OR REPLACE deletes what stands in its way without asking the trigger above.
+CREATE TRIGGER IF NOT EXISTS stored_events_are_not_replaced BEFORE INSERT ON stored_events BEGIN
+    SELECT RAISE(ABORT, 'the event log is never changed: this place in it is taken') WHERE EXISTS (
+        SELECT 1 FROM stored_events WHERE rowid = NEW.rowid
+        UNION ALL SELECT 1 FROM stored_events
+        WHERE originator_id = NEW.originator_id AND originator_version = NEW.originator_version
+    );
+    SELECT RAISE(ABORT, 'time does not go back in the event log')
+        WHERE NEW.topic <> '{ClockAccepted.TOPIC}' AND NEW.recorded_at < ({_NEWEST});
+END;
+-- Its number is known only now, unless it was given.
+CREATE TRIGGER IF NOT EXISTS stored_events_have_no_gap AFTER INSERT ON stored_events BEGIN
+    SELECT RAISE(ABORT, 'the event log goes on with the next number')
+        WHERE EXISTS (SELECT 1 FROM stored_events WHERE rowid > NEW.rowid)
+        OR NEW.rowid <> 1 AND NOT EXISTS (SELECT 1 FROM stored_events WHERE rowid = NEW.rowid - 1);
+END;
+
+-- Behind this number, the log is one that these triggers kept.
+CREATE TABLE IF NOT EXISTS log_head (ordered_since INTEGER NOT NULL);
+INSERT INTO log_head SELECT coalesce(max(rowid), 0) FROM stored_events HAVING NOT EXISTS (SELECT 1 FROM log_head);
 """
+
+_INSERT_AT_THE_CLOCK = (
+    "INSERT INTO stored_events (originator_id, originator_version, topic, state, recorded_at) VALUES (?, ?, ?, ?, ?)"
+)
+_INSERT = _INSERT_AT_THE_CLOCK.replace("?)", f"max(?, coalesce(({_NEWEST}), '')))")
 
 
 class SQLiteStore(SQLiteFactory):
@@ -66,21 +98,20 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
         **_: Any,
     ) -> list[int]:
         # The write lock comes first (the library begins without one): nobody appends between here and the commit,
-        # and the clock is read in the log's own order.
+        # and the clock is read in the log's own order. Time goes back only where the clock is accepted.
         c.execute("ROLLBACK")
         c.execute("BEGIN IMMEDIATE")
         for originator_id, version in (unchanged or {}).items():
             c.execute("SELECT max(originator_version) FROM stored_events WHERE originator_id = ?", (originator_id.hex,))
             if c.fetchone()[0] != version:
                 raise IntegrityError(f"the stream {originator_id} is not at version {version} any more")
-        recorded_at = datetime.now(UTC).isoformat(timespec="microseconds")
+        now = datetime.now(UTC).isoformat(timespec="microseconds")
         ids = []
         for event in stored_events:
             assert isinstance(event.originator_id, UUID)
             c.execute(
-                "INSERT INTO stored_events (originator_id, originator_version, topic, state, recorded_at) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (event.originator_id.hex, event.originator_version, event.topic, event.state, recorded_at),
+                _INSERT_AT_THE_CLOCK if event.topic == ClockAccepted.TOPIC else _INSERT,
+                (event.originator_id.hex, event.originator_version, event.topic, event.state, now),
             )
             ids.append(c.lastrowid)
         return ids
@@ -114,6 +145,19 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
         with self.datastore.transaction(commit=False) as c:
             c.execute(statement, [*values, limit])
             return [_recorded(row) for row in c.fetchall()]
+
+    def time(self) -> Time:
+        """What time it is, by this machine's clock and by the newest entry."""
+        with self.datastore.transaction(commit=False) as c:
+            c.execute(_NEWEST)
+            return _time(c.fetchone())
+
+    def numbering(self) -> Numbering:
+        """How the log is numbered; nothing can stand beyond its newest entry."""
+        with self.datastore.transaction(commit=False) as c:
+            c.execute("SELECT ordered_since, (SELECT coalesce(max(rowid), 0) FROM stored_events) FROM log_head")
+            ordered_since, last = c.fetchone()
+            return Numbering(ordered_since=ordered_since, given=last, last=last, beyond=0)
 
     def select_parts(self, after: int, until: int, limit: int) -> Sequence[tuple[int, Parts]]:
         """What is stored of events, in the order of the log, each with its number there."""
@@ -150,8 +194,32 @@ def _recorded(row: Sequence[Any]) -> RecordedEvent:
     )
 
 
+class SQLiteClock:
+    """Tells the time by this machine's clock and the log's newest entry, if there is a file."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def time(self) -> Time:
+        """Raises `DatabaseUnavailable`."""
+        if not self._file.exists():
+            return Time.of_this_machine()
+        try:
+            with closing(connect(self._file, lock_timeout_s=LOCK_TIMEOUT_S)) as database:
+                return _time(database.execute(_NEWEST).fetchone())
+        except sqlite3.Error as error:
+            if "no such table" in str(error):
+                return Time.of_this_machine()
+            raise DatabaseUnavailable(f"The time of the log cannot be read ({error}).") from error
+
+
+def _time(newest: Sequence[Any] | None) -> Time:
+    time = Time.of_this_machine()
+    return time._replace(newest=datetime.fromisoformat(newest[0])) if newest else time
+
+
 def migrate(file: Path) -> None:
-    """Create the event log's table, once. Call it under `only_one_migrates`."""
+    """Create the event log's tables, or what is missing of today's. Call it under `only_one_migrates`."""
     file.touch(mode=0o600)  # SQLite gives its log and index files the same permissions
     with closing(sqlite3.connect(file, timeout=LOCK_TIMEOUT_S, isolation_level=None)) as database:
         database.execute("PRAGMA journal_mode = WAL")
@@ -163,7 +231,7 @@ def is_migrated(file: Path) -> bool:
     if not file.is_file():
         return False
     with closing(connect(file, lock_timeout_s=LOCK_TIMEOUT_S)) as database:
-        found = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'stored_events_are_not_deleted'")
+        found = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'log_head'")
         return found.fetchone() is not None
 
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 from adapters.licences.files import Unusable
 from adapters.licences.keys import TrustStore, private_key
 from adapters.licences.tokens import ALGORITHM, signed_claims
+from domain.clock import Clock, MachineClock
 from domain.errors import TokenDoesNotHold
 
 KIND = "tmm-acting+jwt"
@@ -34,8 +35,9 @@ class ActingToken:
 class ActingTokens:
     """Makes such tokens, and says for whom one lets a program act."""
 
-    def __init__(self, trust_store: Path) -> None:
+    def __init__(self, trust_store: Path, clock: Clock | None = None) -> None:
         self._trusted = TrustStore(trust_store)
+        self._clock = clock or MachineClock()
 
     def trust(self, public_key: Path) -> str:
         """Trust a public key to say for whom a program acts; its key id. Raises `InvalidLicence`."""
@@ -63,7 +65,7 @@ class ActingTokens:
         """The token that lets do this with these parameters, now. Raises `TokenDoesNotHold`."""
         try:
             claims, key_id = signed_claims(token.encode(), self._trusted, kind=KIND, what="token")
-            return _verified(claims, key_id, action=action, parameters=parameters, now=datetime.now(UTC))
+            return _verified(claims, key_id, action=action, parameters=parameters, now=self._clock.time().now)
         except (Unusable, UnicodeError) as error:
             raise TokenDoesNotHold(str(error)) from None
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from adapters.licences.files import Unusable, read_small, write_new, write_whole
 from adapters.licences.keys import TrustStore, generate_pair, key_id_of, private_key
-from domain.errors import InvalidLicence
+from domain.clock import Clock, MachineClock
+from domain.errors import DatabaseUnavailable, InvalidLicence
 from domain.licence import Licence, LicenceStanding
 from domain.users import Edition, Entitlement
 
@@ -23,14 +24,18 @@ _REASONS_TOLD = 3
 class InstalledLicences:
     """The licences of this installation, checked against the public keys of its trust store."""
 
-    def __init__(self, folder: Path, trust_store: Path) -> None:
+    def __init__(self, folder: Path, trust_store: Path, clock: Clock | None = None) -> None:
         self._folder = folder
         self._trusted = TrustStore(trust_store)
+        self._clock = clock or MachineClock()
 
     def entitlement_of(self, user_name: str) -> Entitlement:
         """What a user may do now. Whatever does not hold makes a noncommercial user, with the reason."""
         try:
-            standings = self.standings(user_name)
+            time = self._clock.time()
+            standings = self._standings(user_name, time.now)
+        except DatabaseUnavailable as error:
+            return Entitlement.noncommercial(f"it cannot be told what time it is: {error}")
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             return Entitlement.noncommercial(f"the folder of the licences cannot be read: {reason}")
@@ -47,12 +52,15 @@ class InstalledLicences:
             return Entitlement.noncommercial("no licence is installed")
         told = [f"the licence {s.file} {s.problem}" for s in standings[:_REASONS_TOLD]]
         more = len(standings) - len(told)
-        return Entitlement.noncommercial("; ".join(told) + (f"; and {more} more do not hold" if more else ""))
+        if more:
+            told.append(f"and {more} more do not hold")
+        if time.problem:
+            told.append(time.problem)
+        return Entitlement.noncommercial("; ".join(told))
 
     def standings(self, user_name: str) -> Sequence[LicenceStanding]:
         """Every installed file, by name, and how it stands for a user at this moment. Raises `OSError`."""
-        now = datetime.now(UTC)
-        return [self._standing(self._folder / name, user_name, now) for name in self._names()]
+        return self._standings(user_name, self._now())
 
     def install(self, path: Path) -> Licence:
         """Take a licence in, also one whose time is still to come.
@@ -67,7 +75,7 @@ class InstalledLicences:
         except Unusable as error:
             advice = " Trust its issuer's key with: tmm licence trust PUBLIC_KEY" if "trust store" in str(error) else ""
             raise InvalidLicence(f"The licence {path} {error}.{advice}") from None
-        if licence.expires <= datetime.now(UTC):
+        if licence.expires <= self._now():
             raise InvalidLicence(f"The licence {path} expired on {licence.expires:%Y-%m-%d}. Ask for a new one.")
         try:
             write_whole(self._folder / f"{licence.licence_id}{SUFFIX}", content)
@@ -82,7 +90,7 @@ class InstalledLicences:
         with suppress(OSError):
             if wanted in self._names():
                 file = self._folder / wanted
-                removed = self._standing(file, "", datetime.now(UTC))
+                removed = self._standing(file, "", self._now())
                 try:
                     file.unlink()
                 except OSError as error:
@@ -131,6 +139,16 @@ class InstalledLicences:
         except OSError as error:
             raise InvalidLicence(f"{out} cannot be written: {(error.strerror or str(error)).lower()}.") from None
         return licence
+
+    def _now(self) -> datetime:
+        """For what is shown, put in place and taken out, also while the database is away; what counts is asked anew."""
+        try:
+            return self._clock.time().now
+        except DatabaseUnavailable:
+            return datetime.now(UTC)
+
+    def _standings(self, user_name: str, now: datetime) -> list[LicenceStanding]:
+        return [self._standing(self._folder / name, user_name, now) for name in self._names()]
 
     def _names(self) -> list[str]:
         try:

@@ -235,12 +235,18 @@ class PostgresViews(AuditQueries):
 
 def migrate(connection: "psycopg.Connection[Any]") -> None:
     """Make the tables, or make them anew when they have another form than today's, in the present transaction."""
-    found = connection.execute("SELECT to_regclass('tmm.views_form')").fetchone()
-    if found is not None and found[0] is not None:
-        form = connection.execute("SELECT form FROM tmm.views_form").fetchone()
-        if form is not None and form[0] == fingerprint(_SCHEMA):
-            return
+    if is_migrated(connection):
+        return
     for table in (*KEYS_OF_ALL, "views_head", "views_form"):
         connection.execute(f"DROP TABLE IF EXISTS tmm.{table}")
     connection.execute(f"CREATE TABLE tmm.views_form AS SELECT '{fingerprint(_SCHEMA)}' AS form")
     connection.execute(_SCHEMA)
+
+
+def is_migrated(connection: "psycopg.Connection[Any]") -> bool:
+    """Whether this database holds the tables in today's form."""
+    found = connection.execute("SELECT to_regclass('tmm.views_form')").fetchone()
+    if found is None or found[0] is None:
+        return False
+    form = connection.execute("SELECT form FROM tmm.views_form").fetchone()
+    return form is not None and form[0] == fingerprint(_SCHEMA)

@@ -125,10 +125,17 @@ def write(settings: Settings, number: int) -> None:
     """Write so many events into the migrated, empty database of these settings."""
     if settings.database_url:
         with psycopg.connect(settings.database_url) as connection, connection.cursor() as cursor:
-            columns = "originator_id, originator_version, topic, state, recorded_at"
+            # As if they had been appended one by one over the years: the owner may leave the trigger out that does it.
+            cursor.execute("ALTER TABLE tmm.stored_events DISABLE TRIGGER stored_events_are_numbered")
+            columns = "originator_id, originator_version, topic, state, recorded_at, notification_id"
             with cursor.copy(f"COPY tmm.stored_events ({columns}) FROM STDIN") as copy:
-                for row in events(number):
-                    copy.write_row(row)
+                for told, row in enumerate(events(number), start=1):
+                    copy.write_row((*row, told))
+            cursor.execute("ALTER TABLE tmm.stored_events ENABLE TRIGGER stored_events_are_numbered")
+            cursor.execute(
+                "UPDATE tmm.log_head SET (number, recorded_at) = (SELECT notification_id, recorded_at "
+                "FROM tmm.stored_events ORDER BY notification_id DESC LIMIT 1)"
+            )
             cursor.execute("ANALYZE tmm.stored_events")
         return
     with closing(sqlite3.connect(settings.sqlite_file)) as connection, connection:

@@ -26,6 +26,10 @@ def bare(settings: Settings) -> Iterator[Callable[[bytes], Any]]:
     if settings.database_url:
         with psycopg.connect(settings.database_url, autocommit=True) as connection:
             connection.execute("CREATE TABLE bare (LIKE tmm.stored_events INCLUDING ALL)")
+            connection.execute(
+                "ALTER TABLE bare ALTER notification_id ADD GENERATED ALWAYS AS IDENTITY, "
+                "ALTER recorded_at SET DEFAULT clock_timestamp()"
+            )
             insert = f"INSERT INTO bare {columns}) VALUES (%s, 1, 'topic', %s)"
             yield lambda state: connection.execute(insert, (uuid4(), state))
         return

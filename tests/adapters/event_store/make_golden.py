@@ -13,6 +13,7 @@ from domain.method_spec import Change
 from domain.operations import (
     ActingTokenUsed,
     CheckpointMade,
+    ClockAccepted,
     LicenceInstalled,
     LicenceRemoved,
     LogExported,
@@ -78,6 +79,7 @@ def events() -> list[DomainEvent]:
         ViewsRebuilt(**common, position=5, hash="f" * 64, agreed=True),
         LogExported(**common, format="jsonl", first=1, last=5, count=5, hash="f" * 64),
         CheckpointMade(**common, position=5, hash="f" * 64, key_id="K-2"),
+        ClockAccepted(**common, newest=WHEN + timedelta(days=900), accepted=WHEN),
         ActingTokenUsed(**common, token_id="T-1", key_id="K-3", action="train", expires=WHEN + timedelta(minutes=5)),
     ]
 

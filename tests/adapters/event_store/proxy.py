@@ -1,4 +1,4 @@
-"""A network between a client and PostgreSQL that can lose the answer to a COMMIT."""
+"""A network between a client and PostgreSQL that can lose the answer to a statement."""
 
 import socket
 import threading
@@ -8,18 +8,18 @@ from typing import Any
 
 
 class Network:
-    """Passes everything on, until it is told to lose the next acknowledgement."""
+    """Passes everything on, until it is told to lose the answer to what holds some words."""
 
     def __init__(self, server_socket: str) -> None:
         self._server_socket = server_socket
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
-        self._losing = threading.Event()
+        self._losing: bytes | None = None
         self.lost = threading.Event()
 
-    def lose_the_next_acknowledgement(self) -> None:
+    def lose_the_answer_to(self, words: bytes) -> None:
         self.lost.clear()
-        self._losing.set()
+        self._losing = words
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -43,8 +43,8 @@ class Network:
         threading.Thread(target=back, daemon=True).start()
         with suppress(OSError):
             while data := client.recv(65536):
-                if b"COMMIT" in data and self._losing.is_set():
-                    self._losing.clear()
+                if self._losing is not None and self._losing in data:
+                    self._losing = None
                     committed.set()
                     self.lost.set()
                 server.sendall(data)

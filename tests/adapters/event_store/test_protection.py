@@ -79,9 +79,18 @@ def test_an_auditor_reads_the_views_as_they_stand_and_is_told_how_current_they_a
         assert service.audit_up_to()[0] == 2
 
 
-def test_an_auditor_cannot_read_events_or_change_views(owned: Settings) -> None:
+def test_an_auditor_cannot_append_or_change_views_or_hold_the_log(owned: Settings) -> None:
     auditor = as_role(owned.database_url, "tmm_auditor")
-    for statement in ("SELECT * FROM tmm.stored_events", "UPDATE tmm.audit_log SET actor = 'x'"):
+    for statement in (
+        "INSERT INTO tmm.stored_events (originator_id, originator_version, topic, state) "
+        "VALUES (gen_random_uuid(), 1, 'x', '')",
+        "SELECT tmm.append('{}', '{}', '{}', '{}', '{}', '{}')",
+        "UPDATE tmm.audit_log SET actor = 'x'",
+        "UPDATE tmm.log_head SET number = 1",
+        *(f"SELECT * FROM tmm.log_head FOR {lock}" for lock in ("UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE")),
+        "LOCK TABLE tmm.log_head IN ROW EXCLUSIVE MODE",
+        "LOCK TABLE tmm.stored_events IN ROW EXCLUSIVE MODE",
+    ):
         with psycopg.connect(auditor) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute(statement)
     settings = owned.model_copy(update={"database_url": auditor})

@@ -16,7 +16,7 @@ from adapters.proof.signing import FolderSigner
 from domain import verified_log
 from domain.proof import canonical
 from domain.read_models import AuditQuery, Head
-from domain.verification import Compared, Finding, Followed
+from domain.verification import Compared, Finding, Followed, bounded
 from infra.settings import Settings
 from infra.store import create_tables
 from infra.wiring import Installation
@@ -38,10 +38,12 @@ class Intruder:
                 connection.execute("SET search_path TO tmm")
                 for statement in statements:
                     connection.execute(statement)
+                connection.execute("ALTER TABLE tmm.stored_events ENABLE TRIGGER USER")
         else:
             with closing(sqlite3.connect(self._settings.sqlite_file)) as connection, connection:
-                for trigger in ("updated", "deleted"):
-                    connection.execute(f"DROP TRIGGER IF EXISTS stored_events_are_not_{trigger}")
+                triggers = connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall()
+                for (trigger,) in triggers:
+                    connection.execute(f"DROP TRIGGER {trigger}")
                 for statement in statements:
                     connection.execute(statement)
 
@@ -151,6 +153,53 @@ def test_an_entry_that_was_put_in_is_found(site: Installation, intruder: Intrude
 
 def _up_to(intruder: Intruder, position: int) -> str:
     return intruder.event(position).replace(" = ", " <= ", 1)
+
+
+def test_an_entry_that_is_gone_from_the_log_and_from_the_views_leaves_a_gap(
+    site: Installation, intruder: Intruder
+) -> None:
+    intruder.run(*(f"DELETE FROM stored_events WHERE {intruder.event(position)}" for position in (3, 7)))
+    intruder.run("DROP TABLE views_form")
+    create_tables(site.settings)  # makes the views anew
+    site.service.catch_up()
+    gaps = [(f.position, f.words[:36]) for f in found(site) if "missing" in f.words]
+    assert gaps == [(3, "the number 3 is missing before this "), (6, "the number 7 is missing before this ")]
+
+
+def test_what_stands_behind_a_jump_is_verified_too(site: Installation, intruder: Intruder) -> None:
+    jump = [f"UPDATE stored_events SET {intruder.number} = {intruder.number} + 100 WHERE NOT ({_up_to(intruder, 4)})"]
+    if intruder.on_postgres:
+        jump.append("UPDATE log_head SET number = number + 100")
+    intruder.run(*jump, "DROP TABLE views_form")
+    create_tables(site.settings)
+    site.service.add_method(method("sft-three"), by=ALICE)
+    assert [(f.position, f.words[:32]) for f in found(site)] == [(5, "the numbers 5 to 104 are missing")]
+    intruder.run("UPDATE audit_log SET actor = 'mallory' WHERE position = 10")
+    assert [f.position for f in found(site)] == [5, 10]
+
+
+def test_an_end_that_is_gone_from_the_log_and_from_the_views_is_found(site: Installation, intruder: Intruder) -> None:
+    intruder.run(f"DELETE FROM stored_events WHERE NOT ({_up_to(intruder, 8)})", "DROP TABLE views_form")
+    create_tables(site.settings)
+    site.service.catch_up()
+    # The file keeps no number beside its events: there, only a signed checkpoint misses what was the end.
+    words = ["the log ends with the number 8 and had come to 9: its end is gone"] if intruder.on_postgres else []
+    assert [f.words for f in found(site)] == words
+
+
+def test_time_that_goes_back_without_an_accepted_clock_is_found(site: Installation, intruder: Intruder) -> None:
+    earlier = "recorded_at - interval '1 day'" if intruder.on_postgres else "'2020' || substr(recorded_at, 5)"
+    intruder.run(f"UPDATE stored_events SET recorded_at = {earlier} WHERE {intruder.event(9)}", "DROP TABLE views_form")
+    create_tables(site.settings)
+    site.service.catch_up()
+    assert [(f.position, f.words[:19]) for f in found(site)] == [(9, "time goes back from")]
+
+
+def test_of_many_findings_of_one_kind_the_first_are_told_and_the_others_counted() -> None:
+    many = [Finding(position=position, words="gone") for position in range(1, 100)]
+    told = bounded(many)
+    assert (len(told), told[-1].position, told[-1].words) == (21, 21, "from here on, 79 more like these")
+    assert bounded(many[:20]) == tuple(many[:20])
 
 
 def test_reordered_entries_are_found(site: Installation, intruder: Intruder) -> None:
