@@ -15,6 +15,9 @@ BLOCK = 4096
 ALL_BITS = (1 << BLOCK) - 1
 """Every bit of a block."""
 
+INDEXED_AT_MOST = 200
+"""Characters of a value: an index of PostgreSQL takes 2,704 bytes, and one of counts holds several values."""
+
 FACTS = {
     "licence": "licence_id",
     "method": "method",

@@ -20,6 +20,8 @@ TrainingMethodError
 │   ├── InvalidBaseModel
 │   ├── InvalidLicence
 │   ├── InvalidSettings
+│   ├── InvalidQuery
+│   ├── NotStorable
 │   ├── AlreadyRunning
 │   ├── ClockNotBehind
 │   └── RunAlreadyFinished
@@ -28,11 +30,18 @@ TrainingMethodError
 │   ├── DatabaseUnavailable
 │   ├── MachineMissing
 │   └── PrefectUnavailable
+├── EventUnreadable                  what happened to a method or run is stored in a form that cannot be read
 ├── BadResult                        the training ran and its outcome cannot be believed
 └── CustomCodeFailed                 a method's own code did not come to its end
 """
 
 from collections.abc import Sequence
+
+from domain.bounded import shown
+from domain.printable import printable
+
+_PROBLEMS_TOLD = 20
+_WORDS_AT_MOST = 600
 
 
 class TrainingMethodError(Exception):
@@ -74,8 +83,8 @@ class NotFound(TrainingMethodError):
 class MethodNotFound(NotFound):
     """No training method of this name was ever added."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"There is no training method {name!r}. List the ones there are with: tmm list")
+    def __init__(self, name: object) -> None:
+        super().__init__(f"There is no training method {shown(name)}. List the ones there are with: tmm list")
 
 
 class MethodNotSelectable(NotFound):
@@ -86,7 +95,9 @@ class RunNotFound(NotFound):
     """No training run has this id."""
 
     def __init__(self, run_id: object) -> None:
-        super().__init__(f"There is no training run {run_id}. List the ones there are with: tmm runs")
+        super().__init__(
+            f"There is no training run {printable(str(run_id), at_most=100)}. List the ones there are with: tmm runs"
+        )
 
 
 class InvalidInput(TrainingMethodError):
@@ -112,7 +123,9 @@ class InvalidConfigurationOptions(InvalidInput):
 
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(problems) + ".")
+        told = [printable(problem, at_most=_WORDS_AT_MOST) for problem in problems[:_PROBLEMS_TOLD]]
+        more = len(problems) - len(told)
+        super().__init__("; ".join([*told, *([f"and {more:,} more"] if more else [])]) + ".")
 
 
 class InvalidRunRequest(InvalidInput):
@@ -133,6 +146,17 @@ class InvalidLicence(InvalidInput):
 
 class InvalidSettings(InvalidInput):
     """A setting of the environment cannot be used; its name is given."""
+
+
+class InvalidQuery(InvalidInput):
+    """A condition on what to read from the audit log breaks its rule."""
+
+
+class NotStorable(InvalidInput):
+    """What is to be recorded is larger than the event log takes, or could not be read back from it."""
+
+    def __init__(self, what: str, because: str) -> None:
+        super().__init__(f"Nothing was changed: {what} cannot be recorded, because {because}.")
 
 
 class AlreadyRunning(InvalidInput):
@@ -171,6 +195,16 @@ class MachineMissing(Unreachable):
 
 class PrefectUnavailable(Unreachable):
     """No Prefect server answers."""
+
+
+class EventUnreadable(TrainingMethodError):
+    """What happened to a method or run is stored in a form that cannot be read: nothing can be decided about it."""
+
+    def __init__(self, stream: object) -> None:
+        super().__init__(
+            f"An event in the history of {stream} cannot be read, so nothing can be done with it. "
+            "Everything else works. See which event it is with: tmm doctor"
+        )
 
 
 class BadResult(TrainingMethodError):

@@ -7,7 +7,13 @@ from typing import Any, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.application import Application
-from eventsourcing.persistence import InfrastructureFactory, Mapper, PersistenceError
+from eventsourcing.persistence import (
+    InfrastructureFactory,
+    Mapper,
+    MapperDeserialisationError,
+    PersistenceError,
+    StoredEvent,
+)
 from eventsourcing.utils import Environment
 
 from domain.clock import Clock, Time
@@ -27,6 +33,7 @@ from domain.read_models import (
     Views,
     ViewsMoved,
 )
+from domain.unreadable import UNREADABLE
 from domain.users import Edition, User
 
 _BATCH = 2000
@@ -147,9 +154,8 @@ class EventLog(Application[UUID]):
                 return head
             changes: list[RowChange] = []
             for recorded in cast(Sequence[RecordedEvent], notifications):
-                event = cast(DomainEvent, self.mapper.to_domain_event(recorded))
                 head = head_after(recorded, since=head)
-                changes += changes_of(event, recorded, head)
+                changes += changes_of(self.read(recorded), recorded, head)
             try:
                 self._views.project(changes, since=since, until=head)
             except ViewsMoved:
@@ -184,11 +190,22 @@ class EventLog(Application[UUID]):
         for event, recorded, head in self._events(since):
             yield recorded, head, changes_of(event, recorded, head)
 
-    def _events(self, since: Head) -> Iterator[tuple[DomainEvent, RecordedEvent, Head]]:
+    def read(self, stored: StoredEvent) -> DomainEvent | None:
+        """The event as it was, or None where what is stored cannot be read: everything else works around it."""
+        try:
+            return cast(DomainEvent, self.mapper.to_domain_event(stored))
+        except MapperDeserialisationError:
+            return None
+
+    def unreadable(self, *, limit: int) -> list[AuditEntry]:
+        """The first entries whose events could not be read when they came into the views."""
+        return self.audit(AuditQuery(action=UNREADABLE, limit=limit))
+
+    def _events(self, since: Head) -> Iterator[tuple[DomainEvent | None, RecordedEvent, Head]]:
         head = since
         for recorded in self._recorded(since.notification_id):
             head = head_after(recorded, since=head)
-            yield cast(DomainEvent, self.mapper.to_domain_event(recorded)), recorded, head
+            yield self.read(recorded), recorded, head
 
     def _recorded(self, number: int, *, until: int | None = None) -> Iterator[RecordedEvent]:
         """What is stored after a number of the event log."""

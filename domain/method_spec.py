@@ -7,9 +7,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 
+from domain.bounded import shown
 from domain.errors import InvalidMethod
-from domain.options import ConfigurationOption
-from domain.values import Value, in_words
+from domain.options import ConfigurationOption, must_keep_limits
+from domain.values import Value, in_words, must_be_storable_texts
 
 _INTERNAL_NAME = r"^[a-z][a-z0-9-]{1,62}$"
 InternalName = Annotated[str, StringConstraints(pattern=_INTERNAL_NAME)]
@@ -37,6 +38,9 @@ class Backend(StrEnum):
     CUDA = "cuda"
     MLX = "mlx"
 
+
+LARGEST_METHOD = 40_000
+"""Bytes of a method as JSON. A change of it is stored with what was before and after: three times as many."""
 
 CUSTOM = "custom"
 """The trainer of the methods that have code of their own."""
@@ -96,17 +100,41 @@ class MethodSpec(Value):
     def parse(cls, fields: Mapping[str, Any]) -> Self:
         """A spec from untrusted fields. Raises `InvalidMethod` naming every field that breaks its rule."""
         try:
-            return cls.model_validate(dict(fields))
+            spec = cls.model_validate(dict(fields))
         except ValidationError as error:
             raise InvalidMethod(
                 in_words(error, what="a training method", fields=cls.model_fields, hints=_HINTS)
             ) from None
+        spec.must_keep_limits()
+        return spec
+
+    def must_keep_limits(self) -> None:
+        """Raise `InvalidMethod` if this is more than the event log takes.
+
+        No validator's rule: what was stored before there were limits stays readable.
+        """
+        try:
+            must_keep_limits(self.configuration_options)
+            must_keep_limits(self.code.options if self.code is not None else ())
+            must_be_storable_texts(self.model_dump(mode="json"))
+        except ValueError as error:
+            raise InvalidMethod(str(error)) from None
+        if (size := len(self.model_dump_json().encode())) > LARGEST_METHOD:
+            raise InvalidMethod(
+                f"The training method {self.internal_name!r} has {size:,} bytes in all, and at most "
+                f"{LARGEST_METHOD:,} are taken. Shorten descriptions and choices, or offer fewer options."
+            )
+
+    @staticmethod
+    def is_a_name(internal_name: object) -> bool:
+        """Whether a method can have this internal name."""
+        return isinstance(internal_name, str) and re.fullmatch(_INTERNAL_NAME, internal_name) is not None
 
     @staticmethod
     def must_be_a_name(internal_name: str) -> None:
         """Raise `InvalidMethod` unless a method can have this internal name."""
-        if not re.fullmatch(_INTERNAL_NAME, internal_name):
-            raise InvalidMethod(f"internal_name: {_HINTS['internal_name']}, not {internal_name!r}.")
+        if not MethodSpec.is_a_name(internal_name):
+            raise InvalidMethod(f"internal_name: {_HINTS['internal_name']}, not {shown(internal_name)}.")
 
     def with_changes(self, changes: Mapping[str, Any]) -> Self:
         """This spec with some fields replaced. Raises `InvalidMethod`; the internal name cannot change."""

@@ -6,15 +6,27 @@ test holds the two together.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from domain.bounded import WHOLE_AT_MOST, shown
 from domain.errors import InvalidConfigurationOptions
 
 OptionValue = float | int | bool | str
+
+OPTIONS_AT_MOST = 100
+"""Options of one method, or values of one run."""
+
+CHOICES_AT_MOST = 100
+"""Choices of one option."""
+
+TEXT_AT_MOST = 4_000
+"""Characters of a text that an option has, and of a choice."""
+
 OptionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 
 
@@ -60,7 +72,8 @@ class ConfigurationOption(BaseModel):
     def _default_has_the_options_type(cls, data: Any) -> Any:
         # Pydantic's union would keep 1 as an integer for a number; an option's default has the option's own type.
         if isinstance(data, dict) and data.get("type") == "number" and type(data.get("default")) is int:
-            return data | {"default": float(data["default"])}
+            with suppress(OverflowError):  # then it is no number, as is said below
+                return data | {"default": float(data["default"])}
         return data
 
     @model_validator(mode="after")
@@ -76,31 +89,55 @@ class ConfigurationOption(BaseModel):
             raise ValueError(f"option {self.name!r}: max_length is for text only")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"option {self.name!r}: minimum is above maximum")
-        if (problem := self.problem_with(self.default)) is not None:
+        if (problem := self._problem_with(self.default)) is not None:
             raise ValueError(f"the default of {problem}")
         return self
 
-    def problem_with(self, value: object) -> str | None:  # noqa: PLR0911 -- one return a rule reads best
+    def problem_with(self, value: object) -> str | None:
         """What is wrong with this value, naming the option, or None."""
+        return self._problem_with(value) or self._too_large(value)
+
+    def _too_large(self, value: object) -> str | None:
+        if self.type is OptionType.INTEGER and isinstance(value, float):
+            value = int(value)
+        problem = too_large(value)
+        return f"option {self.name!r} {problem}" if problem else None
+
+    def beyond_limits(self) -> str | None:
+        """What of this option is more than a catalogue takes, or None.
+
+        No validator's rule: what was stored before there were limits stays readable.
+        """
+        if (problem := self._too_large(self.default)) is not None:
+            return f"the default of {problem}"
+        if self.max_length is not None and self.max_length > TEXT_AT_MOST:
+            return f"option {self.name!r} may have at most {TEXT_AT_MOST:,} characters: lower its max_length"
+        if len(self.choices or ()) > CHOICES_AT_MOST:
+            return f"option {self.name!r} may have at most {CHOICES_AT_MOST} choices, not {len(self.choices or ()):,}"
+        if any(len(choice) > TEXT_AT_MOST for choice in self.choices or ()):
+            return f"a choice of option {self.name!r} may have at most {TEXT_AT_MOST:,} characters"
+        return None
+
+    def _problem_with(self, value: object) -> str | None:  # noqa: PLR0911 -- one return a rule reads best
         if not self._has_type(value):
-            return f"option {self.name!r} must be {_ARTICLE[self.type]}, not {value!r}"
+            return f"option {self.name!r} must be {_ARTICLE[self.type]}, not {shown(value)}"
         match value:
             case str() if self.choices is not None and value not in self.choices:
-                return f"option {self.name!r} must be one of {', '.join(self.choices)}, not {value!r}"
+                return f"option {self.name!r} must be one of {', '.join(self.choices)}, not {shown(value)}"
             case str() if self.max_length is not None and len(value) > self.max_length:
                 return f"option {self.name!r} must have at most {self.max_length} characters, not {len(value)}"
             case bool() | str():
                 return None
             case int() | float() if self.minimum is not None and value < self.minimum:
-                return f"option {self.name!r} must be at least {self.minimum:g}, not {value:g}"
+                return f"option {self.name!r} must be at least {self.minimum:g}, not {_number(value)}"
             case int() | float() if self.maximum is not None and value > self.maximum:
-                return f"option {self.name!r} must be at most {self.maximum:g}, not {value:g}"
+                return f"option {self.name!r} must be at most {self.maximum:g}, not {_number(value)}"
         return None
 
     def _has_type(self, value: object) -> bool:
         match self.type:
             case OptionType.NUMBER:
-                return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+                return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
             case OptionType.INTEGER:
                 # JSON knows one kind of number: 3.0 is an integer there, and so it is here.
                 whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
@@ -172,6 +209,26 @@ def _plain(limit: float) -> str:
     return f"{limit:.0f}" if limit.is_integer() and abs(limit) < 1e12 else f"{limit:g}"
 
 
+def too_large(value: object) -> str | None:
+    """Why a value of an option is more than the event log takes, completing «option 'x' …»; None when it is not."""
+    if isinstance(value, int) and abs(value) > WHOLE_AT_MOST:
+        return f"must lie between -{WHOLE_AT_MOST} and {WHOLE_AT_MOST}, not {shown(value)}"
+    if isinstance(value, str) and len(value) > TEXT_AT_MOST:
+        return f"must have at most {TEXT_AT_MOST:,} characters, not {len(value):,}"
+    return None
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float reaches
+        return False
+
+
+def _number(value: float) -> str:
+    return shown(value) if abs(value) > WHOLE_AT_MOST else f"{value:g}"
+
+
 _ARTICLE = {
     OptionType.NUMBER: "a number",
     OptionType.INTEGER: "a whole number",
@@ -179,6 +236,14 @@ _ARTICLE = {
     OptionType.TEXT: "text",
     OptionType.CHOICE: "text",
 }
+
+
+def must_keep_limits(options: Sequence[ConfigurationOption]) -> None:
+    """Raise `ValueError` if these are more options, or larger ones, than a catalogue takes."""
+    if len(options) > OPTIONS_AT_MOST:
+        raise ValueError(f"configuration_options: at most {OPTIONS_AT_MOST} are taken, not {len(options):,}")
+    if problem := next(filter(None, (option.beyond_limits() for option in options)), None):
+        raise ValueError(f"configuration_options: {problem}")
 
 
 def options_schema(options: Sequence[ConfigurationOption]) -> dict[str, Any]:
@@ -200,7 +265,7 @@ def options_after_defaults(
     """
     offered = {option.name: option for option in options}
     problems = [
-        f"option {name!r} is not offered by this method (it offers {', '.join(offered) or 'none'})"
+        f"option {shown(name)} is not offered by this method (it offers {', '.join(offered) or 'none'})"
         for name in given
         if name not in offered
     ]

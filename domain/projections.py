@@ -22,6 +22,7 @@ from domain.read_models import Head, Insert, Remove, RowChange, Table, Update
 from domain.refusals import ActionRefused
 from domain.training_method import TrainingMethod
 from domain.training_run import RunStatus, TrainingRun
+from domain.unreadable import unreadable_entry
 
 
 def head_after(recorded: RecordedEvent, *, since: Head) -> Head:
@@ -29,13 +30,18 @@ def head_after(recorded: RecordedEvent, *, since: Head) -> Head:
     return Head(notification_id=recorded.id, position=since.position + 1, hash=link(since.hash, parts_of(recorded)))
 
 
-def changes_of(event: DomainEvent, recorded: RecordedEvent, head: Head) -> list[RowChange]:
-    """The changes that one event, with which the log stands at `head`, makes to all read models."""
+def changes_of(event: DomainEvent | None, recorded: RecordedEvent, head: Head) -> list[RowChange]:
+    """The changes that one event, with which the log stands at `head`, makes to all read models.
+
+    An event that cannot be read is None: the audit log says so, and nothing else comes of it.
+    """
     return [*methods_and_runs(event, head.position), audit_log(event, recorded, head)]
 
 
-def methods_and_runs(event: DomainEvent, position: int) -> list[RowChange]:
+def methods_and_runs(event: DomainEvent | None, position: int) -> list[RowChange]:
     """Those to the read models of methods and runs."""
+    if event is None:
+        return []
     return [*selectable_methods(event), *method_versions(event, position), *training_runs(event)]
 
 
@@ -176,7 +182,9 @@ def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- on
     return []
 
 
-def audit_log(event: DomainEvent, recorded: RecordedEvent, head: Head) -> Insert:
+def audit_log(event: DomainEvent | None, recorded: RecordedEvent, head: Head) -> Insert:
+    if event is None:
+        return unreadable_entry(recorded, head)
     action, subject_type, subject_name, changes, reason = _what_happened(event)
     by = event.by
     run_id = event.originator_id if isinstance(event, TrainingRun.Requested | TrainingRun.Event) else None

@@ -5,9 +5,16 @@ from datetime import datetime
 from typing import Any, Literal, cast
 from uuid import UUID, uuid4
 
-from eventsourcing.persistence import InfrastructureFactory
+from eventsourcing.persistence import InfrastructureFactory, MapperDeserialisationError
 
-from domain.errors import MethodAlreadyExists, MethodNotFound, MethodNotSelectable, RunNotFound, TrainingMethodError
+from domain.errors import (
+    EventUnreadable,
+    MethodAlreadyExists,
+    MethodNotFound,
+    MethodNotSelectable,
+    RunNotFound,
+    TrainingMethodError,
+)
 from domain.events import Aggregate, DomainEvent
 from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.options import OptionValue, options_after_defaults
@@ -68,7 +75,7 @@ class Queries(VerifiedLog):
     def selectable_method(self, internal_name: str) -> SelectableMethod:
         """One method that can be chosen. Raises `MethodNotFound`, or `MethodNotSelectable` if it was deleted."""
         self.catch_up()
-        method = self._views.selectable_method(internal_name)
+        method = self._views.selectable_method(internal_name) if MethodSpec.is_a_name(internal_name) else None
         if method is None:
             existing(self._method(internal_name), internal_name).must_be_selectable(to="choose it")
             raise MethodNotFound(internal_name)
@@ -84,6 +91,8 @@ class Queries(VerifiedLog):
     ) -> list[Run]:
         """Training runs, the newest first."""
         self.catch_up()
+        if method is not None and not MethodSpec.is_a_name(method):
+            return []
         return self._views.training_runs(method=method, method_version=method_version, status=status, limit=limit)
 
     def training_run(self, run_id: UUID) -> Run:
@@ -192,9 +201,21 @@ class Queries(VerifiedLog):
         return method, declared | offered
 
     def _history(self, aggregate_id: UUID) -> list[DomainEvent]:
-        return [cast(DomainEvent, event) for event in self.events.get(aggregate_id)]
+        try:
+            return [cast(DomainEvent, event) for event in self.events.get(aggregate_id)]
+        except MapperDeserialisationError as error:
+            raise EventUnreadable(aggregate_id) from error
+
+    def _is_there(self, aggregate_id: UUID) -> bool:
+        """Whether anything ever happened to it, also what cannot be read."""
+        try:
+            return bool(self._history(aggregate_id))
+        except EventUnreadable:
+            return True
 
     def _method(self, internal_name: str) -> TrainingMethod | None:
+        if not MethodSpec.is_a_name(internal_name):
+            return None
         return cast(TrainingMethod | None, fold(self._history(TrainingMethod.create_id(internal_name))))
 
     def _run(self, run_id: UUID) -> TrainingRun | None:

@@ -7,10 +7,14 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
+
+from domain.bounded import WHOLE_AT_MOST
+from domain.errors import InvalidQuery
 from domain.method_spec import Change, MethodSpec
 from domain.options import OptionValue
 from domain.training_run import Provenance, RunRequest, RunStatus
-from domain.values import Value
+from domain.values import Value, in_words, must_be_storable_texts
 
 
 class SelectableMethod(Value):
@@ -168,8 +172,23 @@ class AuditQuery(Value):
     since: datetime | None = None
     until: datetime | None = None
     newest_first: bool = False
-    after: int | None = None
-    limit: int = 100
+    after: int | None = Field(default=None, ge=0, le=WHOLE_AT_MOST)
+    limit: int = Field(default=100, ge=0, le=WHOLE_AT_MOST)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_our_words(cls, given: Any, handler: ModelWrapValidatorHandler["AuditQuery"]) -> "AuditQuery":
+        try:
+            query = handler(given)
+            must_be_storable_texts(query.model_dump())
+        except ValueError as error:  # pydantic's, too
+            words = (
+                in_words(error, what="a query", fields=cls.model_fields, hints={})
+                if isinstance(error, ValidationError)
+                else str(error)
+            )
+            raise InvalidQuery(words) from None
+        return query
 
 
 class AuditPage(Value):

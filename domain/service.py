@@ -10,6 +10,7 @@ from eventsourcing.persistence import IntegrityError
 
 from domain.errors import (
     DatabaseUnavailable,
+    EventUnreadable,
     MethodNotSelectable,
     Refused,
     RunAlreadyFinished,
@@ -22,7 +23,6 @@ from domain.options import OptionValue
 from domain.queries import Queries, existing, fold
 from domain.read_models import SelectableMethod
 from domain.refusals import ActionRefused
-from domain.secrets import without_secrets
 from domain.trainers import trainer_of
 from domain.training_method import TrainingMethod
 from domain.training_run import Provenance, RunRequest, RunStatus, TrainingRun
@@ -47,7 +47,7 @@ class TrainingMethods(Queries):
         """Install the methods that were never here; names of those installed. One that was deleted stays deleted."""
         installed = []
         for spec in specs:
-            if not self._history(TrainingMethod.create_id(spec.internal_name)):
+            if not self._is_there(TrainingMethod.create_id(spec.internal_name)):
                 try:
                     self.save(TrainingMethod.preinstall(spec, command_id=uuid4()))
                     installed.append(spec.internal_name)
@@ -213,7 +213,8 @@ class TrainingMethods(Queries):
         """Cancel the runs of a method that have not started; their ids."""
         waiting = self.training_runs(method=internal_name, status=RunStatus.REQUESTED, limit=10_000)
         for run in waiting:
-            with suppress(RunAlreadyFinished):  # whoever wanted to start it may have cancelled it first
+            # Whoever wanted to start it may have cancelled it first; one that cannot be read is left as it is.
+            with suppress(RunAlreadyFinished, EventUnreadable):
                 self.cancel_run(
                     run.run_id, f"The training method {internal_name!r} was deleted before the run started.", by=by
                 )
@@ -272,30 +273,23 @@ class TrainingMethods(Queries):
 
         self._carry_out(run_id, command_id, decide)
 
-    def record_refused(self, refusal: Refused, *, action: str, name: str, tried: Mapping[str, Any], by: User) -> None:
+    def record_refused(
+        self, refusal: Refused, *, action: str, name: object, tried: Mapping[str, Any], by: User
+    ) -> None:
         """Record an attempt that was refused before it came to its command."""
         with suppress(Refused), self._refusals_recorded(action, name, by, uuid4(), tried):
             raise refusal
 
     @contextmanager
     def _refusals_recorded(
-        self, action: str, name: str, by: User, command_id: UUID, tried: Mapping[str, Any]
+        self, action: str, name: object, by: User, command_id: UUID, tried: Mapping[str, Any]
     ) -> Iterator[None]:
         try:
             yield
         except Refused as refusal:
             self._record_event(
-                ActionRefused(
-                    originator_id=uuid4(),
-                    originator_version=1,
-                    timestamp=ActionRefused.create_timestamp(),
-                    by=by,
-                    command_id=command_id,
-                    action=action,
-                    subject_type="run" if action == "request" else "method",
-                    subject_name=name,
-                    reason=without_secrets(str(refusal)),
-                    tried=without_secrets(dict(tried)),
+                ActionRefused.happened(
+                    action=action, subject=name, reason=str(refusal), tried=tried, by=by, command_id=command_id
                 )
             )
             raise

@@ -5,7 +5,7 @@ from uuid import UUID, uuid5
 
 from eventsourcing.domain import event
 
-from domain.errors import InvalidMethod, MethodAlreadyExists, MethodNotSelectable
+from domain.errors import InvalidMethod, MethodAlreadyExists, MethodNotFound, MethodNotSelectable
 from domain.events import Aggregate, Created
 from domain.method_spec import Change, MethodSpec
 from domain.preinstalled import PREINSTALLED
@@ -60,6 +60,9 @@ class TrainingMethod(Aggregate):
 
     @staticmethod
     def create_id(internal_name: str) -> UUID:
+        """The stream of this name. Raises `MethodNotFound` for what no method is called."""
+        if not MethodSpec.is_a_name(internal_name):
+            raise MethodNotFound(internal_name)
         return uuid5(_NAMES, internal_name)
 
     # Decisions.
@@ -80,7 +83,7 @@ class TrainingMethod(Aggregate):
     @classmethod
     def add(cls, spec: MethodSpec, *, by: User, command_id: UUID) -> Self:
         by.must_be_commercial(to="add a training method")
-        _must_hold_no_secret(spec)
+        _must_be_fit_to_keep(spec)
         return cls._create(cls.Added, id=cls.create_id(spec.internal_name), spec=spec, by=by, command_id=command_id)
 
     def add_again(self, spec: MethodSpec, *, by: User, command_id: UUID) -> None:
@@ -88,7 +91,7 @@ class TrainingMethod(Aggregate):
         by.must_be_commercial(to="add a training method")
         if self.selectable:
             raise MethodAlreadyExists(self.spec.internal_name)
-        _must_hold_no_secret(spec)
+        _must_be_fit_to_keep(spec)
         self.trigger_event(self.AddedAgain, spec=spec, by=by, command_id=command_id)
 
     def modify(self, spec: MethodSpec, *, by: User, command_id: UUID) -> None:
@@ -97,7 +100,7 @@ class TrainingMethod(Aggregate):
         if not by.is_commercial:
             self._must_be_shapeable(spec, changes, by)
         self.must_be_selectable(to="modify it")
-        _must_hold_no_secret(spec)
+        _must_be_fit_to_keep(spec)
         if changes:
             self.trigger_event(self.Modified, spec=spec, changes=changes, by=by, command_id=command_id)
 
@@ -151,7 +154,8 @@ def _as_preinstalled(spec: MethodSpec) -> bool:
     return (spec.internal_name, spec.trainer, spec.backends) in came_with
 
 
-def _must_hold_no_secret(spec: MethodSpec) -> None:
+def _must_be_fit_to_keep(spec: MethodSpec) -> None:
+    spec.must_keep_limits()
     for field, value in spec.model_dump(mode="json", exclude={"code"}).items():
         if holds_secret(value):
             raise InvalidMethod(

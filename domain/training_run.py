@@ -8,13 +8,17 @@ from uuid import UUID
 from eventsourcing.domain import event
 from pydantic import Field, StringConstraints, ValidationError
 
-from domain.errors import InvalidRunRequest, RunAlreadyFinished, RunRequestChanged
+from domain.bounded import bounded, shown
+from domain.errors import InvalidRunRequest, MethodNotFound, RunAlreadyFinished, RunRequestChanged
 from domain.events import Aggregate, Created
-from domain.method_spec import Backend
-from domain.options import OptionValue
+from domain.method_spec import Backend, MethodSpec
+from domain.options import OPTIONS_AT_MOST, OptionValue, too_large
 from domain.secrets import holds_secret, without_secrets
 from domain.users import User
-from domain.values import Value, in_words
+from domain.values import Value, in_words, must_be_storable_texts
+
+LARGEST_REQUEST = 40_000
+"""Bytes of a request as JSON."""
 
 
 class RunStatus(StrEnum):
@@ -48,11 +52,34 @@ class RunRequest(Value):
     def parse(cls, fields: Mapping[str, Any]) -> Self:
         """A request from untrusted fields. Raises `InvalidRunRequest` naming every field that breaks its rule."""
         try:
-            return cls.model_validate(dict(fields))
+            request = cls.model_validate(dict(fields))
         except ValidationError as error:
             raise InvalidRunRequest(
                 in_words(error, what="a training run", fields=cls.model_fields, hints=_HINTS)
             ) from None
+        request.must_keep_limits()
+        return request
+
+    def must_keep_limits(self) -> None:
+        """Raise `InvalidRunRequest` if this is more than the event log takes, or `MethodNotFound`.
+
+        No validator's rule: what was stored before there were limits stays readable.
+        """
+        if not MethodSpec.is_a_name(self.method):
+            raise MethodNotFound(self.method)
+        if len(self.options) > OPTIONS_AT_MOST:
+            raise InvalidRunRequest(f"options: at most {OPTIONS_AT_MOST} are taken, not {len(self.options):,}.")
+        for name, value in self.options.items():
+            if (problem := too_large(name) or too_large(value)) is not None:
+                raise InvalidRunRequest(f"options: option {shown(name)} {problem}.")
+        try:
+            must_be_storable_texts(self.model_dump(mode="json"))
+        except ValueError as error:
+            raise InvalidRunRequest(str(error)) from None
+        if (size := len(self.model_dump_json().encode())) > LARGEST_REQUEST:
+            raise InvalidRunRequest(
+                f"options: the request has {size:,} bytes in all, and at most {LARGEST_REQUEST:,} are taken."
+            )
 
 
 _HINTS = {
@@ -139,6 +166,7 @@ class TrainingRun(Aggregate):
 
     @classmethod
     def ask_for(cls, run_id: UUID, request: RunRequest, *, by: User, command_id: UUID) -> Self:
+        request.must_keep_limits()
         for field, value in request.model_dump(mode="json").items():
             if holds_secret(value):
                 raise InvalidRunRequest(
@@ -216,13 +244,15 @@ class TrainingRun(Aggregate):
 
     def fail(self, reason: str, *, interrupted: bool = False, by: User, command_id: UUID) -> None:
         self._must_not_be_finished(to="failed")
-        self._happen(self.Failed, by, command_id, reason=without_secrets(reason), interrupted=interrupted)
+        self._happen(
+            self.Failed, by, command_id, reason=bounded(reason, clean=without_secrets), interrupted=interrupted
+        )
 
     def cancel(self, reason: str, *, by: User, command_id: UUID) -> None:
         """A run is given up. One that was interrupted may be too, and then does not go on any more."""
         if not self.interrupted:
             self._must_not_be_finished(to="cancelled")
-        self._happen(self.Cancelled, by, command_id, reason=without_secrets(reason))
+        self._happen(self.Cancelled, by, command_id, reason=bounded(reason, clean=without_secrets))
 
     def _happen(self, what: type[Event], by: User, command_id: UUID, **facts: Any) -> None:
         self.trigger_event(what, method=self.request.method, by=by, command_id=command_id, **facts)

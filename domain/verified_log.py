@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 from domain.audit_index import Indexed, Place, first_difference, from_bytes
 from domain.event_log import READ_AT_ONCE, EventLog
 from domain.events import DomainEvent
-from domain.projections import audit_log, methods_and_runs
+from domain.projections import Parts, audit_log, methods_and_runs
 from domain.proof import Checkpoint
 from domain.read_models import COUNTED, LOG_BEGINS, Head
 from domain.values import Value
@@ -197,8 +197,7 @@ class VerifiedLog(EventLog):
         expected = ExpectedRows(self._views.as_stored)
         events = self._recorded(LOG_BEGINS.notification_id, until=end.notification_id)
         for position, recorded in enumerate(events, start=1):
-            event = cast(DomainEvent, self.mapper.to_domain_event(recorded))
-            for change in methods_and_runs(event, position):
+            for change in methods_and_runs(self.read(recorded), position):
                 expected.apply(change, position)
         yield from expected.differences(self._views.rows)
 

@@ -7,10 +7,13 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 
+from domain.bounded import shown
+from domain.errors import InvalidQuery
 from domain.read_models import AuditEntry, AuditQuery, CountBy
 from flows.acting import ending_in_words, installation_of_this_run
 
 ENTRIES_SHOWN = 500
+DAYS_AT_MOST = 36_500
 
 
 @flow(name="audit-report", flow_run_name="audit report of {days} days", validate_parameters=False)
@@ -19,7 +22,7 @@ def audit_report(days: int = 7, method: str = "", actor: str = "", text: str = "
     """Tell what happened in these days, optionally about one method, by one user or with these words."""
     with installation_of_this_run() as installation:
         query = AuditQuery(
-            since=datetime.now(UTC) - timedelta(days=days),
+            since=_days_ago(days),
             method=method or None,
             actor=actor or None,
             text=text or None,
@@ -56,6 +59,12 @@ def _report(entries: tuple[AuditEntry, ...], told: int, counts: dict[str, int], 
     if told > len(entries):
         lines += ["", f"These are the newest {len(entries)} of {told}. All of them: `tmm audit export FILE`"]
     return "\n".join(lines) + "\n"
+
+
+def _days_ago(days: object) -> datetime:
+    if not isinstance(days, int) or not 0 < days <= DAYS_AT_MOST:
+        raise InvalidQuery(f"days: must be a whole number from 1 to {DAYS_AT_MOST:,}, not {shown(days)}.")
+    return datetime.now(UTC) - timedelta(days=days)
 
 
 def _days(number: int) -> str:

@@ -13,8 +13,10 @@ from prefect.states import Cancelled, Crashed
 
 from adapters.curve import curve_svg
 from adapters.prefect.progress import ToldToPrefect
+from domain.bounded import bounded
 from domain.carrying import SUSPENDED
 from domain.errors import MachineMissing, MethodNotSelectable, RunAlreadyFinished, RunNotFound
+from domain.printable import printable
 from domain.training_run import RunStatus
 from flows.acting import ending_in_words, installation_of_this_run, this_attempt, this_run
 from infra.training_session import TrainingSession, recorded_session
@@ -66,7 +68,7 @@ def train(
         "output_name": output_name,
         "columns": columns,
     }
-    with installation_of_this_run() as installation, _told(f"{method} on {backend}") as told:
+    with installation_of_this_run() as installation, _told(method, backend) as told:
         try:
             with recorded_session(
                 installation, this_run(), asked, told, attempt=this_attempt(), acting_for=acting_for
@@ -127,7 +129,8 @@ def _interrupted(installation: Installation) -> None:
         installation.service.fail_run(this_run(), SUSPENDED, interrupted=True, by=installation.user())
 
 
-def _told(title: str) -> ToldToPrefect:
+def _told(method: object, backend: object) -> ToldToPrefect:
+    title = " on ".join(printable(str(bounded(part)), at_most=100) for part in (method, backend))
     return ToldToPrefect(this_run(), title=title, draw=curve_svg)
 
 

@@ -29,7 +29,7 @@ def acting_user(tmm: "Installation", token: str, *, action: str, given: Mapping[
         person = tmm.user(acting_for=held.person)
         tmm.service.use_token(held.token_id, key_id=held.key_id, action=action, expires=held.expires, by=person)
     except TokenDoesNotHold as refusal:
-        name = str(given.get("method") or given.get("internal_name") or "")
+        name = given.get("method") or given.get("internal_name") or ""
         tmm.service.record_refused(
             refusal, action="request" if action == "train" else action, name=name, tried=given, by=user
         )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adapters import trainers
+from domain.bounded import shown
 from domain.errors import InvalidMethod
 from domain.method_spec import MethodSpec
 from domain.options import ConfigurationOption
@@ -26,7 +27,7 @@ def spec_of(tmm: "Installation", asked: Mapping[str, Any]) -> MethodSpec:
     copied: MethodSpec | None = None
     if like is not None:
         if not isinstance(like, str):
-            raise InvalidMethod(f"{FROM}: must be the internal name of a method, not {like!r}.")
+            raise InvalidMethod(f"{FROM}: must be the internal name of a method, not {shown(like)}.")
         copied = tmm.service.selectable_method(like).spec
     fields = copied.model_dump(mode="json") if copied is not None else {}
     if "internal_name" in given:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LEAST_FREE_GB = 2
 _PREFECT_ANSWERS_WITHIN_S = 3
+_UNREADABLE_TOLD = 5
 
 
 def describe_settings(settings: Settings) -> list[tuple[str, str, str]]:
@@ -52,6 +53,7 @@ def checks(installation: "Installation") -> list[Check]:
     settings = installation.settings
     looked_at: list[tuple[str, Callable[[], Check]]] = [
         ("database", lambda: _database(installation)),
+        ("log entries", lambda: _log_entries(installation)),
         ("Prefect", lambda: _prefect(settings)),
         *((f"backend {backend}", _looking_at_a_device(installation, backend)) for backend in settings.backends),
         ("licence", lambda: _licence(installation)),
@@ -80,6 +82,18 @@ def _database(installation: "Installation") -> Check:
     where = without_password(installation.settings.database_url) or str(installation.settings.sqlite_file)
     caught_up = f"; the views were {behind} behind and have caught up" if behind else "; the views are up to date"
     return Check("database", ok=True, words=f"{where} holds {head.position} log entries{caught_up}")
+
+
+def _log_entries(installation: "Installation") -> Check:
+    unreadable = installation.service.unreadable(limit=_UNREADABLE_TOLD + 1)
+    if not unreadable:
+        return Check("log entries", ok=True, words="every event of the log can be read")
+    told = [f"entry {entry.position}: {entry.sentence}" for entry in unreadable[:_UNREADABLE_TOLD]]
+    more = ["and more: tmm audit --action unreadable"] if len(unreadable) > _UNREADABLE_TOLD else []
+    # Of an event that belongs to no method or run nothing is missing but itself; and nothing in the log ever changes.
+    ok = not any(entry.subject_name.startswith(("training-method.", "training-run.")) for entry in unreadable)
+    words = "Everything else works around it. After an update that can read it: tmm rebuild"
+    return Check("log entries", ok=ok, words=f"{'; '.join([*told, *more])}. {words}")
 
 
 def _prefect(settings: Settings) -> Check:

@@ -1,9 +1,7 @@
 """Tells Prefect of every event once, in order, also of those that happened while Prefect was away."""
 
 import json
-from typing import TYPE_CHECKING, cast
-
-from domain.events import DomainEvent
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -27,9 +25,8 @@ class Emitter:
         while notifications := service.recorder.select_notifications(
             start=int(json.loads(self._file.read_bytes())["after"]), limit=_BATCH, inclusive_of_start=False
         ):
-            self._tmm.prefect_events.emit(
-                [cast(DomainEvent, service.mapper.to_domain_event(notification)) for notification in notifications]
-            )
+            events = [service.read(notification) for notification in notifications]
+            self._tmm.prefect_events.emit([event for event in events if event is not None])
             self._remember(notifications[-1].id)
             told += len(notifications)
         return told

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from domain.carrying import Carried, CarriedAs, Fix, fix_for
-from domain.errors import RunAlreadyFinished, RunNotFound
+from domain.errors import EventUnreadable, RunAlreadyFinished, RunNotFound
 from domain.read_models import Run
 from domain.training_run import RunStatus
 from infra.run_process import carrier_of
@@ -104,7 +104,7 @@ class Reconciler:
                 service.cancel_run(run_id, fix.reason, by=by)
             elif fix.record is RunStatus.FAILED:
                 service.fail_run(run_id, fix.reason, interrupted=fix.interrupted, by=by)
-        except RunAlreadyFinished:
+        except (RunAlreadyFinished, EventUnreadable):
             return False  # somebody was faster; the next look shows Prefect what they recorded
         if fix.end_process and (carrier := carrier_of(self._folder(run_id))) is not None:
             # After the end is recorded: a process that is ended would record that it crashed.

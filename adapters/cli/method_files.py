@@ -11,8 +11,10 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from domain.errors import InvalidMethod
+from domain.method_spec import LARGEST_METHOD
 
-_LARGEST = 1_000_000
+_LARGEST = 5 * LARGEST_METHOD
+"""Bytes, comments and all."""
 
 Place = tuple[str, ...]
 
@@ -37,7 +39,7 @@ class MethodFile:
         except OSError as error:
             raise InvalidMethod(f"{name} cannot be read: {(error.strerror or str(error)).lower()}.") from None
         if len(content) > _LARGEST:
-            raise InvalidMethod(f"{name} is larger than 1 MB, which no method file is.")
+            raise InvalidMethod(f"{name} is larger than {_LARGEST // 1000} kB, which no method file is.")
         try:
             loader = _Loader(text)
             node = loader.get_single_node()

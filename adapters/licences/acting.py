@@ -61,9 +61,11 @@ class ActingTokens:
         headers = {"kid": key_id_of(signing.public_key()), "typ": KIND}
         return jwt.encode(claims, signing, algorithm=ALGORITHM, headers=headers)
 
-    def verified(self, token: str, *, action: str, parameters: Mapping[str, Any]) -> ActingToken:
+    def verified(self, token: object, *, action: str, parameters: Mapping[str, Any]) -> ActingToken:
         """The token that lets do this with these parameters, now. Raises `TokenDoesNotHold`."""
         try:
+            if not isinstance(token, str):
+                raise Unusable("is no text")
             claims, key_id = signed_claims(token.encode(), self._trusted, kind=KIND, what="token")
             return _verified(claims, key_id, action=action, parameters=parameters, now=self._clock.time().now)
         except (Unusable, UnicodeError) as error:

@@ -21,6 +21,7 @@ from domain.audit_index import BLOCK, Fact
 from domain.read_models import LOG_BEGINS
 
 _SCHEMA = f"""
+-- No text holds a NUL character.
 CREATE TABLE views_head (notification_id INTEGER NOT NULL, position INTEGER NOT NULL, hash TEXT NOT NULL);
 INSERT INTO views_head VALUES ({LOG_BEGINS.notification_id}, {LOG_BEGINS.position}, '{LOG_BEGINS.hash}');
 

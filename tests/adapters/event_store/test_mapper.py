@@ -15,7 +15,7 @@ from adapters.event_store.mapper import PydanticMapper
 from domain.events import DomainEvent
 from tests.people import ALICE
 
-MAPPER = PydanticMapper()
+MAPPER = PydanticMapper(why_not=lambda _: None)  # no view knows the event of these tests
 
 
 class NoteTaken(DomainEvent):
@@ -59,9 +59,11 @@ def stored_as(event: NoteTaken, version: int, **facts: Any) -> StoredEvent:
     return StoredEvent(event.originator_id, event.originator_version, NoteTaken.TOPIC, json.dumps(state).encode())
 
 
-@given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1)), st.text(max_size=20))
+TEXTS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+
+
+@given(st.lists(st.text(alphabet=TEXTS, min_size=1)), st.text(alphabet=TEXTS, max_size=20))
 def test_an_event_comes_back_as_it_was(words: list[str], colour: str) -> None:
-    colour = colour.encode("utf-8", "ignore").decode()
     event = note(words=tuple(words), colour=colour)
     assert MAPPER.to_domain_event(MAPPER.to_stored_event(event)) == event
 
