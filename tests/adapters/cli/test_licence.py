@@ -34,6 +34,20 @@ def test_from_a_key_pair_to_a_commercial_user_and_back(tmm: Tmm, installation: I
     assert actions == [("install-licence", "done"), ("remove-licence", "done")]
 
 
+def test_a_licence_that_names_prefect_says_what_that_means_and_one_for_everyone_means_persons(tmm: Tmm) -> None:
+    tmm("licence", "keygen", "--out", "keys")
+    tmm("licence", "trust", "keys/public.pem")
+    issue(tmm, "*", out="persons.licence")
+    persons = tmm("licence", "install", "persons.licence")
+    assert (persons.code, persons.err) == (0, "")
+    assert "for all persons, from" in persons.out
+    issue(tmm, "*", "prefect", out="prefect.licence")
+    prefect = tmm("licence", "install", "prefect.licence")
+    assert "for all persons, and prefect, from" in prefect.out
+    assert "everybody who reaches the Prefect UI or its API can add and delete methods under it" in prefect.err
+    assert "tmm licence remove L-" in prefect.err
+
+
 def test_the_text_of_a_licence_never_reaches_the_log(tmm: Tmm, installation: Installation, here: Path) -> None:
     tmm("licence", "keygen", "--out", "keys")
     tmm("licence", "trust", "keys/public.pem")
