@@ -91,8 +91,10 @@ class CheckpointMade(Operation):
 class ActingTokenUsed(Operation):
     """A program did something for a person: `by` is that person, in the flow run that brought the token.
 
-    Each token has a stream of its own with room for this one event, so that of two flow runs that bring it at the same
-    moment only one can use it.
+    It is stored in one transaction with the event that the token led to, a refusal too: that event has the same
+    `command_id`, and `led_to` is its stream; tokens that were used before this was remembered have none. Each token has
+    a stream of its own with room for this one event, so that of two flow runs that bring it at the same moment only one
+    can use it.
     """
 
     TOPIC: ClassVar[str] = "acting-token.used"
@@ -101,6 +103,7 @@ class ActingTokenUsed(Operation):
     key_id: str
     action: str
     expires: datetime
+    led_to: UUID | None = None
 
     @classmethod
     def stream_of(cls, key_id: str, token_id: str) -> UUID:

@@ -214,6 +214,11 @@ def _schema_version(state: bytes) -> int:
     return int(json.loads(state)["class_version"]) if b'"class_version":' in state[-24:] else 1
 
 
+def subject_of(event: DomainEvent) -> str:
+    """The name of what the event is about, as the audit log has it."""
+    return _what_happened(event)[2]
+
+
 _What = tuple[str, str, str, tuple[Change, ...], str | None]
 
 
