@@ -124,8 +124,7 @@ def save(installation: Installation, name: str, folder: Path | None, force: bool
     """
     service, user, folder = installation.service, installation.user(), folder or Path(name)
     before = service.selectable_method(name)
-    if name not in TEMPLATES and not user.is_commercial:
-        service.modify_method(name, {"description": f"With the code in {folder}"}, by=user)  # is refused, and recorded
+    service.must_be_allowed("modify", name, by=user, tried={"code": str(folder)})
     fields = fields_of(folder, name, present=before.spec)
     if broken := checked(installation, folder, fields, force=force):
         kept = installation.workshop.keep_aside(name, folder, broken=[finding.claim for finding in broken])
