@@ -1,6 +1,7 @@
 """What happens to the installation itself: events of their own, like refusals, because they belong to no aggregate."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar, Self
 from uuid import UUID, uuid4, uuid5
 
@@ -50,6 +51,22 @@ class LicenceRemoved(Operation):
 
     licence_id: str
     reason: str
+
+
+class KeyPurpose(StrEnum):
+    """What a public key is trusted to sign."""
+
+    LICENCE = "licence"
+    ACTING = "acting"
+
+
+class KeyTrusted(Operation):
+    """From now on licences, or tokens of programs that act for persons, hold here if they are signed with this key."""
+
+    TOPIC: ClassVar[str] = "key.trusted"
+
+    purpose: KeyPurpose
+    key_id: str
 
 
 class ViewsRebuilt(Operation):

@@ -10,6 +10,8 @@ from domain.method_spec import Change, MethodSpec
 from domain.operations import (
     ActingTokenUsed,
     CheckpointMade,
+    KeyPurpose,
+    KeyTrusted,
     LicenceInstalled,
     LicenceRemoved,
     LogExported,
@@ -254,6 +256,8 @@ def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911, PLR0912 -- on
             return "install-licence", "licence", event.licence_id, _facts(event), None
         case LicenceRemoved(reason=reason):
             return "remove-licence", "licence", event.licence_id, (), reason
+        case KeyTrusted():
+            return "trust-key", "key", event.key_id, _facts(event), None
         case ViewsRebuilt():
             return "rebuild", "views", "views", _facts(event), None
         case LogExported():
@@ -317,6 +321,10 @@ def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a 
             return f"installed licence {licence} of {customer} in the place of {replaced}"
         case LicenceRemoved(licence_id=licence):
             return f"removed licence {licence}"
+        case KeyTrusted(purpose=KeyPurpose.LICENCE, key_id=key):
+            return f"trusted key {key} to sign licences"
+        case KeyTrusted(key_id=key):
+            return f"trusted key {key} to say for whom a program acts"
         case ViewsRebuilt(position=position, agreed=agreed):
             outcome = "as they were" if agreed else "and they do not agree with what they were"
             return f"rebuilt the views up to entry {position}, {outcome}"

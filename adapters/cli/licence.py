@@ -11,6 +11,7 @@ from adapters.cli.output import as_json, facts, heading, plain, remark, say, war
 from adapters.cli.parameters import json_option
 from domain.errors import Unreachable
 from domain.licence import EVERYONE, Licence, LicenceStanding
+from domain.operations import KeyPurpose
 from domain.users import PREFECT, User
 
 _USERS_SHOWN = 8
@@ -88,6 +89,15 @@ def trust(installation: Installation, public_key: Path) -> None:
     key_id = installation.licences.trust(public_key)
     say(f"Trusted the key {key_id}: licences signed with it hold here now.")
     remark(f"To trust it no more, delete {plain(installation.settings.trust_store / f'{key_id}.pem')}")
+    record_key_trusted(installation, key_id, KeyPurpose.LICENCE)
+
+
+def record_key_trusted(installation: Installation, key_id: str, purpose: KeyPurpose) -> None:
+    """The log's entry of a key that is in its folder now; where it cannot be told, that is said."""
+    try:
+        installation.service.record_key_trusted(key_id, purpose=purpose, by=installation.user())
+    except Unreachable as error:
+        warn(f"The key is trusted, and the audit log was not told. {error}")
 
 
 @licence.command(short_help="Install a licence.")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,6 +64,10 @@ class ActingTokens:
     def trust(self, public_key: Path) -> str:
         """Trust a public key to say for whom a program acts; its key id. Raises `InvalidLicence`."""
         return self._trusted.trust(public_key)
+
+    def trusted_keys(self) -> Sequence[str]:
+        """The ids of the keys that are trusted so, by whatever way they came there. Raises `OSError`."""
+        return self._trusted.key_ids()
 
     def issue(self, key: Path, *, person: str, action: str, parameters: Mapping[str, Any], minutes: int) -> str:
         """A token with which a program may do this one thing for this person. Raises `InvalidLicence` for the key."""

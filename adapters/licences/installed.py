@@ -91,6 +91,10 @@ class InstalledLicences:
                 return removed
         raise InvalidLicence(f"No licence {name!r} is installed. See the ones that are with: tmm licence show")
 
+    def trusted_keys(self) -> Sequence[str]:
+        """The ids of the keys in the trust store, by whatever way they came there. Raises `OSError`."""
+        return self._trusted.key_ids()
+
     # For those who issue licences.
 
     def generate_pair(self, folder: Path) -> str:

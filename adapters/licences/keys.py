@@ -84,6 +84,15 @@ class TrustStore:
             raise _unwritable(self.folder, error) from None
         return key_id
 
+    def key_ids(self) -> list[str]:
+        """The ids by which files in the folder can be found, whoever put them there."""
+        try:
+            names = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return []
+        ids = (name.removesuffix(".pem") for name in names if name.endswith(".pem"))
+        return [key_id for key_id in ids if _KEY_ID.fullmatch(key_id)]
+
     def key(self, key_id: str) -> "Ed25519PublicKey":
         """The trusted key of this id. Raises `Unusable`, completing «the licence …»."""
         if not _KEY_ID.fullmatch(key_id):

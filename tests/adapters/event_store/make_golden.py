@@ -13,6 +13,8 @@ from domain.method_spec import Change
 from domain.operations import (
     ActingTokenUsed,
     CheckpointMade,
+    KeyPurpose,
+    KeyTrusted,
     LicenceInstalled,
     LicenceRemoved,
     LogExported,
@@ -75,6 +77,7 @@ def events() -> list[DomainEvent]:
             replaces="L-16",
         ),
         LicenceRemoved(**common, licence_id="L-17", reason="the contract ended"),
+        KeyTrusted(**common, purpose=KeyPurpose.ACTING, key_id="K-3"),
         ViewsRebuilt(**common, position=5, hash="f" * 64, agreed=True),
         LogExported(**common, format="jsonl", first=1, last=5, count=5, hash="f" * 64),
         CheckpointMade(**common, position=5, hash="f" * 64, key_id="K-2"),
