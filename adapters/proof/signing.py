@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.shared.ed25519 import is_of_small_order
 from domain.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ def verifying_key(public_pem: Path) -> "Ed25519PublicKey":
         raise InvalidSettings(f"The public key {public_pem} cannot be used ({error}).") from None
     if not isinstance(key, Ed25519PublicKey):
         raise InvalidSettings(f"{public_pem} is no Ed25519 public key.")
+    if is_of_small_order(key.public_bytes_raw()):
+        raise InvalidSettings(f"{public_pem} holds a key for which anybody can sign (a point of small order).")
     return key
 
 
