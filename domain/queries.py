@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import InfrastructureFactory
@@ -13,10 +13,12 @@ from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.options import OptionValue, options_after_defaults
 from domain.read_models import AuditEntry, AuditQuery, MethodVersion, Run, SelectableMethod, Views
 from domain.trainers import Trainers, trainer_of
-from domain.training_method import Action, TrainingMethod
+from domain.training_method import TrainingMethod
 from domain.training_run import RunRequest, RunStatus, TrainingRun
 from domain.users import User
 from domain.verified_log import VerifiedLog
+
+Action = Literal["add", "modify", "delete"]
 
 
 @dataclass(frozen=True)

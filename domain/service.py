@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import IntegrityError
@@ -23,11 +23,13 @@ from domain.read_models import SelectableMethod
 from domain.refusals import ActionRefused
 from domain.secrets import without_secrets
 from domain.trainers import trainer_of
-from domain.training_method import Action, TrainingMethod
+from domain.training_method import TrainingMethod
 from domain.training_run import Provenance, RunRequest, RunStatus, TrainingRun
 from domain.users import User
 
 A = TypeVar("A", TrainingMethod, TrainingRun)
+
+_Change = Literal["add", "modify"]
 
 _ATTEMPTS = 50
 
@@ -111,21 +113,18 @@ class TrainingMethods(ActedFor):
         return self.cancel_waiting_runs(internal_name, by=by)
 
     def must_be_allowed(
-        self, action: Action, name: str, *, by: User, tried: Mapping[str, Any], token: ActingToken | None = None
+        self, action: _Change, name: str, *, by: User, tried: Mapping[str, Any], token: ActingToken | None = None
     ) -> None:
         """Refuse, and record, what this user may not do whatever the values are that nobody has judged yet."""
         with self._refusals_recorded(action, name, by, uuid4(), tried, token):
             if action == "add":
                 by.must_be_commercial(to="add a training method")
             elif method := self._method(name):
-                if action == "modify":
-                    method.must_let_change(tried, by=by)
-                else:
-                    by.must_be_commercial(to=f"delete {method.spec.display_name}")
+                method.must_let_change(tried, by=by)
 
     @contextmanager
     def rights_before_values(
-        self, action: Action, name: str, *, by: User, tried: Mapping[str, Any], token: ActingToken | None = None
+        self, action: _Change, name: str, *, by: User, tried: Mapping[str, Any], token: ActingToken | None = None
     ) -> Iterator[None]:
         """Judge the values of a command inside: what is wrong with them is told to those only who may give it."""
         try:

@@ -1,7 +1,7 @@
 """The training method: its events, and the commercial rules."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import event
@@ -21,8 +21,6 @@ SHAPEABLE_IN_TEMPLATES = frozenset(
 )
 FOLLOWS_FROM_CODE = frozenset({"trainer", "backends"})
 """Where a template gets code of its own, or loses it again, these fields are that code's or its first ones again."""
-
-Action = Literal["add", "modify", "delete"]
 
 
 class TrainingMethod(Aggregate):

@@ -338,6 +338,14 @@ def test_who_may_not_add_is_refused_and_recorded_whatever_else_is_wrong(
     assert (entry.actor, entry.action, entry.reason) == ("prefect", "add", ended.message)
 
 
+@pytest.mark.parametrize("odd", [{"a": 1}, 7, None, ["sft-demo"], "no\x00name"], ids=str)
+def test_what_is_no_name_is_the_name_of_nothing_that_could_be_deleted(
+    flow: Installation, key: Path, ran: Ran, odd: object
+) -> None:
+    ended = ran(flow, "delete", {"internal_name": odd})
+    assert "There is no training method" in (ended.message or "")
+
+
 def test_whoever_may_add_is_told_what_is_wrong(
     installation: Installation, flow: Installation, ran: Ran, tmp_path: Path
 ) -> None:
