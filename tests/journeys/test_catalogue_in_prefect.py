@@ -88,7 +88,7 @@ def test_a_flow_run_that_is_retried_uses_its_token_no_second_time(machine: Machi
     asked = {"internal_name": "sft-once"}
     with Installation(machine.settings) as tmm:
         private = tmp_path / "keys" / "private.pem"
-        token = tmm.issue_token(private, person="alice", action="delete", given=asked, minutes=5)
+        token = tmm.issue_token(private, person="ada", action="delete", given=asked, minutes=5)
     deployment = machine.prefect("GET", "/deployments/name/delete-training-method/delete-training-method")["id"]
     given = asked | {"acting_for": token}
     run_id = UUID(machine.prefect("POST", f"/deployments/{deployment}/create_flow_run", parameters=given)["id"])
@@ -99,10 +99,10 @@ def test_a_flow_run_that_is_retried_uses_its_token_no_second_time(machine: Machi
     again = {"type": "SCHEDULED", "name": "AwaitingRetry"}
     machine.prefect("POST", f"/flow_runs/{run_id}/set_state", state=again, force=True)
     ended = machine.ends_in_prefect(run_id, after_retry=True)
-    assert (ended["type"], "alice deleted" in ended["message"]) == ("COMPLETED", True), ended["message"]
+    assert (ended["type"], "ada deleted" in ended["message"]) == ("COMPLETED", True), ended["message"]
     assert "sft-once-cuda" in _shown(machine)
     with Installation(machine.settings) as tmm:
-        assert [entry.actor for entry in tmm.service.audit(AuditQuery(method="sft-once", action="delete"))] == ["alice"]
+        assert [entry.actor for entry in tmm.service.audit(AuditQuery(method="sft-once", action="delete"))] == ["ada"]
     assert machine.tmm("delete", "sft-once", "--yes").returncode == 0
 
 
