@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
+from domain.printable import printable
 from domain.read_models import Run
 from domain.training_run import RunStatus
 from domain.values import Value
@@ -75,7 +76,19 @@ LONGEST_START = timedelta(seconds=60)
 
 _GONE = "Its process is gone: it was killed, or its machine or the network stopped."
 SUSPENDED = "It was suspended in Prefect."
+CANCELLED = "It was cancelled in Prefect."
+ENDED = "Its process ended."
 _FORGOTTEN = "Prefect does not know this run any more."
+_MOST_QUOTED = 500
+
+
+def with_prefects_words(what: str, message: str | None) -> str:
+    """What happened, and what Prefect's state says of it: quoted, because whoever reaches Prefect can write that."""
+    said = printable(" ".join((message or "").split()), at_most=_MOST_QUOTED).translate(_QUOTES_INSIDE)
+    return f"{what} Prefect says: “{said}”" if said else what
+
+
+_QUOTES_INSIDE = str.maketrans("“”", '""')
 
 
 def fix_for(  # noqa: PLR0911 -- one return a case reads best
@@ -101,7 +114,7 @@ def fix_for(  # noqa: PLR0911 -- one return a case reads best
     if carried.as_ is CarriedAs.CANCELLING:
         if age < 3 * GRACE and lives is not False:
             return None
-        reason = carried.message or "It was cancelled in Prefect."
+        reason = with_prefects_words(CANCELLED, carried.message)
         return Fix(record=RunStatus.CANCELLED, show=CarriedAs.CANCELLED, end_process=bool(lives), reason=reason)
     if carried.as_ is CarriedAs.RUNNING and lives is False:
         return Fix(record=RunStatus.FAILED, interrupted=True, show=CarriedAs.CRASHED, reason=_GONE)
@@ -121,14 +134,15 @@ def _lost(run: Run, *, lives: bool | None) -> Fix | None:
 
 
 def _recorded_as(carried: Carried, *, end_process: bool) -> Fix:
-    message = carried.message or f"Prefect shows it as {carried.as_}."
+    what = CANCELLED if carried.as_ is CarriedAs.CANCELLED else f"Prefect shows it as {carried.as_}."
+    reason = with_prefects_words(what, carried.message)
     match carried.as_:
         case CarriedAs.CANCELLED:
-            return Fix(record=RunStatus.CANCELLED, end_process=end_process, reason=message)
+            return Fix(record=RunStatus.CANCELLED, end_process=end_process, reason=reason)
         case CarriedAs.FAILED:
-            return Fix(record=RunStatus.FAILED, end_process=end_process, reason=message)
+            return Fix(record=RunStatus.FAILED, end_process=end_process, reason=reason)
         case CarriedAs.CRASHED:
-            return Fix(record=RunStatus.FAILED, interrupted=True, end_process=end_process, reason=message)
+            return Fix(record=RunStatus.FAILED, interrupted=True, end_process=end_process, reason=reason)
     return Fix(
         record=RunStatus.FAILED,
         interrupted=True,
@@ -148,7 +162,7 @@ def _unrequested(carried: Carried, *, lives: bool | None, now: datetime) -> Fix 
     if carried.as_ is CarriedAs.RUNNING and lives is False:
         return Fix(show=CarriedAs.CRASHED, reason=_GONE)
     if carried.as_ is CarriedAs.CANCELLING and (age > 3 * GRACE or lives is False):
-        reason = carried.message or "It was cancelled in Prefect."
+        reason = with_prefects_words(CANCELLED, carried.message)
         return Fix(show=CarriedAs.CANCELLED, end_process=bool(lives), reason=reason)
     return None
 
@@ -171,7 +185,8 @@ def _finished(run: Run, carried: Carried, *, lives: bool | None, now: datetime) 
     if waits and run.status is not RunStatus.CANCELLED:
         return None  # somebody retries or resumes it; the flow says what becomes of that
     age = now - max(run.finished_at, carried.since)
-    if lives and run.status is RunStatus.CANCELLED and age > LONGEST_START:
+    stops_within = 3 * GRACE if carried.as_ is CarriedAs.CANCELLING else LONGEST_START
+    if lives and run.status is RunStatus.CANCELLED and age > stops_within:
         return Fix(show=truth, end_process=True, reason=run.reason or "It went on after it was cancelled.")
     if not waits and (lives or age < 2 * GRACE):
         return None

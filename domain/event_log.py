@@ -18,7 +18,16 @@ from eventsourcing.utils import Environment
 
 from domain.clock import Clock, Time
 from domain.events import DomainEvent, RecordedEvent
-from domain.operations import CheckpointMade, ClockAccepted, LicenceInstalled, LicenceRemoved, LogExported, ViewsRebuilt
+from domain.operations import (
+    CheckpointMade,
+    ClockAccepted,
+    KeyPurpose,
+    KeyTrusted,
+    LicenceInstalled,
+    LicenceRemoved,
+    LogExported,
+    ViewsRebuilt,
+)
 from domain.projections import changes_of, head_after
 from domain.proof import Checkpoint, Checkpoints, Signer
 from domain.read_models import (
@@ -111,6 +120,22 @@ class EventLog(Application[UUID]):
         event = ClockAccepted.happened(newest=newest, accepted=accepted, by=by, command_id=command_id or uuid4())
         self._record_event(event)
         return event
+
+    def record_key_trusted(self, key_id: str, *, purpose: KeyPurpose, by: User, command_id: UUID | None = None) -> None:
+        """Record that a public key was put into one of the folders of trusted keys."""
+        self._record_event(KeyTrusted.happened(key_id=key_id, purpose=purpose, by=by, command_id=command_id or uuid4()))
+
+    def keys_trusted(self) -> dict[tuple[KeyPurpose, str], AuditEntry]:
+        """The newest entry for every key that was ever trusted by command, by its purpose and id."""
+        found: dict[tuple[KeyPurpose, str], AuditEntry] = {}
+        query: AuditQuery | None = AuditQuery(action="trust-key", outcome="done", limit=1000)
+        while query is not None:
+            page = self.audit_page(query)
+            for entry in page.entries:
+                facts = {change.field: change.after for change in entry.changes}
+                found[KeyPurpose(facts["purpose"]), facts["key_id"]] = entry
+            query = query.model_copy(update={"after": page.next_after}) if page.next_after is not None else None
+        return found
 
     # The audit log.
 

@@ -5,16 +5,17 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from domain.users import Edition
+from domain.users import PREFECT, Edition
 from domain.values import Value
 
 EVERYONE = "*"
+"""All persons. `prefect` is none: it stands for whoever reaches Prefect, so a licence must name it."""
 
 LicenceId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 
 
 class Licence(Value):
-    """What an issuer has signed: a customer, the users it covers (`*` for all), and from when until when (UTC)."""
+    """What an issuer has signed: a customer, the users it covers (`*`: all persons), and from when until when (UTC)."""
 
     licence_id: LicenceId
     customer: Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -27,7 +28,7 @@ class Licence(Value):
     key_id: str
 
     def covers(self, user_name: str) -> bool:
-        return EVERYONE in self.users or user_name in self.users
+        return user_name in self.users or (EVERYONE in self.users and user_name != PREFECT)
 
     def problem_for(self, user_name: str, *, now: datetime) -> str | None:
         """Why this licence gives the user nothing at this moment, or None. Completes «the licence …»."""
@@ -38,6 +39,8 @@ class Licence(Value):
         if now >= self.expires:
             return f"expired on {self.expires:%Y-%m-%d}"
         if not self.covers(user_name):
+            if user_name == PREFECT and EVERYONE in self.users:
+                return f"is for persons ({EVERYONE}), and does not name {PREFECT}, as whom anybody in Prefect acts"
             return f"does not cover the user {user_name}"
         return None
 

@@ -1,6 +1,7 @@
 """What happens to the installation itself: events of their own, like refusals, because they belong to no aggregate."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar, Self
 from uuid import UUID, uuid4, uuid5
 
@@ -50,6 +51,22 @@ class LicenceRemoved(Operation):
 
     licence_id: str
     reason: str
+
+
+class KeyPurpose(StrEnum):
+    """What a public key is trusted to sign."""
+
+    LICENCE = "licence"
+    ACTING = "acting"
+
+
+class KeyTrusted(Operation):
+    """From now on licences, or tokens of programs that act for persons, hold here if they are signed with this key."""
+
+    TOPIC: ClassVar[str] = "key.trusted"
+
+    purpose: KeyPurpose
+    key_id: str
 
 
 class ViewsRebuilt(Operation):
@@ -104,8 +121,10 @@ class ClockAccepted(Operation):
 class ActingTokenUsed(Operation):
     """A program did something for a person: `by` is that person, in the flow run that brought the token.
 
-    Each token has a stream of its own with room for this one event, so that of two flow runs that bring it at the same
-    moment only one can use it.
+    It is stored in one transaction with the event that the token led to, a refusal too: that event has the same
+    `command_id`, and `led_to` is its stream; tokens that were used before this was remembered have none. Each token has
+    a stream of its own with room for this one event, so that of two flow runs that bring it at the same moment only one
+    can use it.
     """
 
     TOPIC: ClassVar[str] = "acting-token.used"
@@ -114,6 +133,7 @@ class ActingTokenUsed(Operation):
     key_id: str
     action: str
     expires: datetime
+    led_to: UUID | None = None
 
     @classmethod
     def stream_of(cls, key_id: str, token_id: str) -> UUID:

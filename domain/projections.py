@@ -12,6 +12,8 @@ from domain.operations import (
     ActingTokenUsed,
     CheckpointMade,
     ClockAccepted,
+    KeyPurpose,
+    KeyTrusted,
     LicenceInstalled,
     LicenceRemoved,
     LogExported,
@@ -224,6 +226,11 @@ def _schema_version(state: bytes) -> int:
     return int(json.loads(state)["class_version"]) if b'"class_version":' in state[-24:] else 1
 
 
+def subject_of(event: DomainEvent) -> str:
+    """The name of what the event is about, as the audit log has it."""
+    return _what_happened(event)[2]
+
+
 _What = tuple[str, str, str, tuple[Change, ...], str | None]
 
 
@@ -259,6 +266,8 @@ def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911, PLR0912 -- on
             return "install-licence", "licence", event.licence_id, _facts(event), None
         case LicenceRemoved(reason=reason):
             return "remove-licence", "licence", event.licence_id, (), reason
+        case KeyTrusted():
+            return "trust-key", "key", event.key_id, _facts(event), None
         case ViewsRebuilt():
             return "rebuild", "views", "views", _facts(event), None
         case LogExported():
@@ -324,6 +333,10 @@ def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a 
             return f"installed licence {licence} of {customer} in the place of {replaced}"
         case LicenceRemoved(licence_id=licence):
             return f"removed licence {licence}"
+        case KeyTrusted(purpose=KeyPurpose.LICENCE, key_id=key):
+            return f"trusted key {key} to sign licences"
+        case KeyTrusted(key_id=key):
+            return f"trusted key {key} to say for whom a program acts"
         case ViewsRebuilt(position=position, agreed=agreed):
             outcome = "as they were" if agreed else "and they do not agree with what they were"
             return f"rebuilt the views up to entry {position}, {outcome}"

@@ -137,8 +137,8 @@ class Queries(VerifiedLog):
         method = self._method(internal_name)
         try:
             if action == "add":
-                MethodSpec.must_be_a_name(internal_name)
                 by.must_be_commercial(to="add a training method")
+                MethodSpec.must_be_a_name(internal_name)
                 if method is not None and method.selectable:
                     raise MethodAlreadyExists(internal_name)
             elif action == "delete":

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from uuid import UUID, uuid4
 
 from eventsourcing.persistence import IntegrityError
 
+from domain.acting import ActedFor, ActingToken
 from domain.errors import (
     DatabaseUnavailable,
     EventUnreadable,
@@ -18,9 +18,8 @@ from domain.errors import (
     TokenDoesNotHold,
 )
 from domain.method_spec import MethodSpec
-from domain.operations import ActingTokenUsed
 from domain.options import OptionValue
-from domain.queries import Queries, existing, fold
+from domain.queries import existing, fold
 from domain.read_models import SelectableMethod
 from domain.refusals import ActionRefused
 from domain.trainers import trainer_of
@@ -30,15 +29,18 @@ from domain.users import User
 
 A = TypeVar("A", TrainingMethod, TrainingRun)
 
+_Change = Literal["add", "modify"]
+
 _ATTEMPTS = 50
 
 
-class TrainingMethods(Queries):
+class TrainingMethods(ActedFor):
     """The catalogue of training methods and their runs.
 
     Commands take the acting user and, optionally, a `command_id`: repeating a command with the same id after a lost
-    acknowledgement does nothing twice. Every command projects what it appended; every query first catches the views
-    up, so they are never stale. Raises errors of `domain.errors` only.
+    acknowledgement does nothing twice. Those that a program can give for a person take the `token` that lets it: it is
+    spent with what comes of the command, done or refused, and with nothing else. Every command projects what it
+    appended; every query first catches the views up, so they are never stale. Raises errors of `domain.errors` only.
     """
 
     # Commands on methods.
@@ -56,7 +58,9 @@ class TrainingMethods(Queries):
         self._catch_up_after_append()
         return installed
 
-    def add_method(self, spec: MethodSpec, *, by: User, command_id: UUID | None = None) -> SelectableMethod:
+    def add_method(
+        self, spec: MethodSpec, *, by: User, command_id: UUID | None = None, token: ActingToken | None = None
+    ) -> SelectableMethod:
         """Put a method into the catalogue. Commercial users only."""
         command_id = command_id or uuid4()
 
@@ -68,8 +72,8 @@ class TrainingMethods(Queries):
             trainer_of(spec, self._trainers).must_allow(spec)
             return method
 
-        with self._refusals_recorded("add", spec.internal_name, by, command_id, spec.model_dump(mode="json")):
-            self._carry_out(TrainingMethod.create_id(spec.internal_name), command_id, decide)
+        with self._refusals_recorded("add", spec.internal_name, by, command_id, spec.model_dump(mode="json"), token):
+            self._carry_out(TrainingMethod.create_id(spec.internal_name), command_id, decide, token)
         return self.selectable_method(spec.internal_name)
 
     def modify_method(
@@ -80,6 +84,7 @@ class TrainingMethods(Queries):
 
         def decide(method: TrainingMethod | None) -> TrainingMethod:
             method = existing(method, internal_name)
+            method.must_let_change(changes, by=by)  # before any value is judged
             spec = method.spec.with_changes(changes)
             method.modify(spec, by=by, command_id=command_id)
             trainer_of(spec, self._trainers).must_allow(spec)
@@ -89,7 +94,9 @@ class TrainingMethods(Queries):
             self._carry_out(TrainingMethod.create_id(internal_name), command_id, decide)
         return self.selectable_method(internal_name)
 
-    def delete_method(self, internal_name: str, *, by: User, command_id: UUID | None = None) -> list[UUID]:
+    def delete_method(
+        self, internal_name: str, *, by: User, command_id: UUID | None = None, token: ActingToken | None = None
+    ) -> list[UUID]:
         """Take a method out of the catalogue; ids of its waiting runs, which are cancelled. Commercial users only.
 
         A run that has started goes on.
@@ -101,14 +108,43 @@ class TrainingMethods(Queries):
             method.delete(by=by, command_id=command_id)
             return method
 
-        with self._refusals_recorded("delete", internal_name, by, command_id, {}):
-            self._carry_out(TrainingMethod.create_id(internal_name), command_id, decide)
+        with self._refusals_recorded("delete", internal_name, by, command_id, {}, token):
+            self._carry_out(TrainingMethod.create_id(internal_name), command_id, decide, token)
         return self.cancel_waiting_runs(internal_name, by=by)
+
+    def must_be_allowed(
+        self, action: _Change, name: str, *, by: User, tried: Mapping[str, Any], token: ActingToken | None = None
+    ) -> None:
+        """Refuse, and record, what this user may not do whatever the values are that nobody has judged yet."""
+        with self._refusals_recorded(action, name, by, uuid4(), tried, token):
+            if action == "add":
+                by.must_be_commercial(to="add a training method")
+            elif method := self._method(name):
+                method.must_let_change(tried, by=by)
+
+    @contextmanager
+    def rights_before_values(
+        self, action: _Change, name: str, *, by: User, tried: Mapping[str, Any], token: ActingToken | None = None
+    ) -> Iterator[None]:
+        """Judge the values of a command inside: what is wrong with them is told to those only who may give it."""
+        try:
+            yield
+        except Refused:
+            raise
+        except Exception:
+            self.must_be_allowed(action, name, by=by, tried=tried, token=token)
+            raise
 
     # Commands on runs.
 
     def request_run(
-        self, run_id: UUID, request: RunRequest, *, by: User, command_id: UUID | None = None
+        self,
+        run_id: UUID,
+        request: RunRequest,
+        *,
+        by: User,
+        command_id: UUID | None = None,
+        token: ActingToken | None = None,
     ) -> TrainingRun:
         """Ask for a training. Idempotent by run id; the same id with another request is refused."""
         command_id = command_id or uuid4()
@@ -119,10 +155,11 @@ class TrainingMethods(Queries):
                 return run
             return TrainingRun.ask_for(run_id, request, by=by, command_id=command_id)
 
-        with self._refusals_recorded("request", request.method, by, command_id, request.model_dump(mode="json")):
+        tried = request.model_dump(mode="json")
+        with self._refusals_recorded("request", request.method, by, command_id, tried, token):
             if self._run(run_id) is None:
                 self._options_for(request)
-            return self._carry_out(run_id, command_id, decide)
+            return self._carry_out(run_id, command_id, decide, token)
 
     def start_run(
         self, run_id: UUID, provenance: Provenance, *, by: User, command_id: UUID | None = None
@@ -220,44 +257,32 @@ class TrainingMethods(Queries):
                 )
         return [run.run_id for run in waiting]
 
-    # A program that acts for a person.
-
-    def use_token(self, token_id: str, *, key_id: str, action: str, expires: datetime, by: User) -> None:
-        """Let a verified token count: once, for the flow run that brings it first, however often that is tried again.
-
-        Raises `TokenDoesNotHold` in any other flow run.
-        """
-        stream = ActingTokenUsed.stream_of(key_id, token_id)
-        used = ActingTokenUsed.happened(
-            token_id=token_id, key_id=key_id, action=action, expires=expires, by=by, command_id=uuid4()
-        ).model_copy(update={"originator_id": stream})
-        history = self._history(stream)
-        if not history:
-            try:
-                self._record_event(used)
-            except IntegrityError:
-                history = self._history(stream)
-        if history and history[0].by.flow_run_id != by.flow_run_id:
-            raise TokenDoesNotHold(f"was used before, by the flow run {history[0].by.flow_run_id}")
-
     # How commands are carried out.
 
-    def _carry_out(self, aggregate_id: UUID, command_id: UUID, decide: Callable[[Any], A]) -> A:
+    def _carry_out(
+        self,
+        aggregate_id: UUID,
+        command_id: UUID,
+        decide: Callable[[Any], A],
+        token: ActingToken | None = None,
+    ) -> A:
         """Decide on the present state and append; decide again when somebody else came first.
 
         An `IntegrityError` may also be the echo of our own append whose acknowledgement was lost: then the stream
-        holds an event with our command id, and the command is done.
+        holds an event with our command id, and the command is done. Or another flow run spent the token.
         """
         for _ in range(_ATTEMPTS):
             history = self._history(aggregate_id)
             if any(event.command_id == command_id for event in history):
                 self._catch_up_after_append()
                 return cast(A, fold(history))
+            self._must_be_unused(token)
             aggregate = decide(fold(history))
             if not aggregate.pending_events:
                 return aggregate
+            spent = token.used(command_id=command_id, led_to=aggregate_id) if token else None
             try:
-                self.save(aggregate)
+                self.save(spent, aggregate)
             except IntegrityError:
                 continue
             self._catch_up_after_append()
@@ -282,16 +307,38 @@ class TrainingMethods(Queries):
 
     @contextmanager
     def _refusals_recorded(
-        self, action: str, name: object, by: User, command_id: UUID, tried: Mapping[str, Any]
+        self,
+        action: str,
+        name: object,
+        by: User,
+        command_id: UUID,
+        tried: Mapping[str, Any],
+        token: ActingToken | None = None,
     ) -> Iterator[None]:
         try:
             yield
         except Refused as refusal:
-            self._record_event(
-                ActionRefused.happened(
-                    action=action, subject=name, reason=str(refusal), tried=tried, by=by, command_id=command_id
-                )
+            holds = token is not None and not isinstance(refusal, TokenDoesNotHold)
+            refused = ActionRefused.happened(
+                action=action,
+                subject=name,
+                reason=str(refusal),
+                tried=tried,
+                by=by if holds or token is None else token.brought_by,
+                command_id=command_id,
             )
+            if token is None or not holds:
+                self._record_event(refused)
+                raise
+            try:
+                self.save(token.used(command_id=command_id, led_to=refused.originator_id), refused)
+            except IntegrityError:
+                used = self._use_of(token)
+                if used is None or used.led_to != refused.originator_id:  # else the acknowledgement was lost
+                    with self._refusals_recorded(action, name, by, uuid4(), tried, token):
+                        self._must_be_unused(token)
+                    raise
+            self._catch_up_after_append()
             raise
 
     def _did(self, aggregate_id: UUID, command_id: UUID) -> bool:

@@ -1,6 +1,7 @@
 """The training method: its events, and the commercial rules."""
 
-from typing import ClassVar, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
 from uuid import UUID, uuid5
 
 from eventsourcing.domain import event
@@ -115,6 +116,27 @@ class TrainingMethod(Aggregate):
             command_id=command_id,
         )
 
+    def must_let_change(self, given: Mapping[str, Any], *, by: User) -> None:
+        """Raise `CommercialUsersOnly` if this user may not give these fields, whose values nobody has judged yet.
+
+        What `modify` would let pass is never refused here.
+        """
+        if by.is_commercial:
+            return
+        if self.spec.internal_name not in TEMPLATES:
+            by.must_be_commercial(to=f"modify {self.spec.display_name}")
+        came_with = (spec for spec in PREINSTALLED if spec.internal_name == self.spec.internal_name)
+        known = [spec.model_dump(mode="json") for spec in (self.spec, *came_with)]
+        free = SHAPEABLE_IN_TEMPLATES | {"internal_name"}  # which nobody can change
+        if self.spec.code is not None or given.get("code") is not None:
+            free |= FOLLOWS_FROM_CODE
+        if fixed := [
+            field
+            for field in MethodSpec.model_fields
+            if field in given and field not in free and not any(_same(given[field], spec[field]) for spec in known)
+        ]:
+            by.must_be_commercial(to=f"change {' or '.join(fixed)} of {self.spec.display_name}")
+
     def must_be_selectable(self, *, to: str) -> None:
         """Raise `MethodNotSelectable` if this method was deleted."""
         if not self.selectable:
@@ -152,6 +174,13 @@ def _as_preinstalled(spec: MethodSpec) -> bool:
     """Whether trainer and backends are those that a template of this name came with."""
     came_with = {(p.internal_name, p.trainer, p.backends) for p in PREINSTALLED}
     return (spec.internal_name, spec.trainer, spec.backends) in came_with
+
+
+def _same(given: object, present: object) -> bool:
+    """Whether a value as somebody gave it may mean the present one: of backends the order does not count."""
+    if isinstance(given, list | tuple) and isinstance(present, list):
+        return all(isinstance(one, str) for one in given) and set(given) == set(present)
+    return given == present
 
 
 def _must_be_fit_to_keep(spec: MethodSpec) -> None:

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from domain.errors import CommercialUsersOnly
 
+PREFECT = "prefect"
+"""The user of whatever is done through Prefect's UI or API, which know no persons: anybody who reaches them."""
+
 
 class Edition(StrEnum):
     """What a user's licence, or the lack of one, makes of them."""

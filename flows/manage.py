@@ -10,8 +10,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows.acting import ending_in_words, installation_of_this_run
-from infra.acting_for import acting_user
+from infra.acting_for import acting, named
 from infra.adding import spec_of
+from infra.wiring import Installation
 
 
 @flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)
@@ -43,9 +44,12 @@ def add_training_method(
         "default_dataset": default_dataset,
     }
     with installation_of_this_run() as installation:
-        spec = spec_of(installation, asked)
-        by = acting_user(installation, acting_for, action="add", given=asked)
-        installation.service.add_method(spec, by=by)
+        service, who = installation.service, acting(installation, acting_for, action="add", given=asked)
+        if who.answer:
+            return _answered_before(installation, who.answer)
+        with service.rights_before_values("add", named(asked), by=who.user, tried=asked, token=who.token):
+            spec = spec_of(installation, asked)
+        service.add_method(spec, by=who.user, token=who.token)
         get_run_logger().info("%s can be chosen now", spec.display_name)
         _follow(installation.update_prefect())
     return None
@@ -55,14 +59,24 @@ def add_training_method(
 @ending_in_words
 def delete_training_method(internal_name: str, only_tell: bool = False, acting_for: str = "") -> State[Any] | None:
     """Take a training method out of the catalogue, or only tell what that would affect. For commercial users only."""
+    asked = {"internal_name": internal_name}
+    name = named(asked)
     with installation_of_this_run() as installation:
         if only_tell:
-            return Completed(message=installation.affected_by_deleting(internal_name))
-        by = acting_user(installation, acting_for, action="delete", given={"internal_name": internal_name})
-        cancelled = installation.service.delete_method(internal_name, by=by)
-        get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", internal_name, len(cancelled))
+            return Completed(message=installation.affected_by_deleting(name))
+        who = acting(installation, acting_for, action="delete", given=asked)
+        if who.answer:
+            return _answered_before(installation, who.answer)
+        cancelled = installation.service.delete_method(name, by=who.user, token=who.token)
+        get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", name, len(cancelled))
         _follow(installation.update_prefect())
     return None
+
+
+def _answered_before(installation: Installation, answer: str) -> State[Any]:
+    """What an earlier attempt did stands; what it did not come to, Prefect's catalogue, follows."""
+    _follow(installation.update_prefect())
+    return Completed(message=answer)
 
 
 def _follow(warning: str | None) -> None:

@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Crashed
 from adapters.curve import curve_svg
 from adapters.prefect.progress import ToldToPrefect
 from domain.bounded import bounded
-from domain.carrying import SUSPENDED
+from domain.carrying import CANCELLED, ENDED, SUSPENDED, with_prefects_words
 from domain.errors import MachineMissing, MethodNotSelectable, RunAlreadyFinished, RunNotFound
 from domain.printable import printable
 from domain.training_run import RunStatus
@@ -25,15 +25,15 @@ from infra.wiring import Installation
 
 def record_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 -- a hook's shape
     """A cancelled flow run is a cancelled training run."""
-    # The state that hooks are given is made up by the worker; the flow run's own says who cancelled, and why.
-    reason = (flow_run.state and flow_run.state.message) or "It was cancelled in Prefect."
+    # The state that hooks are given is made up by the worker; the flow run's own has the words of who cancelled.
+    reason = with_prefects_words(CANCELLED, flow_run.state.message if flow_run.state else None)
     with Installation.for_flow(flow_run.id) as installation, suppress(RunNotFound, RunAlreadyFinished):
         installation.service.cancel_run(flow_run.id, reason, by=installation.user())
 
 
 def record_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 -- a hook's shape
     """A flow run whose process is gone is a failed training run, which may be resumed."""
-    reason = state.message or "Its process ended."
+    reason = with_prefects_words(ENDED, state.message)
     with Installation.for_flow(flow_run.id) as installation, suppress(RunNotFound, RunAlreadyFinished):
         installation.service.fail_run(flow_run.id, reason, interrupted=True, by=installation.user())
 

@@ -1,11 +1,14 @@
 """Who acts when a program acts for a person: the subject of a signed token, for exactly this command and parameters."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domain.errors import InvalidRunRequest, TokenDoesNotHold
+from domain.acting import ActingToken
+from domain.errors import InvalidInput, InvalidRunRequest, NotFound, TokenDoesNotHold
 from domain.options import options_after_defaults
+from domain.printable import printable
 from domain.training_run import RunRequest
 from domain.users import User
 from infra.adding import spec_of
@@ -14,27 +17,59 @@ if TYPE_CHECKING:
     from infra.wiring import Installation
 
 ACTIONS = ("train", "add", "delete")
+_LONGEST_NAME = 80
 
 
-def acting_user(tmm: "Installation", token: str, *, action: str, given: Mapping[str, Any]) -> User:
+@dataclass(frozen=True)
+class Acting:
+    """Who acts in a flow run, and the token that lets them, which the command is given too: it is spent with it.
+
+    `answer` tells what the token led to before in this same flow run: then nothing is left to be done.
+    """
+
+    user: User
+    token: ActingToken | None = None
+    answer: str | None = None
+
+
+def acting(tmm: "Installation", token: object, *, action: str, given: Mapping[str, Any]) -> Acting:
     """The person whom the token names, or without a token the flow's own user.
 
-    A token counts once. Raises `TokenDoesNotHold`, after the audit log has it.
+    Raises `TokenDoesNotHold`, after the audit log has it: also for parameters that no command could have. Raises the
+    refusal again that the token led to before in this same flow run.
     """
     user = tmm.user()
-    if not token:
-        return user
+    if token in (None, ""):
+        return Acting(user)
     try:
-        held = tmm.acting_tokens.verified(token, action=action, parameters=bound_parameters(tmm, action, given))
-        person = tmm.user(acting_for=held.person)
-        tmm.service.use_token(held.token_id, key_id=held.key_id, action=action, expires=held.expires, by=person)
+        signed = tmm.acting_tokens.signed(token)
+        held = ActingToken(
+            token_id=signed.token_id,
+            key_id=signed.key_id,
+            action=action,
+            expires=signed.expires,
+            person=tmm.user(acting_for=signed.person),
+            brought_by=user,
+        )
+        answer = tmm.service.answered(held, action=action, name=named(given))
+        if answer is None:
+            tmm.acting_tokens.must_hold_now(signed, action=action)
+            try:
+                signed.must_be_for(bound_parameters(tmm, action, given))
+            except (InvalidInput, NotFound) as error:
+                raise TokenDoesNotHold(f"cannot be for these parameters: {error}") from None
     except TokenDoesNotHold as refusal:
-        name = given.get("method") or given.get("internal_name") or ""
         tmm.service.record_refused(
-            refusal, action="request" if action == "train" else action, name=name, tried=given, by=user
+            refusal, action="request" if action == "train" else action, name=named(given), tried=given, by=user
         )
         raise
-    return person
+    return Acting(held.person, held, answer)
+
+
+def named(given: Mapping[str, Any]) -> str:
+    """The name of the method that a flow's parameters are about, as it can be recorded whatever was given there."""
+    name = given.get("method") or given.get("internal_name") or ""
+    return printable(name if isinstance(name, str) else type(name).__name__, at_most=_LONGEST_NAME)
 
 
 def issue_token(

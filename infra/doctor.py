@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from adapters.cli.installation import Check
 from domain.errors import TrainingMethodError
 from domain.method_spec import Backend
+from domain.operations import KeyPurpose
 from infra.prefect_environment import asking, known_api_url
 from infra.settings import Settings
 
@@ -58,6 +59,7 @@ def checks(installation: "Installation") -> list[Check]:
         *((f"backend {backend}", _looking_at_a_device(installation, backend)) for backend in settings.backends),
         ("licence", lambda: _licence(installation)),
         ("clock", lambda: _clock(installation)),
+        ("keys", lambda: _keys(installation)),
         ("disk space", lambda: _disk_space(settings)),
         ("artifacts", lambda: _store("artifacts", settings.artifacts, "TMM_ARTIFACTS")),
     ]
@@ -131,6 +133,24 @@ def _clock(installation: "Installation") -> Check:
     if time.problem:
         return Check("clock", ok=False, words=time.problem)
     return Check("clock", ok=True, words=f"{time.now:%Y-%m-%d %H:%M} UTC, which no entry of the log is ahead of")
+
+
+def _keys(installation: "Installation") -> Check:
+    """Each key that can make somebody commercial, or name a person, and who trusted it."""
+    told, settings = installation.service.keys_trusted(), installation.settings
+    signing, acting = installation.licences.trusted_keys(), installation.acting_tokens.trusted_keys()
+    trusted = [(KeyPurpose.LICENCE, key_id, "signs licences", settings.trust_store) for key_id in signing]
+    trusted += [(KeyPurpose.ACTING, key_id, "says for whom programs act", settings.acting_keys) for key_id in acting]
+    words, unknown = [], []
+    for purpose, key_id, does, folder in trusted:
+        if entry := told.get((purpose, key_id)):
+            words.append(f"{key_id} {does}, trusted by {entry.actor} on {entry.occurred_at:%Y-%m-%d}")
+        else:
+            command = "tmm licence trust" if purpose is KeyPurpose.LICENCE else "tmm token trust"
+            words.append(f"{key_id} {does}, and no entry of the log tells who trusted it")
+            unknown.append(f"{command} {folder / key_id}.pem")
+    advice = [f"If you trust them: {'; '.join(unknown)}. If not, delete these files"] if unknown else []
+    return Check("keys", ok=not unknown, words=". ".join([*words, *advice]) or "No key is trusted")
 
 
 def _disk_space(settings: Settings) -> Check:

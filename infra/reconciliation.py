@@ -98,7 +98,8 @@ class Reconciler:
         return now - since > _SILENT_FOR_S
 
     def _carry_out(self, run_id: UUID, fix: Fix) -> bool:
-        service, by = self._tmm.service, self._tmm.user()
+        # Not whoever runs this: they have looked, and ended nothing.
+        service, by = self._tmm.service, self._tmm.prefect_user(run_id)
         try:
             if fix.record is RunStatus.CANCELLED:
                 service.cancel_run(run_id, fix.reason, by=by)

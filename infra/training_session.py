@@ -25,8 +25,7 @@ from domain.read_models import AuditQuery
 from domain.run_plan import RunPlan
 from domain.training import Trainer, TrainingJob, TrainingResult
 from domain.training_run import Provenance, RunRequest, RunStatus
-from domain.users import User
-from infra.acting_for import acting_user
+from infra.acting_for import Acting, acting
 from infra.custom.running import CustomTrainer
 from infra.measured_before import measured_once
 from infra.patience import patiently
@@ -58,7 +57,7 @@ class TrainingSession:
         watcher: Watcher,
         *,
         attempt: int,
-        asker: User,
+        asker: Acting,
     ) -> None:
         self._installation = installation
         self._service = installation.service
@@ -86,7 +85,8 @@ class TrainingSession:
         service, tmm, request = self._service, self._installation, self._request
         self._watcher.phase("opening the base model and the dataset")
         asked = uuid4()
-        run = patiently(lambda: service.request_run(self.run_id, request, by=self._asker, command_id=asked))
+        by, token = self._asker.user, self._asker.token
+        run = patiently(lambda: service.request_run(self.run_id, request, by=by, command_id=asked, token=token))
         resumed = run.interrupted and run.status is RunStatus.FAILED
         if run.status is not RunStatus.REQUESTED and not resumed:
             # A final end stays one, and a process that is gone did not record its end yet.
@@ -271,8 +271,8 @@ def recorded_session(
             this_process_runs(installation.run_folder(run_id), attempt),
             own_slot(installation.settings, waiting=waits),
         ):
+            asker = _asker(installation, run_id, asked, acting_for)  # who may is told before what is wrong with it
             request = RunRequest.parse(asked)
-            asker = _asker(installation, run_id, asked, acting_for)
             yield TrainingSession(installation, run_id, request, watcher, attempt=attempt, asker=asker)
     except RunAlreadyFinished:
         raise
@@ -306,12 +306,12 @@ def _let_go_of_copies(installation: "Installation") -> None:
         shared.clear(has_ended)
 
 
-def _asker(installation: "Installation", run_id: UUID, asked: Mapping[str, Any], acting_for: str) -> User:
+def _asker(installation: "Installation", run_id: UUID, asked: Mapping[str, Any], acting_for: str) -> Acting:
     """Who asks for the run; of one that was requested before, that is recorded already, whatever has expired since."""
     with suppress(RunNotFound):
         patiently(lambda: installation.service.training_run(run_id))
-        return installation.user()
-    return patiently(lambda: acting_user(installation, acting_for, action="train", given=asked))
+        return Acting(installation.user())
+    return patiently(lambda: acting(installation, acting_for, action="train", given=asked))
 
 
 def evaluations_of(folder: Path) -> dict[str, Any] | None:

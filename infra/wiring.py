@@ -19,7 +19,7 @@ from domain.service import TrainingMethods
 from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
 from domain.training_run import Provenance, RunRequest
-from domain.users import Origin, User
+from domain.users import PREFECT, Origin, User
 from infra.operating_system_user import operating_system_user
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
@@ -77,13 +77,16 @@ class Installation:
         """
         name, origin = operating_system_user(), Origin.COMMAND_LINE
         if self._flow_run_id is not None:
-            name, origin = acting_for or "prefect", Origin.FLOW
-        return User(
-            name=name,
-            entitlement=self.licences.entitlement_of(name),
-            origin=origin,
-            flow_run_id=self._flow_run_id,
-        )
+            name, origin = acting_for or PREFECT, Origin.FLOW
+        return self._user(name, origin, self._flow_run_id)
+
+    def prefect_user(self, flow_run_id: UUID) -> User:
+        """Who did what Prefect alone tells of a flow run: nobody knows which person that was, or whether it was one."""
+        return self._user(PREFECT, Origin.FLOW, flow_run_id)
+
+    def _user(self, name: str, origin: Origin, flow_run_id: UUID | None) -> User:
+        entitlement = self.licences.entitlement_of(name)
+        return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id)
 
     @cached_property
     def licences(self) -> "InstalledLicences":

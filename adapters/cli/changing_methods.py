@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.errors import InvalidMethod, RunNotFound, Unreachable
 from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.read_models import SelectableMethod
+
+if TYPE_CHECKING:
+    from adapters.cli.method_files import MethodFile
 
 Fields = dict[str, Any]
 
@@ -67,19 +70,23 @@ def add(
         --description 'For our support team' \\
         --option 'learning_rate:number=2e-5,minimum=1e-7,maximum=1e-2,description=AdamW step size'
     """
-    if file is not None:
-        if like or code or _gives_fields(given):
-            raise click.UsageError("Give either --file or single fields, not both.")
-        spec = _spec_of_file(file, name)
-    elif name is None:
+    if file is not None and (like or code or _only_given(given)):
+        raise click.UsageError("Give either --file or single fields, not both.")
+    if code is not None and (like or given["trainer"]):
+        raise click.UsageError("With --code, the code is the trainer: leave --from and --trainer out.")
+    service, user = installation.service, installation.user()
+    called = name or file
+    if called is None:
         raise click.UsageError("Name the new method, or give --file.")
-    elif code is not None:
-        if like or given["trainer"]:
-            raise click.UsageError("With --code, the code is the trainer: leave --from and --trainer out.")
-        spec = _spec_of_code(installation, name, code, given)
-    else:
-        spec = _spec_of_fields(installation, name, like, given)
-    method = installation.service.add_method(spec, by=installation.user())
+    tried = _only_given({"file": file, "from": like, "code": code and str(code)} | given)
+    with service.rights_before_values("add", called, by=user, tried=tried):
+        if file is not None:
+            spec = _spec_of_file(file, name)
+        elif code is not None:
+            spec = _spec_of_code(installation, called, code, given)
+        else:
+            spec = _spec_of_fields(installation, called, like, given)
+    method = service.add_method(spec, by=user)
     say(f"Added {_title(method)}. Train with it: {train_line(method)}")
     warn(installation.update_prefect())
 
@@ -99,17 +106,19 @@ def modify(installation: Installation, /, name: str, file: str | None, **given: 
     tmm modify custom01 --display-name 'Our tone' --option learning_rate=2e-5
     tmm modify custom01 --file custom01.yaml
     """
-    service = installation.service
+    if file is not None and _only_given(given):
+        raise click.UsageError("Give either --file or single fields, not both.")
+    service, user = installation.service, installation.user()
     before = service.selectable_method(name)
-    if file is not None:
-        if _gives_fields(given):
-            raise click.UsageError("Give either --file or single fields, not both.")
-        changes = _changes_of_file(file, before.spec)
-    else:
-        changes = _given_fields(given, before.spec)
+    with service.rights_before_values("modify", name, by=user, tried=_only_given({"file": file} | given)):
+        read = _read(file) if file is not None else None
+        changes = read.fields if read is not None else _given_fields(given, before.spec)
     if not changes:
         raise click.UsageError("Say what to change: --file, or single fields such as --display-name.")
-    method = service.modify_method(name, changes, by=installation.user())
+    try:
+        method = service.modify_method(name, changes, by=user)
+    except InvalidMethod as error:
+        raise (read.with_lines(error) if read is not None else error) from None
     if method.version == before.version:
         say(f"{_title(method)} is already like this; nothing was changed.")
         return
@@ -165,9 +174,7 @@ def _title(method: SelectableMethod) -> str:
 
 
 def _spec_of_file(path: str, name: str | None) -> MethodSpec:
-    from adapters.cli.method_files import MethodFile
-
-    file = MethodFile.read(path)
+    file = _read(path)
     fields = file.fields if name is None else {"internal_name": name} | file.fields
     if name is not None and fields["internal_name"] != name:
         raise InvalidMethod(f"{file.name}: internal_name is {fields['internal_name']!r}, but you named {name!r}.")
@@ -208,26 +215,19 @@ def _spec_of_code(installation: Installation, name: str, folder: Path, given: Fi
 _REQUIRED = {"method_type": "--type", "trainer": "--trainer", "backends": "--backend", "description": "--description"}
 
 
-def _changes_of_file(path: str, spec: MethodSpec) -> Fields:
+def _read(path: str) -> "MethodFile":
     from adapters.cli.method_files import MethodFile
 
-    file = MethodFile.read(path)
-    try:
-        spec.with_changes(file.fields)
-    except InvalidMethod as error:
-        raise file.with_lines(error) from None
-    return file.fields
+    return MethodFile.read(path)
 
 
-def _gives_fields(given: Fields) -> bool:
-    return any(value not in (None, ()) for value in given.values())
+def _only_given(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if value not in (None, ())}
 
 
 def _given_fields(given: Fields, present: MethodSpec | None) -> Fields:
     """The fields of a spec that were given; an empty default base model or dataset means none."""
-    fields = {
-        name: value for name, value in given.items() if value not in (None, ()) and name in MethodSpec.model_fields
-    }
+    fields = {name: value for name, value in _only_given(given).items() if name in MethodSpec.model_fields}
     for name in ("default_base_model", "default_dataset"):
         if fields.get(name) == "":
             fields[name] = None

@@ -124,9 +124,10 @@ def save(installation: Installation, name: str, folder: Path | None, force: bool
     """
     service, user, folder = installation.service, installation.user(), folder or Path(name)
     before = service.selectable_method(name)
-    if name not in TEMPLATES and not user.is_commercial:
-        service.modify_method(name, {"description": f"With the code in {folder}"}, by=user)  # is refused, and recorded
-    fields = fields_of(folder, name, present=before.spec)
+    tried = {"code": str(folder)}
+    with service.rights_before_values("modify", name, by=user, tried=tried):
+        fields = fields_of(folder, name, present=before.spec)
+    service.must_be_allowed("modify", name, by=user, tried=fields | tried)  # before the code is tried, or kept
     if broken := checked(installation, folder, fields, force=force):
         kept = installation.workshop.keep_aside(name, folder, broken=[finding.claim for finding in broken])
         say(f"Kept the code as {kept.hash[:12]}, which is not selectable: {name} trains as before.")

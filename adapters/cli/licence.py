@@ -11,7 +11,8 @@ from adapters.cli.output import as_json, facts, heading, plain, remark, say, war
 from adapters.cli.parameters import json_option
 from domain.errors import Unreachable
 from domain.licence import EVERYONE, Licence, LicenceStanding
-from domain.users import User
+from domain.operations import KeyPurpose
+from domain.users import PREFECT, User
 
 _USERS_SHOWN = 8
 
@@ -51,7 +52,8 @@ def keygen(installation: Installation, out: Path) -> None:
     required=True,
     multiple=True,
     metavar="USER…",
-    help=f"Names of the operating-system users it covers; {EVERYONE} for all of an installation.",
+    help=f"Names of the operating-system users it covers; {EVERYONE} for all persons of an installation. "
+    f"{PREFECT}, as whom everybody in the Prefect UI acts, must be named.",
 )
 @click.option("--days", required=True, metavar="N", type=click.IntRange(1, 36_500), help="How long it holds from now.")
 @click.option("--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where the licence goes.")
@@ -73,7 +75,7 @@ def issue(
     """
     named = [name for text in (*users, *more_users) for name in text.replace(",", " ").split()]
     if not named:
-        raise click.UsageError(f"Name the users that the licence covers, or {EVERYONE} for all.")
+        raise click.UsageError(f"Name the users that the licence covers, or {EVERYONE} for all persons.")
     made = installation.licences.issue(key, customer=customer, users=named, days=days, out=out)
     say(f"Issued {_in_words(made)}.")
     say(f"It is in {plain(out)}. Install it with: tmm licence install {plain(out)}")
@@ -87,6 +89,15 @@ def trust(installation: Installation, public_key: Path) -> None:
     key_id = installation.licences.trust(public_key)
     say(f"Trusted the key {key_id}: licences signed with it hold here now.")
     remark(f"To trust it no more, delete {plain(installation.settings.trust_store / f'{key_id}.pem')}")
+    record_key_trusted(installation, key_id, KeyPurpose.LICENCE)
+
+
+def record_key_trusted(installation: Installation, key_id: str, purpose: KeyPurpose) -> None:
+    """The log's entry of a key that is in its folder now; where it cannot be told, that is said."""
+    try:
+        installation.service.record_key_trusted(key_id, purpose=purpose, by=installation.user())
+    except Unreachable as error:
+        warn(f"The key is trusted, and the audit log was not told. {error}")
 
 
 @licence.command(short_help="Install a licence.")
@@ -97,6 +108,12 @@ def install(installation: Installation, file: Path) -> None:
     installed = installation.licences.install(file)
     user = installation.user()
     say(f"Installed {_in_words(installed)}.")
+    if PREFECT in installed.users:
+        warn(
+            f"It names {PREFECT}: everybody who reaches the Prefect UI or its API can add and delete methods under it, "
+            "and the audit log cannot say who it was. "
+            f"If you do not mean that: tmm licence remove {installed.licence_id}"
+        )
     _say_what_it_makes_of(user)
     try:
         installation.service.record_licence_installed(
@@ -168,7 +185,7 @@ def _in_words(made: Licence) -> str:
 
 def _users(made: Licence) -> str:
     if EVERYONE in made.users:
-        return "all users"
+        return f"all persons, and {PREFECT}" if PREFECT in made.users else "all persons"
     more = len(made.users) - _USERS_SHOWN
     return ", ".join(made.users[:_USERS_SHOWN]) + (f" and {more} more" if more > 0 else "")
 

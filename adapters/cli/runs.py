@@ -1,6 +1,8 @@
 """`tmm runs` and `tmm cancel`: what became of trainings, and giving one up."""
 
 import time
+from contextlib import suppress
+from uuid import UUID
 
 import click
 
@@ -13,6 +15,7 @@ from adapters.cli.parameters import RUN_STATUS, json_option
 from domain.errors import RunAlreadyFinished, RunNotFound, Unreachable
 from domain.read_models import Run
 from domain.training_run import RunStatus
+from domain.users import User
 
 CANCELLED_WITHIN = 60.0
 """Seconds. A worker stops its run in a few; of one that died, the service ends the run after half a minute."""
@@ -92,7 +95,7 @@ def cancel(installation: Installation, run: str) -> None:
         except Unreachable as error:
             warn(f"The run is cancelled, and Prefect still shows it as waiting. {error}")
     elif found.finished_at is None:
-        _stop(installation, found, reason)
+        _stop(installation, found.run_id, reason, by=user)
     else:
         raise RunAlreadyFinished(f"Training run {found.run_id} has {_ended(found.status)}; there is nothing to cancel.")
     say(f"Cancelled {found.run_id}.")
@@ -106,32 +109,28 @@ def _waits_to_go_on(installation: Installation, run: Run) -> bool:
         return False
 
 
-def _stop(installation: Installation, run: Run, reason: str) -> None:
-    """Ask the worker to stop a run, and wait until that is recorded."""
-    service, run_id = installation.service, run.run_id
-    try:
+def _stop(installation: Installation, run_id: UUID, reason: str, *, by: User) -> None:
+    """Ask the worker to stop a run, record that this person cancelled it, and wait until the worker has stopped."""
+    with suppress(RunNotFound):  # then nobody carries it any more
         installation.runs.cancel(run_id, reason)
-        gone = installation.runs.state(run_id) in _ENDED_IN_PREFECT
-    except RunNotFound:
-        gone = True
-    if gone:
-        # No worker will tell of its end any more, so it is recorded here.
-        try:
-            service.cancel_run(run_id, reason, by=installation.user())
-        except RunAlreadyFinished:
-            if service.training_run(run_id).status is not RunStatus.CANCELLED:
-                raise
-        return
-    remark("Waiting for the worker to stop …")
+    # Here and now: what the worker tells of it later is Prefect's word, which names nobody.
+    service = installation.service
+    try:
+        service.cancel_run(run_id, reason, by=by)
+    except RunAlreadyFinished:
+        if (ended := service.training_run(run_id).status) is not RunStatus.CANCELLED:
+            raise RunAlreadyFinished(f"Training run {run_id} {_ended(ended)} before it could be cancelled.") from None
     patience = time.monotonic() + CANCELLED_WITHIN
-    while (now := service.training_run(run_id)).finished_at is None:
-        if time.monotonic() > patience:
-            raise Unreachable(
-                f"The worker was asked to stop {run_id}, and has not said that it did. See: tmm runs show {run_id}"
-            )
-        time.sleep(_LOOK_EVERY)
-    if now.status is not RunStatus.CANCELLED:
-        raise RunAlreadyFinished(f"Training run {run_id} {_ended(now.status)} before it could be cancelled.")
+    with suppress(RunNotFound):
+        if installation.runs.state(run_id) not in _ENDED_IN_PREFECT:
+            remark("Waiting for the worker to stop …")
+        while installation.runs.state(run_id) not in _ENDED_IN_PREFECT:
+            if time.monotonic() > patience:
+                raise Unreachable(
+                    f"The run is cancelled. Its worker was asked to stop {run_id}, and has not said that it did. "
+                    f"See: tmm runs show {run_id}"
+                )
+            time.sleep(_LOOK_EVERY)
 
 
 def _ended(status: RunStatus) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 import click
 
 from adapters.cli.installation import Installation
+from adapters.cli.licence import record_key_trusted
 from adapters.cli.output import plain, remark, say
+from domain.operations import KeyPurpose
 
 
 @click.group(short_help="Let a program act for a person, for a short time and one command.")
@@ -29,7 +31,9 @@ def token() -> None:
 @click.pass_obj
 def trust(installation: Installation, public_key: Path) -> None:
     """Trust a public key to say for whom a program acts. It can name anybody, so trust it as you trust them all."""
-    say(f"Trusts the key {installation.trust_acting_key(public_key)} to say for whom a program acts.")
+    key_id = installation.trust_acting_key(public_key)
+    say(f"Trusts the key {key_id} to say for whom a program acts.")
+    record_key_trusted(installation, key_id, KeyPurpose.ACTING)
 
 
 @token.command(short_help="Sign a token.")

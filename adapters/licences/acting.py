@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,13 +23,36 @@ _CLOCKS_DIFFER_BY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
-class ActingToken:
-    """What a token says whose signature holds: for whom, and which token it is. `expires` is UTC."""
+class SignedToken:
+    """What a token says whose signature holds: for whom, for what, from when until when (UTC), and which one it is.
+
+    `parameters_hash` is that of the parameters for which it was issued.
+    """
 
     person: str
     token_id: str
     key_id: str
+    action: str
+    parameters_hash: str
+    issued: datetime
     expires: datetime
+
+    def must_hold_at(self, now: datetime, *, action: str) -> None:
+        """Raise `TokenDoesNotHold` unless it lets a program do this at this moment, whatever the parameters."""
+        if self.expires - self.issued > LONGEST:
+            raise TokenDoesNotHold(f"holds for longer than {LONGEST.seconds // 60} minutes, which none may")
+        if now >= self.expires:
+            raise TokenDoesNotHold(f"expired at {self.expires:%Y-%m-%d %H:%M:%S} UTC")
+        if self.issued - now > _CLOCKS_DIFFER_BY:
+            issued = f"{self.issued:%Y-%m-%d %H:%M:%S} UTC"
+            raise TokenDoesNotHold(f"was issued in the future, at {issued}: compare the clocks")
+        if self.action != action:
+            raise TokenDoesNotHold(f"was issued to {self.action}, not to {action}")
+
+    def must_be_for(self, parameters: Mapping[str, Any]) -> None:
+        """Raise `TokenDoesNotHold` unless it was issued for exactly these parameters."""
+        if self.parameters_hash != hash_of(parameters):
+            raise TokenDoesNotHold("was issued for other parameters than these")
 
 
 class ActingTokens:
@@ -42,6 +65,10 @@ class ActingTokens:
     def trust(self, public_key: Path) -> str:
         """Trust a public key to say for whom a program acts; its key id. Raises `InvalidLicence`."""
         return self._trusted.trust(public_key)
+
+    def trusted_keys(self) -> Sequence[str]:
+        """The ids of the keys that are trusted so, by whatever way they came there. Raises `OSError`."""
+        return self._trusted.key_ids()
 
     def issue(self, key: Path, *, person: str, action: str, parameters: Mapping[str, Any], minutes: int) -> str:
         """A token with which a program may do this one thing for this person. Raises `InvalidLicence` for the key."""
@@ -61,15 +88,26 @@ class ActingTokens:
         headers = {"kid": key_id_of(signing.public_key()), "typ": KIND}
         return jwt.encode(claims, signing, algorithm=ALGORITHM, headers=headers)
 
-    def verified(self, token: object, *, action: str, parameters: Mapping[str, Any]) -> ActingToken:
-        """The token that lets do this with these parameters, now. Raises `TokenDoesNotHold`."""
+    def signed(self, token: object) -> SignedToken:
+        """What a token says that a trusted key has signed. Raises `TokenDoesNotHold`."""
         try:
             if not isinstance(token, str):
                 raise Unusable("is no text")
             claims, key_id = signed_claims(token.encode(), self._trusted, kind=KIND, what="token")
-            return _verified(claims, key_id, action=action, parameters=parameters, now=self._clock.time().now)
+            return _signed(claims, key_id)
         except (Unusable, UnicodeError) as error:
             raise TokenDoesNotHold(str(error)) from None
+
+    def must_hold_now(self, signed: SignedToken, *, action: str) -> None:
+        """Raise `TokenDoesNotHold` unless the token lets a program do this now, whatever the parameters."""
+        signed.must_hold_at(self._clock.time().now, action=action)
+
+    def verified(self, token: str, *, action: str, parameters: Mapping[str, Any]) -> SignedToken:
+        """The token that lets do this with these parameters, now. Raises `TokenDoesNotHold`."""
+        signed = self.signed(token)
+        self.must_hold_now(signed, action=action)
+        signed.must_be_for(parameters)
+        return signed
 
 
 def hash_of(parameters: Mapping[str, Any]) -> str:
@@ -78,25 +116,24 @@ def hash_of(parameters: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _verified(
-    claims: dict[str, Any], key_id: str, *, action: str, parameters: Mapping[str, Any], now: datetime
-) -> ActingToken:
-    if claims.keys() != _CLAIMS or not all(_is_a_name(claims[name]) for name in ("sub", "jti")):
+def _signed(claims: dict[str, Any], key_id: str) -> SignedToken:
+    if claims.keys() != _CLAIMS or not all(_is_a_name(claims[name]) for name in ("sub", "jti", "action", "parameters")):
         raise Unusable(f"must have exactly the claims {', '.join(sorted(_CLAIMS))}")
     if any(type(claims[name]) is not int for name in ("iat", "exp")):
         raise Unusable("must say when it was issued and when it expires, in whole seconds since 1970")
-    issued, expires = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
-    if expires - issued > LONGEST:
-        raise Unusable(f"holds for longer than {LONGEST.seconds // 60} minutes, which none may")
-    if now >= expires:
-        raise Unusable(f"expired at {expires:%Y-%m-%d %H:%M:%S} UTC")
-    if issued - now > _CLOCKS_DIFFER_BY:
-        raise Unusable(f"was issued in the future, at {issued:%Y-%m-%d %H:%M:%S} UTC: compare the clocks")
-    if claims["action"] != action:
-        raise Unusable(f"was issued to {claims['action']}, not to {action}")
-    if claims["parameters"] != hash_of(parameters):
-        raise Unusable("was issued for other parameters than these")
-    return ActingToken(person=claims["sub"], token_id=claims["jti"], key_id=key_id, expires=expires)
+    try:
+        issued, expires = (datetime.fromtimestamp(claims[name], UTC) for name in ("iat", "exp"))
+    except (ValueError, OverflowError, OSError):
+        raise Unusable("says a time that there is not") from None
+    return SignedToken(
+        person=claims["sub"],
+        token_id=claims["jti"],
+        key_id=key_id,
+        action=claims["action"],
+        parameters_hash=claims["parameters"],
+        issued=issued,
+        expires=expires,
+    )
 
 
 def _is_a_name(value: object) -> bool:

@@ -77,12 +77,34 @@ class InstalledLicences:
             raise InvalidLicence(f"The licence {path} {error}.{advice}") from None
         if licence.expires <= self._now():
             raise InvalidLicence(f"The licence {path} expired on {licence.expires:%Y-%m-%d}. Ask for a new one.")
+        self._must_be_the_issuers_own(licence)
         try:
             write_whole(self._folder / f"{licence.licence_id}{SUFFIX}", content)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise InvalidLicence(f"The licence cannot be put into {self._folder}: {reason}.") from None
         return licence
+
+    def _must_be_the_issuers_own(self, licence: Licence) -> None:
+        """Raise `InvalidLicence` where another issuer's licence has this id: the log could not tell them apart."""
+        from adapters.licences.tokens import issuer_claimed
+
+        issuers: dict[str, str] = {}
+        with suppress(OSError):  # then nothing can be put there either, which is said
+            for standing in self.standings(""):
+                if standing.licence is not None and standing.licence.licence_id == licence.licence_id:
+                    issuers[standing.file] = standing.licence.key_id
+        file = f"{licence.licence_id}{SUFFIX}"
+        with suppress(Unusable):  # also one that does not hold any more is not silently replaced by a stranger's
+            if claimed := issuer_claimed(read_small(self._folder / file, follow=False)):
+                issuers[file] = claimed
+        for there, key_id in issuers.items():
+            if key_id != licence.key_id:
+                raise InvalidLicence(
+                    f"The licence {licence.licence_id} is signed with the key {licence.key_id}, and {there} is another "
+                    f"issuer's of the same id, signed with {key_id}. Ask for one with an id of its own, or remove the "
+                    f"other first with: tmm licence remove {there.removesuffix(SUFFIX)}"
+                )
 
     def remove(self, name: str) -> LicenceStanding:
         """Take an installed licence out, by its id or its file's name; what was removed. Raises `InvalidLicence`."""
@@ -98,6 +120,10 @@ class InstalledLicences:
                     raise InvalidLicence(f"The licence {file} cannot be removed: {reason}.") from None
                 return removed
         raise InvalidLicence(f"No licence {name!r} is installed. See the ones that are with: tmm licence show")
+
+    def trusted_keys(self) -> Sequence[str]:
+        """The ids of the keys in the trust store, by whatever way they came there. Raises `OSError`."""
+        return self._trusted.key_ids()
 
     # For those who issue licences.
 

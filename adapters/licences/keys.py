@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.licences.files import Unusable, read_small, write_new, write_whole
+from adapters.shared.ed25519 import is_of_small_order
 from domain.errors import InvalidLicence
 
 if TYPE_CHECKING:
@@ -68,13 +69,13 @@ class TrustStore:
         """Take a public key in; its key id. Raises `InvalidLicence`."""
         try:
             content = read_small(path, follow=True)
+            if b"PRIVATE KEY" in content:
+                raise InvalidLicence(
+                    f"{path} is a private key, which belongs to nobody but the issuer. Trust the public.pem beside it."
+                )
+            key = _public_key(content)
         except Unusable as error:
             raise InvalidLicence(f"The key {path} {error}.") from None
-        if b"PRIVATE KEY" in content:
-            raise InvalidLicence(
-                f"{path} is a private key, which belongs to nobody but the issuer. Trust the public.pem beside it."
-            )
-        key = _public_key(content)
         if key is None:
             raise InvalidLicence(f"{path} is no Ed25519 public key in PEM form, as tmm licence keygen makes it.")
         key_id = key_id_of(key)
@@ -83,6 +84,15 @@ class TrustStore:
         except OSError as error:
             raise _unwritable(self.folder, error) from None
         return key_id
+
+    def key_ids(self) -> list[str]:
+        """The ids by which files in the folder can be found, whoever put them there."""
+        try:
+            names = sorted(os.listdir(self.folder))
+        except FileNotFoundError:
+            return []
+        ids = (name.removesuffix(".pem") for name in names if name.endswith(".pem"))
+        return [key_id for key_id in ids if _KEY_ID.fullmatch(key_id)]
 
     def key(self, key_id: str) -> "Ed25519PublicKey":
         """The trusted key of this id. Raises `Unusable`, completing «the licence …»."""
@@ -104,6 +114,7 @@ class TrustStore:
 
 
 def _public_key(content: bytes) -> "Ed25519PublicKey | None":
+    """The Ed25519 key in a PEM file, or None. Raises `Unusable` for one that protects nothing."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
@@ -111,7 +122,11 @@ def _public_key(content: bytes) -> "Ed25519PublicKey | None":
         key = load_pem_public_key(content)
     except Exception:
         return None  # whatever the library says of it: it is no key
-    return key if isinstance(key, Ed25519PublicKey) else None
+    if not isinstance(key, Ed25519PublicKey):
+        return None
+    if is_of_small_order(key.public_bytes_raw()):
+        raise Unusable("holds a key for which anybody can sign (a point of small order)")
+    return key
 
 
 def _pem(key: "Ed25519PublicKey") -> bytes:

@@ -52,6 +52,14 @@ def verify(content: bytes, trusted: TrustStore) -> Licence:
     return _licence(claims, key_id)
 
 
+def issuer_claimed(content: bytes) -> str | None:
+    """The key id that a token names, which nobody has verified; None where nothing can be read."""
+    try:
+        return _key_id(_object(content.strip().partition(b".")[0], "header"), KIND)
+    except Unusable:
+        return None
+
+
 def signed_claims(content: bytes, trusted: TrustStore, *, kind: str, what: str) -> tuple[dict[str, Any], str]:
     """The claims of a token of this kind whose signature holds, and the id of the key. Raises `Unusable`."""
     import jwt

@@ -26,7 +26,7 @@ class Proof:
         self._log = log
         self._beside = beside
         self._checkpoints = CheckpointFolder(checkpoints)
-        self._signer = FolderSigner(key_folder)
+        self._signer = FolderSigner(key_folder, signed_before=self._key_of_the_newest_checkpoint)
         self._key_folder = key_folder
 
     def make_checkpoint(self, *, by: User) -> tuple[Checkpoint, Path]:
@@ -71,6 +71,13 @@ class Proof:
             raise BadResult(f"The export {file} is false: {false}.") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"The export {file} cannot be verified: {type(error).__name__}: {error}.") from None
+
+    def _key_of_the_newest_checkpoint(self) -> str | None:
+        """As its file says, or else the log, which tells of checkpoints whose files are kept elsewhere."""
+        if (newest := self._checkpoints.newest()) is not None:
+            return newest.key_id
+        entries = self._log.audit(AuditQuery(action="checkpoint", outcome="done", newest_first=True, limit=1))
+        return next((str(c.after) for entry in entries for c in entry.changes if c.field == "key_id"), None)
 
     def _lost_checkpoints(self) -> Iterator[Finding]:
         """Checkpoints that the log says were made and whose files are gone."""

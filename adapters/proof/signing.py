@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.shared.ed25519 import is_of_small_order
 from domain.errors import InvalidSettings
 
 if TYPE_CHECKING:
@@ -13,14 +15,16 @@ if TYPE_CHECKING:
 
 
 class FolderSigner:
-    """Signs with `private.pem` of this folder. A pair is made when the folder has none.
+    """Signs with `private.pem` of this folder. A pair is made when the folder has none, and nothing was signed before.
 
-    Whoever holds the private key can make a false checkpoint: keep the folder where users of the database cannot read
-    it, and give auditors `public.pem`.
+    `signed_before` gives the id of the key that signed what there is already, or None. Whoever holds the private key
+    can make a false checkpoint: keep the folder where users of the database cannot read it, and give auditors
+    `public.pem`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, signed_before: Callable[[], str | None] = lambda: None) -> None:
         self._folder = folder
+        self._signed_before = signed_before
 
     @property
     def public_pem(self) -> Path:
@@ -41,7 +45,11 @@ class FolderSigner:
 
         file = self._folder / "private.pem"
         if not file.exists():
-            self._make_pair()
+            before = self._signed_before()
+            if not file.exists():  # nor did anybody make it meanwhile
+                if before is not None:
+                    raise self._is_gone(before)
+                self._make_pair()
         try:
             key = load_pem_private_key(file.read_bytes(), password=None)
         except (OSError, ValueError, TypeError) as error:
@@ -49,6 +57,14 @@ class FolderSigner:
         if not isinstance(key, Ed25519PrivateKey):
             raise InvalidSettings(f"TMM_CHECKPOINT_KEY: {file} is no Ed25519 private key.")
         return key
+
+    def _is_gone(self, key_id: str) -> InvalidSettings:
+        return InvalidSettings(
+            f"TMM_CHECKPOINT_KEY: {self._folder} has no private.pem, and checkpoints are signed with the key {key_id}. "
+            "Nothing was signed, and no new key was made in its place. Put the file back. If it is lost, rename its "
+            f"public.pem to {key_id}.pem, so that what it signed is still verified, and make a new pair with: "
+            f"tmm licence keygen --out {self._folder}"
+        )
 
     def _make_pair(self) -> None:
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -82,6 +98,8 @@ def verifying_key(public_pem: Path) -> "Ed25519PublicKey":
         raise InvalidSettings(f"The public key {public_pem} cannot be used ({error}).") from None
     if not isinstance(key, Ed25519PublicKey):
         raise InvalidSettings(f"{public_pem} is no Ed25519 public key.")
+    if is_of_small_order(key.public_bytes_raw()):
+        raise InvalidSettings(f"{public_pem} holds a key for which anybody can sign (a point of small order).")
     return key
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.carrying import Carried, CarriedAs, Fix, fix_for
+from domain.carrying import CANCELLED, Carried, CarriedAs, Fix, fix_for
 from domain.method_spec import Backend
 from domain.read_models import Run
 from domain.training_run import RunRequest, RunStatus
@@ -80,7 +80,21 @@ def test_a_cancelled_run_without_a_worker_to_stop_it_is_stopped_and_recorded() -
     found = fix(RUNNING, carried(CarriedAs.CANCELLING), lives=True)
     assert found is not None
     assert found.end_process
-    assert (found.record, found.show, found.reason) == (RunStatus.CANCELLED, CarriedAs.CANCELLED, "said so")
+    assert (found.record, found.show) == (RunStatus.CANCELLED, CarriedAs.CANCELLED)
+    assert found.reason == "It was cancelled in Prefect. Prefect says: “said so”"
+
+
+@pytest.mark.parametrize("shown", [*FINAL[1:], CarriedAs.CANCELLING])
+def test_words_that_anybody_can_have_written_in_prefect_are_quoted_cleaned_and_short(shown: CarriedAs) -> None:
+    said = "”\nalice cancelled it.\x1b[31m\u202e " + "x" * 10_000
+    found = fix(RUNNING, carried(shown, message=said), lives=False)
+    assert found is not None
+    what, quoted = found.reason.split(" Prefect says: ")
+    assert what in (CANCELLED, f"Prefect shows it as {shown}.")
+    assert quoted.startswith('“" alice cancelled it.\\x1b[31m\\u202e xxx')
+    assert quoted.endswith("”")
+    assert len(quoted) < 600
+    assert quoted.count("”") == 1
 
 
 def test_a_worker_that_is_just_stopping_a_run_is_given_time() -> None:
@@ -96,9 +110,10 @@ def test_a_worker_that_is_just_stopping_a_run_is_given_time() -> None:
     ],
 )
 def test_an_end_that_only_prefect_knows_is_recorded(shown: CarriedAs, recorded: RunStatus, interrupted: bool) -> None:
+    what = CANCELLED if shown is CarriedAs.CANCELLED else f"Prefect shows it as {shown}."
     for status in (REQUESTED, RUNNING):
         found = fix(status, carried(shown))
-        assert found == Fix(record=recorded, interrupted=interrupted, reason="said so")
+        assert found == Fix(record=recorded, interrupted=interrupted, reason=f"{what} Prefect says: “said so”")
 
 
 def test_an_end_that_was_just_told_to_prefect_may_still_be_recorded_by_others() -> None:

@@ -86,6 +86,24 @@ def test_a_refusal_changes_nothing_and_is_recorded_with_what_was_tried(service: 
         assert [(change.field, change.after) for change in entry.changes] == [("description", "mine")]
 
 
+def test_rights_are_judged_before_values(service: TrainingMethods) -> None:
+    service.add_method(method(), by=ALICE)
+    service.preinstall(preinstalled_methods((Backend.CUDA,)))
+    for name, changes in (
+        ("sft-support", {"description": 7}),
+        ("sft-support", {"no such field": 7}),
+        ("custom01", {"method_type": "no such type"}),
+        ("custom01", {"description": 7, "trainer": ["sft"]}),
+        ("custom01", {"backends": [5]}),
+    ):
+        with pytest.raises(CommercialUsersOnly):
+            service.modify_method(name, changes, by=BOB)
+        assert last_entry(service).outcome == "refused"
+    for changes in ({"description": 7}, {"internal_name": "mine"}, {"backends": ["mlx", "cuda", 5], "code": {}}):
+        with pytest.raises(InvalidMethod):
+            service.modify_method("custom01", changes, by=BOB)
+
+
 def test_wrong_input_changes_nothing_and_is_no_entry(service: TrainingMethods) -> None:
     service.add_method(method(), by=ALICE)
     with pytest.raises(MethodAlreadyExists):

@@ -1,9 +1,14 @@
 """The rules of a training method."""
 
+from typing import Any
+from uuid import uuid4
+
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from domain.errors import CommercialUsersOnly, InvalidMethod, MethodAlreadyExists, MethodNotSelectable
-from domain.method_spec import Backend, MethodSpec
+from domain.method_spec import CUSTOM, Backend, MethodSpec, MethodType
 from domain.preinstalled import GRPO_DEMO, MLX_DEMO, PREINSTALLED, SFT_DEMO, preinstalled_methods
 from domain.training_method import TEMPLATES, TrainingMethod
 from tests.domain.story import add, added, delete, deleted, given, modify, preinstalled
@@ -48,6 +53,31 @@ def test_only_commercial_users_delete_also_what_was_preinstalled(spec: MethodSpe
     first = preinstalled(spec) if spec in PREINSTALLED else added(spec)
     given(first).when(delete(by=NONCOMMERCIAL)).then_refused(CommercialUsersOnly, spec.display_name)
     given(first).when(delete(by=COMMERCIAL)).then(TrainingMethod.Deleted)
+
+
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "internal_name": st.sampled_from(["custom01", "mine"]),
+    "display_name": st.sampled_from(["Mine", ""]),
+    "method_type": st.sampled_from([*MethodType, "no type", 5]),
+    "trainer": st.sampled_from([CUSTOM01.trainer, "sft", "dpo", CUSTOM, 5]),
+    "backends": st.lists(st.sampled_from(["cuda", "mlx", Backend.CUDA]), max_size=3),
+    "code": st.sampled_from([None, {"hash": "a" * 64, "backends": ["cuda"]}, {}]),
+}
+
+
+@hypothesis.given(
+    st.sampled_from([{}, {"trainer": "dpo", "backends": ["cuda", "mlx"]}]),
+    st.fixed_dictionaries({}, optional=FIELDS),
+)
+def test_what_may_be_modified_is_never_refused_before_its_values_are_judged(
+    before: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    template = given(preinstalled(CUSTOM01), modify(**before)).aggregate()
+    try:
+        template.modify(template.spec.with_changes(changes), by=NONCOMMERCIAL, command_id=uuid4())
+    except (InvalidMethod, CommercialUsersOnly):
+        return
+    template.must_let_change(changes, by=NONCOMMERCIAL)
 
 
 def test_a_method_is_deleted_once() -> None:

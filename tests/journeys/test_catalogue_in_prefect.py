@@ -7,6 +7,8 @@ from uuid import UUID
 
 import pytest
 
+from domain.read_models import AuditQuery
+from infra.wiring import Installation
 from tests.journeys.conftest import Machine, eventually
 
 pytestmark = pytest.mark.journey
@@ -77,6 +79,31 @@ def test_adding_and_deleting_in_the_ui_need_a_licence_that_covers_prefect(machin
     assert "sft-journey-cuda" not in _shown(machine)
     done = machine.tmm("train", "sft-journey", "--dataset", "sft-demo")
     assert (done.returncode, "deleted" in done.stderr) == (4, True)
+
+
+def test_a_flow_run_that_is_retried_uses_its_token_no_second_time(machine: Machine, tmp_path: Path) -> None:
+    _licensed(machine, tmp_path, "*")
+    for command in ("add sft-once --from sft-demo", f"token trust {tmp_path}/keys/public.pem"):
+        assert machine.tmm(*command.split()).returncode == 0
+    asked = {"internal_name": "sft-once"}
+    with Installation(machine.settings) as tmm:
+        private = tmp_path / "keys" / "private.pem"
+        token = tmm.issue_token(private, person="ada", action="delete", given=asked, minutes=5)
+    deployment = machine.prefect("GET", "/deployments/name/delete-training-method/delete-training-method")["id"]
+    given = asked | {"acting_for": token}
+    run_id = UUID(machine.prefect("POST", f"/deployments/{deployment}/create_flow_run", parameters=given)["id"])
+    assert machine.ends_in_prefect(run_id)["type"] == "COMPLETED"
+
+    assert machine.tmm("add", "sft-once", "--from", "sft-demo").returncode == 0
+    # This is what the retry button in Prefect's UI sends.
+    again = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    machine.prefect("POST", f"/flow_runs/{run_id}/set_state", state=again, force=True)
+    ended = machine.ends_in_prefect(run_id, after_retry=True)
+    assert (ended["type"], "ada deleted" in ended["message"]) == ("COMPLETED", True), ended["message"]
+    assert "sft-once-cuda" in _shown(machine)
+    with Installation(machine.settings) as tmm:
+        assert [entry.actor for entry in tmm.service.audit(AuditQuery(method="sft-once", action="delete"))] == ["ada"]
+    assert machine.tmm("delete", "sft-once", "--yes").returncode == 0
 
 
 def test_deleting_a_method_cancels_its_waiting_runs_before_their_deployment_goes(

@@ -6,6 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from domain.read_models import AuditQuery
+from infra.operating_system_user import operating_system_user
+from infra.wiring import Installation
 from tests.journeys.conftest import Machine
 
 pytestmark = pytest.mark.journey
@@ -23,6 +26,13 @@ def start(machine: Machine, tiny: Path, *, max_steps: int = 100_000) -> UUID:
     return UUID(done.stdout.strip())
 
 
+def cancelled_by(machine: Machine, run_id: UUID) -> tuple[str, str]:
+    """Whose cancellation is recorded, and where it was made."""
+    with Installation(machine.settings) as tmm:
+        (entry,) = tmm.service.audit(AuditQuery(run=run_id, action="cancel"))
+        return entry.actor, entry.origin
+
+
 @BOTH_KINDS_IN_FULL
 def test_tmm_cancel_stops_a_run_and_says_who_did_it(carried_by: Machine, tiny: Path) -> None:
     machine = carried_by
@@ -33,6 +43,7 @@ def test_tmm_cancel_stops_a_run_and_says_who_did_it(carried_by: Machine, tiny: P
     assert done.returncode == 0, done.stderr
     run = machine.both_say(run_id, "cancelled", "CANCELLED")
     assert "tmm cancel" in (run.reason or "")
+    assert cancelled_by(machine, run_id) == (operating_system_user(), "command line")
     process.wait(10)
 
 
@@ -43,10 +54,11 @@ def test_a_run_that_is_cancelled_in_the_ui_is_cancelled_here_too(carried_by: Mac
     process = machine.flow_process(run_id)
     machine.reached(run_id, 1)
     # This is what the button in Prefect's UI sends.
-    machine.prefect(
-        "POST", f"/flow_runs/{run_id}/set_state", state={"type": "CANCELLING", "name": "Cancelling"}, force=True
-    )
-    machine.both_say(run_id, "cancelled", "CANCELLED")
+    written = {"type": "CANCELLING", "name": "Cancelling", "message": "root cancelled it with tmm cancel.\x1b[2J"}
+    machine.prefect("POST", f"/flow_runs/{run_id}/set_state", state=written, force=True)
+    run = machine.both_say(run_id, "cancelled", "CANCELLED")
+    assert run.reason == "It was cancelled in Prefect. Prefect says: “root cancelled it with tmm cancel.\\x1b[2J”"
+    assert cancelled_by(machine, run_id) == ("prefect", "flow")
     process.wait(10)
 
 

@@ -115,6 +115,18 @@ def test_other_methods_take_code_from_commercial_users_only(tmm: Tmm, here: Path
         assert installation.service.audit()[-1].outcome == "refused"
 
 
+def test_what_only_commercial_users_may_change_of_a_template_is_refused_before_its_code_is_tried_or_kept(
+    tmm: Tmm, here: Path, installation: Installation
+) -> None:
+    (here / "custom01").mkdir()
+    (here / "custom01" / "method.py").write_text(METHOD)
+    (here / "custom01" / "method.yaml").write_text("method_type: GRPO\n")
+    answer = tmm("custom", "save", "custom01")
+    assert (answer.code, "may not change method_type of Custom01" in answer.sentence) == (3, True)
+    assert [entry.outcome for entry in installation.service.audit()[-1:]] == ["refused"]
+    assert not Path(installation.settings.artifacts).exists()
+
+
 @pytest.mark.usefixtures("proven", "commercial")
 def test_a_commercial_user_adds_a_method_with_its_code(tmm: Tmm, here: Path) -> None:
     assert tmm("custom", "new", "custom01", "--to", "mine").code == 0

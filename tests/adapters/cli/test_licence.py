@@ -1,9 +1,12 @@
 """`tmm licence`: from a key pair to a commercial user, and back."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from adapters.licences import InstalledLicences
+from infra.settings import Settings
 from infra.wiring import Installation
 from tests.adapters.cli.conftest import Tmm
 
@@ -32,6 +35,20 @@ def test_from_a_key_pair_to_a_commercial_user_and_back(tmm: Tmm, installation: I
     assert f"{me} is a noncommercial user: no licence is installed." in removed.out
     actions = [(entry.action, entry.outcome) for entry in installation.service.audit()[-2:]]
     assert actions == [("install-licence", "done"), ("remove-licence", "done")]
+
+
+def test_a_licence_that_names_prefect_says_what_that_means_and_one_for_everyone_means_persons(tmm: Tmm) -> None:
+    tmm("licence", "keygen", "--out", "keys")
+    tmm("licence", "trust", "keys/public.pem")
+    issue(tmm, "*", out="persons.licence")
+    persons = tmm("licence", "install", "persons.licence")
+    assert (persons.code, persons.err) == (0, "")
+    assert "for all persons, from" in persons.out
+    issue(tmm, "*", "prefect", out="prefect.licence")
+    prefect = tmm("licence", "install", "prefect.licence")
+    assert "for all persons, and prefect, from" in prefect.out
+    assert "everybody who reaches the Prefect UI or its API can add and delete methods under it" in prefect.err
+    assert "tmm licence remove L-" in prefect.err
 
 
 def test_the_text_of_a_licence_never_reaches_the_log(tmm: Tmm, installation: Installation, here: Path) -> None:
@@ -88,3 +105,47 @@ def test_without_a_subcommand_the_help_is_shown_as_it_is(tmm: Tmm) -> None:
     assert answer.code == 2
     assert answer.err.startswith("Usage: tmm licence")
     assert "\n  keygen " in answer.err
+
+
+def test_who_trusted_a_key_is_an_entry_and_doctor_names_every_key(
+    tmm: Tmm, installation: Installation, site: Settings
+) -> None:
+    me, ids = installation.user().name, []
+    for kind, words in (("licence", "to sign licences"), ("token", "to say for whom a program acts")):
+        for number in (1, 2):
+            folder = f"{kind}-{number}"
+            tmm("licence", "keygen", "--out", folder)
+            assert tmm(kind, "trust", f"{folder}/public.pem").code == 0
+            entry = installation.service.audit()[-1]
+            assert (entry.action, entry.actor, entry.outcome) == ("trust-key", me, "done")
+            assert entry.sentence == f"{me} trusted key {entry.subject_name} {words} from the command line"
+            ids.append(entry.subject_name)
+    installation.service.rebuild_views(by=installation.user())
+    line = keys_line(tmm)
+    for key_id, does in zip(ids, ["signs licences"] * 2 + ["says for whom programs act"] * 2, strict=True):
+        assert f"{key_id} {does}, trusted by {me} on 2" in line
+    assert "no entry" not in line
+
+
+def test_doctor_notices_a_key_that_was_put_into_its_folder_by_hand(tmm: Tmm, site: Settings, here: Path) -> None:
+    assert "No key is trusted" in keys_line(tmm)
+    tmm("licence", "keygen", "--out", "keys")
+    InstalledLicences(site.licences, site.trust_store).trust(here / "keys" / "public.pem")  # as cp would
+    (file,) = site.trust_store.iterdir()
+    assert f"{file.stem} signs licences, and no entry of the log tells who trusted it" in keys_line(tmm)
+    assert f"tmm licence trust {file}" in keys_line(tmm)
+    # A licence key's entry says nothing of the same key as one that says for whom programs act.
+    assert tmm("licence", "trust", str(file)).code == 0
+    assert "no entry" not in keys_line(tmm)
+    site.acting_keys.mkdir(parents=True)
+    (site.acting_keys / file.name).write_bytes(file.read_bytes())
+    assert f"{file.stem} says for whom programs act, and no entry" in keys_line(tmm)
+    assert tmm("token", "trust", str(file)).code == 0
+    assert "no entry" not in keys_line(tmm)
+
+
+def keys_line(tmm: Tmm) -> str:
+    """What doctor says of the keys, and whether they are as they should be."""
+    (check,) = (check for check in json.loads(tmm("doctor", "--json").out)["checks"] if check["name"] == "keys")
+    assert check["ok"] is ("no entry of the log" not in check["words"])
+    return str(check["words"])

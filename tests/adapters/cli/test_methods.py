@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.read_models import AuditQuery
 from infra.wiring import Installation
 from tests.adapters.cli.conftest import Tmm
 
@@ -86,6 +87,56 @@ def test_a_noncommercial_user_is_refused_helpfully_and_on_the_record(
     entry = installation.service.audit()[-1]
     assert (entry.action, entry.outcome, entry.subject_name) == (action, "refused", args[1])
     assert entry.reason == answer.sentence
+
+
+@pytest.mark.parametrize(
+    ("args", "action"),
+    [
+        (("add", "--file", "broken.yaml"), "add"),
+        (("add", "--file", "nope.yaml"), "add"),
+        (("add", "Not A Name", "--from", "sft-demo"), "add"),
+        (("add", "mine", "--from", "gone"), "add"),
+        (("add", "mine", "--from", "sft-demo", "--option", "nope"), "add"),
+        (("add", "mine", "--code", "nowhere"), "add"),
+        (("modify", "sft-demo", "--file", "broken.yaml"), "modify"),
+        (("modify", "sft-demo", "--option", "nope"), "modify"),
+        (("modify", "sft-demo", "--display-name", "x" * 81), "modify"),
+        (("modify", "custom01", "--file", "broken.yaml"), "modify"),
+        (("modify", "custom01", "--file", "typed.yaml"), "modify"),
+        (("modify", "custom01", "--type", "GRPO", "--option", "nope"), "modify"),
+        (("custom", "save", "sft-demo", "--from", "nowhere"), "modify"),
+        (("can", "add", "Not A Name"), None),
+    ],
+)
+def test_whoever_may_not_hears_that_before_what_is_wrong_with_the_values(
+    tmm: Tmm, installation: Installation, here: Path, args: tuple[str, ...], action: str | None
+) -> None:
+    no_yaml = "" if "custom01" in args else "trainer: [\n"
+    (here / "broken.yaml").write_text(f"method_type: 5\ndescription: 7\n{no_yaml}")
+    (here / "typed.yaml").write_text("backends: [abacus]\n")
+    answer = tmm(*args)
+    assert answer.code == 3, answer.err
+    assert "for commercial users only" in answer.out + answer.err
+    entries = installation.service.audit(AuditQuery(outcome="refused"))
+    assert [entry.action for entry in entries] == ([action] if action else [])
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("modify", "custom01", "--description", "x" * 2001),
+        ("modify", "custom01", "--option", "nope"),
+        ("modify", "custom01", "--file", "shaped.yaml"),
+    ],
+)
+def test_what_everyone_may_shape_is_judged_by_its_values(
+    tmm: Tmm, installation: Installation, here: Path, args: tuple[str, ...]
+) -> None:
+    (here / "shaped.yaml").write_text("internal_name: custom01\ndescription: 7\n")
+    answer = tmm(*args)
+    assert answer.code == 2, answer.err
+    assert "shaped.yaml" not in args or "line 2, description" in answer.sentence
+    assert installation.service.audit(AuditQuery(outcome="refused")) == []
 
 
 def test_nobody_is_asked_whether_to_delete_what_they_may_not_delete(tmm: Tmm) -> None:

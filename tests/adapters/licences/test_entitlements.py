@@ -30,9 +30,14 @@ def test_a_licence_that_holds_makes_its_users_commercial_and_names_itself(site: 
     assert (entitlement.licence_id, entitlement.key_id) == ("L-1", issuer.key_id)
 
 
-def test_a_licence_for_everyone_covers_any_user(site: Site, issuer: Issuer) -> None:
+def test_a_licence_for_everyone_covers_any_person_and_not_whoever_reaches_prefect(site: Site, issuer: Issuer) -> None:
     site.put(issuer.token(users=("*",)))
-    assert site.licences.entitlement_of("prefect").edition is Edition.COMMERCIAL
+    assert site.licences.entitlement_of("anybody").edition is Edition.COMMERCIAL
+    assert site.reason("prefect") == (
+        "the licence a.licence is for persons (*), and does not name prefect, as whom anybody in Prefect acts"
+    )
+    site.put(issuer.token(licence_id="L-2", users=("*", "prefect")), "b.licence")
+    assert site.licences.entitlement_of("prefect").licence_id == "L-2"
 
 
 def test_without_a_licence_a_user_is_noncommercial(site: Site) -> None:

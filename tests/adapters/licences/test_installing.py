@@ -114,3 +114,32 @@ def test_a_file_that_is_no_licence_can_be_removed_by_its_name(site: Site) -> Non
     site.put(b"nonsense", "bad.licence")
     assert site.licences.remove("bad.licence").problem is not None
     assert site.reason() == "no licence is installed"
+
+
+def test_another_issuers_licence_of_the_same_id_is_refused(
+    site: Site, issuer: Issuer, stranger: Issuer, tmp_path: Path
+) -> None:
+    mine, renewed, theirs = (tmp_path / name for name in ("mine", "renewed", "theirs"))
+    mine.write_bytes(issuer.token())
+    renewed.write_bytes(issuer.token(expires=NOW + timedelta(days=7)))
+    theirs.write_bytes(stranger.token(users=("mallory",)))
+    site.licences.install(mine)
+    site.licences.trust(stranger.public_pem)
+    with pytest.raises(InvalidLicence, match="another issuer's of the same id"):
+        site.licences.install(theirs)
+    site.licences.install(renewed)  # its own issuer renews it
+    (site.trust_store / f"{issuer.key_id}.pem").unlink()
+    with pytest.raises(InvalidLicence, match="another issuer's of the same id"):
+        site.licences.install(theirs)  # nor is one that does not hold any more silently replaced
+    site.licences.remove("L-1")
+    site.licences.install(theirs)
+
+
+def test_nor_may_one_be_installed_beside_a_licence_of_that_id_in_a_file_of_another_name(
+    site: Site, issuer: Issuer, stranger: Issuer, tmp_path: Path
+) -> None:
+    site.put(issuer.token(), "by-hand.licence")
+    site.licences.trust(stranger.public_pem)
+    (tmp_path / "theirs").write_bytes(stranger.token())
+    with pytest.raises(InvalidLicence, match=r"by-hand\.licence is another issuer's of the same id"):
+        site.licences.install(tmp_path / "theirs")

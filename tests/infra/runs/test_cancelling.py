@@ -9,7 +9,7 @@ import pytest
 
 from domain.carrying import Carried, CarriedAs
 from domain.errors import RunAlreadyFinished
-from domain.read_models import AuditQuery
+from domain.read_models import AuditEntry, AuditQuery
 from domain.training_run import RunStatus
 from infra import reconciliation
 from infra.reconciliation import Reconciler
@@ -57,8 +57,56 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
 
     carrier = SimpleNamespace(attempt=1, lives=True, end=crashes)
     monkeypatch.setattr(reconciliation, "carrier_of", lambda folder: carrier if folder.name == str(run_id) else None)
-    tmm = SimpleNamespace(service=house.service, settings=house.settings, carrying=carrying, user=house.user)
+    tmm = SimpleNamespace(
+        service=house.service, settings=house.settings, carrying=carrying, prefect_user=house.prefect_user
+    )
 
     Reconciler(tmm).reconcile()  # type: ignore[arg-type]  # a stand-in
 
-    assert [entry.action for entry in house.service.audit(AuditQuery(run=run_id))] == ["request", "start", "cancel"]
+    entries = house.service.audit(AuditQuery(run=run_id))
+    assert [entry.action for entry in entries] == ["request", "start", "cancel"]
+    assert_cancelled_in_prefect(entries[-1], "Bob cancelled it.")
+
+
+def assert_cancelled_in_prefect(entry: AuditEntry, said: str) -> None:
+    """Not by the person who runs the command or service that noticed."""
+    assert (entry.action, entry.actor, entry.origin) == ("cancel", "prefect", "flow")
+    assert entry.reason == f"It was cancelled in Prefect. Prefect says: “{said}”"
+
+
+def test_a_cancellation_that_the_worker_tells_of_was_made_in_prefect(
+    house: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.client.schemas.objects import FlowRun
+    from prefect.states import Cancelled, Cancelling
+
+    from flows import train
+
+    run_id = uuid4()
+    house.service.request_run(run_id, request("sft-demo"), by=house.user())
+    seen = Installation(house.settings, flow_run_id=run_id)
+    monkeypatch.setattr(train.Installation, "for_flow", lambda _: seen)
+    written = Cancelling(message="root cancelled it with\x1b[2J tmm cancel.")
+    flow_run = FlowRun(id=run_id, flow_id=uuid4(), state=written)
+    train.record_cancellation(train.train, flow_run, Cancelled(message="made up by the worker"))
+    entry = house.service.audit(AuditQuery(run=run_id))[-1]
+    assert_cancelled_in_prefect(entry, "root cancelled it with\\x1b[2J tmm cancel.")
+    assert entry.flow_run_id == run_id
+
+
+def test_whoever_cancels_a_run_that_runs_with_tmm_is_recorded_before_the_worker_tells_of_it(
+    house: Installation, tmm: Tmm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, by = uuid4(), house.user()
+    house.service.request_run(run_id, request("sft-demo"), by=by)
+    house.service.start_run(run_id, PROVENANCE, by=by)
+    states = iter(["Cancelling", "Cancelling", "Cancelled"])
+    monkeypatch.setattr(RunsHere, "state", lambda _self, _run_id: next(states))
+
+    said = tmm("cancel", str(run_id))
+
+    assert said.code == 0, said.err
+    entry = house.service.audit(AuditQuery(run=run_id))[-1]
+    assert (entry.action, entry.actor, entry.origin) == ("cancel", by.name, "command line")
+    assert entry.reason == f"{by.name} cancelled it with tmm cancel."
+    assert next(states, None) is None  # it waited until the worker had stopped
