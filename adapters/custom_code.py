@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from domain.errors import InvalidMethod, NotFound
 from domain.ports import KeptCode
+from domain.secrets import shown_address
 
 ENTRY = "method.py"
 """The file that holds `Options` and `train`."""
@@ -145,16 +146,17 @@ class CodeStore:
         import fsspec
 
         files, root = fsspec.core.url_to_fs(self._root)
+        kept = shown_address(self._root)
         try:
             content = files.cat_file(f"{root}/{code_hash}.zip")
         except FileNotFoundError:
             raise NotFound(
-                f"The code {code_hash[:12]} is not in {self._root}. Workers need the same TMM_ARTIFACTS as the machine "
+                f"The code {code_hash[:12]} is not in {kept}. Workers need the same TMM_ARTIFACTS as the machine "
                 "where it was saved."
             ) from None
         code = Code(dict(_unzipped(content)))
         if code.hash != code_hash:
-            raise InvalidMethod(f"The code {code_hash[:12]} in {self._root} was changed after it was saved.")
+            raise InvalidMethod(f"The code {code_hash[:12]} in {kept} was changed after it was saved.")
         return code
 
 

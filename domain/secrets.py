@@ -16,33 +16,34 @@ _NAME = (
     r"(?:[\w-]{0,40}?(?:passw(?:or)?d|passphrase|pwd|secret|api[_-]?key|access[_-]?key(?:[_-]?id)?|signature|credential)"
     r"|(?:(?:access|auth|session|security|refresh|api|x-amz-security)[_-]?)?token)"
 )
+# Texts until they are first used, for most commands never look for a secret: `re` remembers what it compiled.
 _UNMISTAKABLE = [
     # A signed token, such as a licence. The look ahead is had once for each of its parts.
-    re.compile(r"(?<![\w-])(?=[\w-]*+\.[\w-]{6,}+\.)([\w-]*?)\beyJ[\w-]{6,}+\.[\w-]{6,}+\.[\w-]*+"),
-    re.compile(r"()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
+    r"(?<![\w-])(?=[\w-]*+\.[\w-]{6,}+\.)([\w-]*?)\beyJ[\w-]{6,}+\.[\w-]{6,}+\.[\w-]*+",
+    r"(?s)()-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)",
     # Tokens of well-known services.
-    re.compile(r"()\b(?:hf|ghp|gho|glpat|github_pat|sk|xox[abp])[_-][A-Za-z0-9_-]{16,}+"),
-    re.compile(r"()\bAKIA[0-9A-Z]{16}\b"),
+    r"()\b(?:hf|ghp|gho|glpat|github_pat|sk|xox[abp])[_-][A-Za-z0-9_-]{16,}+",
+    r"()\bAKIA[0-9A-Z]{16}\b",
     # In the query of an address.
-    re.compile(rf"(?i)((?<=[?&#])(?:{_NAME}|sig(?==[^&]{{16}}))=)(?!\[secret)[^\s&#\"'<>`]++"),
+    rf"(?i)((?<=[?&#])(?:{_NAME}|sig(?==[^&]{{16}}))=)(?!\[secret)[^\s&#\"'<>`]++",
 ]
 _LIKELY = [
     *_UNMISTAKABLE,
-    re.compile(r"(?i)()(?<=bearer )[\w.~+/-]{8,}+=*+"),
-    re.compile(rf"(?is)(\b{_NAME} ?= ?)(?!\[secret)(?:'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|[^\s&;,'\"]++)"),
+    r"(?i)()(?<=bearer )[\w.~+/-]{8,}+=*+",
+    rf"(?is)(\b{_NAME} ?= ?)(?!\[secret)(?:'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|[^\s&;,'\"]++)",
     # What readers of addresses say of a password that they take for something else.
-    re.compile(r"(?i)(\bport: ')[^'\n]++"),
-    re.compile(r"(?i)(\binteger value (?:as )?[\"'])[^\"'\n]++"),
-    re.compile(r"(?i)(\bpercent-encoded token: \")[^\"\n]++"),
-    re.compile(r"(?i)(\b(?:host(?: name)?|parameter:) [\"'])[^\"'\s]{1,500}@(?=[^\"'\s@]{0,500}[\"'])"),
+    r"(?i)(\bport: ')[^'\n]++",
+    r"(?i)(\binteger value (?:as )?[\"'])[^\"'\n]++",
+    r"(?i)(\bpercent-encoded token: \")[^\"\n]++",
+    r"(?i)(\b(?:host(?: name)?|parameter:) [\"'])[^\"'\s]{1,500}@(?=[^\"'\s@]{0,500}[\"'])",
 ]
 
-_WORD = re.compile(r"[^\s\"'<>`]++")
-_NEXT_ADDRESS = re.compile(r"(?:(?<=[,;|])|(?<=::))(?=[A-Za-z][\w+.-]{0,30}://)")
-_SCHEME = re.compile(r"[A-Za-z][\w+.-]{0,30}\Z")
-_PORT = re.compile(r"\d*+(?:[/?#]|\Z)")
-_PLAIN_NAME = re.compile(r"[\w.-]{1,63}\Z")
-_ENDS_A_HOST = re.compile(r"[/?#]")
+_WORD = r"[^\s\"'<>`]++"
+_NEXT_ADDRESS = r"(?:(?<=[,;|])|(?<=::))(?=[A-Za-z][\w+.-]{0,30}://)"
+_SCHEME = r"[A-Za-z][\w+.-]{0,30}\Z"
+_PORT_AND_MORE = r"\d*+[/?#]"
+_PLAIN_NAME = r"[\w.-]{1,63}\Z"
+_ENDS_A_HOST = r"[/?#]"
 _OF_THIS_MACHINE = ("file", "local", "memory")
 _NAMES_A_USER = ("postgres", "postgresql", "postgresql+asyncpg", "sftp", "ssh")
 
@@ -51,7 +52,9 @@ def holds_secret(value: Any) -> bool:
     """Whether a text, or one anywhere in a structure, is unmistakably a password, token or private key."""
     match value:
         case str():
-            return any(pattern.search(value) for pattern in _UNMISTAKABLE) or any(map(_holds_password, _words(value)))
+            if any(re.search(pattern, value) for pattern in _UNMISTAKABLE):
+                return True
+            return any(map(_holds_password, _words(value)))
         case dict():
             return any(holds_secret(item) for item in value.values())
         case list() | tuple():
@@ -69,9 +72,9 @@ def without_secrets(value: Any, *, of: Iterable[str] = ()) -> Any:
             for address in of:
                 value = _without_parts_of(address, value)
             if "://" in value:
-                value = _WORD.sub(lambda word: "".join(map(_without_user, _NEXT_ADDRESS.split(word[0]))), value)
+                value = re.sub(_WORD, lambda word: "".join(map(_without_user, _addresses(word[0]))), value)
             for pattern in _LIKELY:
-                value = pattern.sub(rf"\1{REMOVED}", value)
+                value = re.sub(pattern, rf"\1{REMOVED}", value)
             return value
         case dict():
             return {name: without_secrets(item, of=of) for name, item in value.items()}
@@ -88,18 +91,20 @@ def shown_address(address: str) -> str:
     """
     if "://" not in address:
         return str(without_secrets(address))
-    return "".join(_without_query(_without_user(part)) for part in _NEXT_ADDRESS.split(address))
+    return "".join(_without_query(_without_user(part)) for part in _addresses(address))
 
 
 def _without_user(address: str) -> str:
     before, there, rest = address.partition("://")
     scheme = _scheme_of(before)
     user, at, host = rest.rpartition("@")
-    ends = _ENDS_A_HOST.search(user)
-    if not there or not at or scheme in _OF_THIS_MACHINE or (ends and ":" not in user):
+    if ":" not in user and (ends := re.search(_ENDS_A_HOST, user)):  # the last @ belongs to a path
+        user, at, host = rest[: ends.start()].rpartition("@")
+        host += rest[ends.start() :]
+    if not there or not at or scheme in _OF_THIS_MACHINE:
         return address
     name, colon, _ = user.partition(":")
-    if scheme not in _NAMES_A_USER or not _PLAIN_NAME.match(name):
+    if scheme not in _NAMES_A_USER or not re.match(_PLAIN_NAME, name):
         return f"{before}://{HIDDEN}@{host}"
     return f"{before}://{name}:{HIDDEN}@{host}" if colon else address
 
@@ -117,10 +122,10 @@ def _without_query(address: str) -> str:
 
 def _holds_password(word: str) -> bool:
     """Whether user and password stand before a host; not where it may be host, port and an @ in the path."""
-    for address in _NEXT_ADDRESS.split(word):
+    for address in _addresses(word):
         user, at, _ = address.partition("://")[2].rpartition("@")
-        name, colon, password = user.partition(":")
-        if at and colon and not _ENDS_A_HOST.search(name) and (_PORT.match(password) is None or password.isdigit()):
+        name, _, password = user.partition(":")
+        if at and password and not re.search(_ENDS_A_HOST, name) and not re.match(_PORT_AND_MORE, password):
             return True
     return False
 
@@ -147,9 +152,13 @@ def _secret_parts_of(address: str) -> set[str]:
 
 
 def _words(text: str) -> Iterator[str]:
-    return (word[0] for word in _WORD.finditer(text) if "://" in word[0]) if "://" in text else iter(())
+    return (word[0] for word in re.finditer(_WORD, text) if "://" in word[0]) if "://" in text else iter(())
+
+
+def _addresses(word: str) -> list[str]:
+    return re.split(_NEXT_ADDRESS, word)
 
 
 def _scheme_of(before: str) -> str:
-    found = _SCHEME.search(before[-32:])
+    found = re.search(_SCHEME, before[-32:])
     return found[0].lower() if found else ""

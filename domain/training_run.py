@@ -12,7 +12,7 @@ from domain.errors import InvalidRunRequest, RunAlreadyFinished, RunRequestChang
 from domain.events import Aggregate, Created
 from domain.method_spec import Backend
 from domain.options import OptionValue
-from domain.secrets import holds_secret, without_secrets
+from domain.secrets import holds_secret, shown_address, without_secrets
 from domain.users import User
 from domain.values import Value, in_words
 
@@ -205,7 +205,7 @@ class TrainingRun(Aggregate):
             self.Completed,
             by,
             command_id,
-            artifact=artifact,
+            artifact=shown_address(artifact),
             artifact_hash=artifact_hash,
             steps=steps,
             metrics=metrics,

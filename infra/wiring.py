@@ -55,7 +55,11 @@ class Installation:
     @classmethod
     def for_flow(cls, flow_run_id: UUID) -> Self:
         """The installation as a flow run sees it: the acting user is `prefect`."""
-        return cls(Settings.from_environment(), flow_run_id=flow_run_id)
+        from infra.logs import hide_secrets_in_logs
+
+        settings = Settings.from_environment()
+        hide_secrets_in_logs(settings)
+        return cls(settings, flow_run_id=flow_run_id)
 
     def __enter__(self) -> Self:
         return self
@@ -151,6 +155,12 @@ class Installation:
         from infra.explaining import explain
 
         return explain(error, self.settings)
+
+    def shown(self, text: str) -> str:
+        """A text as it may be shown and kept: without the secrets of this installation's addresses."""
+        from infra.explaining import shown
+
+        return shown(text, self.settings)
 
     # Prefect.
 

@@ -29,6 +29,7 @@ TOKEN = "eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
         ("postgresql://db/tmm?user=tmm&password=pa55word", "postgresql://db/tmm?…"),
         (f"s3://AKIDEXAMPLE:{ODD}@bucket/models", "s3://…@bucket/models"),
         ("https://a-token@host.example/models", "https://…@host.example/models"),
+        ("https://a-token@host.example/models@v2?x=y@z", "https://…@host.example/models@v2?…"),
         ("https://host.example/models?token=abc&x=1", "https://host.example/models?…"),
         ("https://host.example/models#access_token=abc", "https://host.example/models#…"),
         (f"simplecache::s3://key:{ODD}@bucket/x", "simplecache::s3://…@bucket/x"),
@@ -244,11 +245,11 @@ def _takes_no_more_than_its_share(do: Callable[[str], Any], piece: str) -> None:
     assert long < 9 * short + 0.004, f"{short:.4f} s and {long:.4f} s with {piece!r}"
 
 
-@pytest.mark.parametrize("pattern", _LIKELY, ids=lambda pattern: pattern.pattern[:30])
-def test_every_pattern_takes_time_in_proportion_to_the_text(pattern: re.Pattern[str]) -> None:
+@pytest.mark.parametrize("pattern", _LIKELY, ids=lambda pattern: pattern[:30])
+def test_every_pattern_takes_time_in_proportion_to_the_text(pattern: str) -> None:
     assert set(_UNMISTAKABLE) <= set(_LIKELY)
     for piece in FRAGMENTS:
-        _takes_no_more_than_its_share(lambda text: pattern.sub("", text), piece)
+        _takes_no_more_than_its_share(lambda text: re.sub(pattern, "", text), piece)
 
 
 pieces = st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=6).map("".join)
