@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from adapters.shared.privacy import as_its_folder_has_it, make_as_its_folder_has_it
 from domain.errors import NotFound
 from domain.secrets import HIDDEN, shown_address
 
@@ -17,8 +18,10 @@ class Artifacts:
     root, as it is now, open them.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, *, shared: bool = False) -> None:
+        """`shared` makes a folder that is not there yet as readable as the one that it will lie in."""
         self._root = root
+        self._shared = shared
 
     def store(self, run_id: UUID, folder: Path) -> tuple[str, str]:
         """Keep a copy of the folder, whole or not at all; its address and the sha256 of its files.
@@ -29,10 +32,13 @@ class Artifacts:
         if "://" in self._root:
             return self._uploaded(run_id, folder, files_hash), files_hash
         root = Path(self._root)
+        if self._shared:
+            make_as_its_folder_has_it(root)
         root.mkdir(parents=True, exist_ok=True)
         target, fresh = root / str(run_id), root / f".{run_id}-{uuid4().hex[:8]}"
         try:
             shutil.copytree(folder, fresh)
+            as_its_folder_has_it(fresh)
             shutil.rmtree(target, ignore_errors=True)
             fresh.rename(target)
         finally:

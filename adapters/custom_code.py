@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from adapters.shared.privacy import as_its_folder_has_it, make_as_its_folder_has_it
 from domain.errors import InvalidMethod, NotFound
 from domain.ports import KeptCode
 from domain.secrets import shown_address
@@ -85,9 +86,11 @@ class CodeStore:
     `cache` is a folder of this machine for what was fetched.
     """
 
-    def __init__(self, root: str, cache: Path) -> None:
+    def __init__(self, root: str, cache: Path, *, shared: bool = False) -> None:
+        """`shared` keeps it as readable as the folder is in which the root lies."""
         self._root = f"{root.rstrip('/')}/code"
         self._cache = cache
+        self._shared = shared and "://" not in root
 
     def keep(self, code: Code) -> str:
         """Keep the code, whole or not at all; its hash. What is there already stays as it is."""
@@ -96,9 +99,13 @@ class CodeStore:
         files, root = fsspec.core.url_to_fs(self._root)
         target = f"{root}/{code.hash}.zip"
         if not files.exists(target):
+            if self._shared:
+                make_as_its_folder_has_it(Path(root))
             files.makedirs(root, exist_ok=True)
             fresh = f"{root}/.{code.hash}-{os.getpid()}"
             files.pipe_file(fresh, _zipped(code))
+            if self._shared:
+                as_its_folder_has_it(Path(fresh))
             files.mv(fresh, target)
         return code.hash
 
@@ -108,9 +115,13 @@ class CodeStore:
 
         kept = KeptCode(self.keep(code), at, by, tuple(broken))
         files, root = fsspec.core.url_to_fs(f"{self._root}/aside/{method}")
+        if self._shared:
+            make_as_its_folder_has_it(Path(root))
         files.makedirs(root, exist_ok=True)
         note = {"hash": kept.hash, "at": kept.at.isoformat(), "by": kept.by, "broken": list(kept.broken)}
         files.pipe_file(f"{root}/{kept.hash}.json", json.dumps(note).encode())
+        if self._shared:
+            as_its_folder_has_it(Path(root, f"{kept.hash}.json"))
         return kept
 
     def kept_aside(self, method: str) -> list[KeptCode]:

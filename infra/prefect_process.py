@@ -31,6 +31,7 @@ from adapters.prefect.deployments import CATALOGUE_QUEUE
 from adapters.prefect.warm_worker.compatibility import why_not_with_this_prefect
 from adapters.prefect.warm_worker.imports import imports_of
 from adapters.prefect.warm_worker.server_handle import ForkServer
+from adapters.shared.privacy import keep_to_oneself
 from infra.explaining import shown
 from infra.logs import hide_secrets_in_logs
 from infra.prefect_environment import asking
@@ -163,6 +164,7 @@ def _end_with_the_parent() -> None:
 
 def main(arguments: list[str]) -> None:
     """Become the process that the arguments name."""
+    keep_to_oneself()
     hide_secrets_in_logs(Settings.from_environment())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # its log is read while it goes on
     _end_at_the_first_signal()

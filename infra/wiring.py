@@ -349,7 +349,7 @@ class Installation:
         from adapters.artifacts import Artifacts
         from infra.shared_checkpoints import SharedCheckpoints
 
-        return SharedCheckpoints(Artifacts(address))
+        return SharedCheckpoints(Artifacts(address, shared=True))
 
     def steps_of(self, run: Run) -> list[dict[str, float]]:
         from infra.results import steps_of
@@ -377,7 +377,7 @@ class Installation:
     def artifacts(self) -> "Artifacts":
         from adapters.artifacts import Artifacts
 
-        return Artifacts(self.settings.artifacts)
+        return Artifacts(self.settings.artifacts, shared=self.settings.shares_artifacts)
 
     @cached_property
     def datasets(self) -> "Datasets":
