@@ -5,6 +5,7 @@ An error is named after the broken rule; its message is for the person who meets
 TrainingMethodError
 ├── Refused                          the acting user may not do this
 │   ├── CommercialUsersOnly
+│   ├── NotTheOperator
 │   ├── RunRequestChanged
 │   └── TokenDoesNotHold
 ├── NotFound                         what was named does not exist, or not any more
@@ -20,6 +21,7 @@ TrainingMethodError
 │   ├── InvalidBaseModel
 │   ├── InvalidLicence
 │   ├── InvalidSettings
+│   ├── InstallationLiesOpen
 │   ├── AlreadyRunning
 │   └── RunAlreadyFinished
 ├── Unreachable                      something that is needed cannot be reached
@@ -50,6 +52,10 @@ class CommercialUsersOnly(Refused):
             f"{user} may not {to}: this is for commercial users only, and {because}. "
             "You can modify and use custom01 and custom02 instead, or ask for a commercial licence."
         )
+
+
+class NotTheOperator(Refused):
+    """The installation belongs to somebody else, who keeps it closed."""
 
 
 class RunRequestChanged(Refused):
@@ -132,6 +138,10 @@ class InvalidLicence(InvalidInput):
 
 class InvalidSettings(InvalidInput):
     """A setting of the environment cannot be used; its name is given."""
+
+
+class InstallationLiesOpen(InvalidInput):
+    """What the rules of a team's installation stand on can be read or changed by others."""
 
 
 class AlreadyRunning(InvalidInput):

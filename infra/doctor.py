@@ -14,6 +14,7 @@ from domain.errors import TrainingMethodError
 from domain.method_spec import Backend
 from domain.secrets import shown_address
 from infra.explaining import shown
+from infra.openness import openings
 from infra.prefect_environment import asking, known_api_url
 from infra.settings import Settings
 
@@ -43,6 +44,7 @@ def checks(installation: "Installation") -> list[Check]:
         ("Prefect", lambda: _prefect(settings)),
         *((f"backend {backend}", _looking_at_a_device(installation, backend)) for backend in settings.backends),
         ("licence", lambda: _licence(installation)),
+        ("openness", lambda: _openness(settings)),
         ("disk space", lambda: _disk_space(settings)),
         ("artifacts", lambda: _store("artifacts", settings, "artifacts")),
     ]
@@ -99,6 +101,17 @@ def _licence(installation: "Installation") -> Check:
     if user.is_commercial or without_any:
         return Check("licence", ok=True, words=words)
     return Check("licence", ok=False, words=f"{words}. See: tmm licence show")
+
+
+def _openness(settings: Settings) -> Check:
+    """What of all that rules stand on lies open to others: on a machine of one's own a remark, for a team a fault."""
+    found = openings(settings, thoroughly=True)
+    if not found:
+        return Check("openness", ok=True, words="nothing that rules stand on can be read or changed by others")
+    words = f"{len(found)} that rules stand on can be read or changed by others. {'; '.join(map(str, found))}"
+    if settings.team:
+        return Check("openness", ok=False, words=words)
+    return Check("openness", ok=True, words=f"on a machine of your own a remark, for a team a fault: {words}")
 
 
 def _disk_space(settings: Settings) -> Check:

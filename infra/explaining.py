@@ -7,6 +7,7 @@ from eventsourcing.persistence import PersistenceError
 
 from domain.errors import DatabaseUnavailable, InvalidSettings, PrefectUnavailable, TrainingMethodError
 from domain.secrets import without_secrets
+from infra.openness import not_the_operator
 from infra.settings import Settings
 
 _PASSWORDS = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING")
@@ -29,6 +30,8 @@ def explain(error: Exception, settings: Settings) -> TrainingMethodError | None:
 def _explained(error: Exception, settings: Settings) -> TrainingMethodError | None:
     chain = _causes(error)
     for cause in chain:
+        if isinstance(cause, PermissionError) and (refused := not_the_operator(settings)) is not None:
+            return refused
         if isinstance(cause, OSError) and cause.filename and _lies_in(settings.home, cause.filename):
             return InvalidSettings(
                 f"TMM_HOME: the data folder {settings.home} cannot be used ({cause.strerror}: {cause.filename}). "

@@ -28,6 +28,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     home: Path = Field(default=CHECKOUT / ".tmm", description="The data folder")
+    team: bool = Field(
+        default=False,
+        description="1 for a team's installation, where only the operator's processes hold the database, the trust "
+        "store, the licences and Prefect's password; it does not start where something of that lies open to others",
+    )
     database_url: str = Field(
         default="",
         description="postgresql://user@host/database; empty for the embedded SQLite file in the data folder",
@@ -208,6 +213,7 @@ class Settings(BaseModel):
         """The environment that gives a child process these same settings."""
         return {
             "TMM_HOME": str(self.home),
+            "TMM_TEAM": "1" if self.team else "0",
             "TMM_DATABASE_URL": self.database_url,
             "TMM_BACKENDS": ",".join(self.backends),
             "TMM_LICENCES": str(self.licences),

@@ -22,6 +22,7 @@ import psutil
 from domain.errors import InvalidSettings, PrefectUnavailable
 from domain.method_spec import Backend
 from infra.closing import close_to_others
+from infra.openness import must_be_the_operators
 from infra.prefect_environment import clean_environment, prefect_environment, server_environment
 from infra.settings import CHECKOUT, Settings
 from infra.slots import slots_of
@@ -63,6 +64,7 @@ class Supervisor:
 
     def __enter__(self) -> "Supervisor":
         close_to_others(self.settings, thoroughly=True)
+        must_be_the_operators(self.settings, thoroughly=True)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -19,6 +19,7 @@ from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
 from domain.training_run import Provenance, RunRequest
 from domain.users import Origin, User
+from infra.openness import must_be_the_operators
 from infra.operating_system_user import operating_system_user
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
@@ -116,8 +117,9 @@ class Installation:
     def service(self) -> TrainingMethods:
         """The catalogue. The embedded store makes itself ready; PostgreSQL wants `tmm migrate` first.
 
-        Raises `DatabaseUnavailable`.
+        Raises `DatabaseUnavailable`, and `Refused` or `InvalidInput` where the installation is not this user's.
         """
+        must_be_the_operators(self.settings)
         if self.settings.database_url:
             from adapters.event_store.postgres import check_migrated
 
