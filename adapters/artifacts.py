@@ -6,14 +6,22 @@ import tempfile
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from adapters.shared.privacy import as_its_folder_has_it, make_as_its_folder_has_it
 from domain.errors import NotFound
+from domain.secrets import HIDDEN, shown_address
 
 
 class Artifacts:
-    """Keeps what trainings made under one URL or folder."""
+    """Keeps what trainings made under one URL or folder.
 
-    def __init__(self, root: str) -> None:
+    The addresses that it gives are kept for ever and shown to everybody, so they hold no credentials; those of the
+    root, as it is now, open them.
+    """
+
+    def __init__(self, root: str, *, shared: bool = False) -> None:
+        """`shared` makes a folder that is not there yet as readable as the one that it will lie in."""
         self._root = root
+        self._shared = shared
 
     def store(self, run_id: UUID, folder: Path) -> tuple[str, str]:
         """Keep a copy of the folder, whole or not at all; its address and the sha256 of its files.
@@ -24,10 +32,13 @@ class Artifacts:
         if "://" in self._root:
             return self._uploaded(run_id, folder, files_hash), files_hash
         root = Path(self._root)
+        if self._shared:
+            make_as_its_folder_has_it(root)
         root.mkdir(parents=True, exist_ok=True)
         target, fresh = root / str(run_id), root / f".{run_id}-{uuid4().hex[:8]}"
         try:
             shutil.copytree(folder, fresh)
+            as_its_folder_has_it(fresh)
             shutil.rmtree(target, ignore_errors=True)
             fresh.rename(target)
         finally:
@@ -42,9 +53,11 @@ class Artifacts:
             return Path(address)
         import fsspec
 
-        files, path = fsspec.core.url_to_fs(address)
+        files, path = fsspec.core.url_to_fs(self._opened(address))
         if not files.exists(f"{path}/{_LAST}"):
-            raise NotFound(f"The artefact {address} is not there any more. Make it again with: tmm rerun RUN")
+            raise NotFound(
+                f"The artefact {shown_address(address)} is not there any more. Make it again with: tmm rerun RUN"
+            )
         folder = Path(tempfile.mkdtemp(prefix="artefact-"))
         files.get(f"{path}/", str(folder), recursive=True)
         return folder
@@ -56,14 +69,14 @@ class Artifacts:
                 return (Path(address) / name).read_bytes()
             import fsspec
 
-            files, path = fsspec.core.url_to_fs(address)
+            files, path = fsspec.core.url_to_fs(self._opened(address))
             return bytes(files.cat_file(f"{path}/{name}"))
         except FileNotFoundError:
             return None
 
     def address_of(self, run_id: UUID) -> str:
         """Where this run is kept, or would be."""
-        return f"{self._root.rstrip('/')}/{run_id}"
+        return f"{shown_address(self._root).rstrip('/')}/{run_id}"
 
     def addresses(self) -> list[str]:
         """Where something was stored, whole or not."""
@@ -74,7 +87,7 @@ class Artifacts:
 
         files, root = fsspec.core.url_to_fs(self._root)
         found = files.ls(root, detail=False) if files.exists(root) else []
-        return [f"{self._root.rstrip('/')}/{path.rstrip('/').rpartition('/')[2]}" for path in found]
+        return [f"{shown_address(self._root).rstrip('/')}/{path.rstrip('/').rpartition('/')[2]}" for path in found]
 
     def discard(self, address: str) -> None:
         """Let go of what was stored there."""
@@ -83,8 +96,20 @@ class Artifacts:
             return
         import fsspec
 
-        files, path = fsspec.core.url_to_fs(address)
+        files, path = fsspec.core.url_to_fs(self._opened(address))
         files.rm(path, recursive=True)
+
+    def _opened(self, address: str) -> str:
+        """The address with the root's credentials. One that was kept with its own, long ago, opens by those.
+
+        Raises `NotFound` for an address below another root, whose credentials are not known.
+        """
+        root = shown_address(self._root).rstrip("/")
+        if address.startswith(f"{root}/"):
+            return self._root.rstrip("/") + address.removeprefix(root)
+        if HIDDEN in address and shown_address(address) == address:
+            raise NotFound(f"The artefact {address} does not lie where TMM_ARTIFACTS leads, so it cannot be opened.")
+        return address
 
     def _uploaded(self, run_id: UUID, folder: Path, files_hash: str) -> str:
         import fsspec

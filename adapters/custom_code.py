@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from adapters.shared.privacy import as_its_folder_has_it, make_as_its_folder_has_it
 from domain.errors import InvalidMethod, NotFound
 from domain.ports import KeptCode
+from domain.secrets import shown_address
 
 ENTRY = "method.py"
 """The file that holds `Options` and `train`."""
@@ -84,9 +86,11 @@ class CodeStore:
     `cache` is a folder of this machine for what was fetched.
     """
 
-    def __init__(self, root: str, cache: Path) -> None:
+    def __init__(self, root: str, cache: Path, *, shared: bool = False) -> None:
+        """`shared` keeps it as readable as the folder is in which the root lies."""
         self._root = f"{root.rstrip('/')}/code"
         self._cache = cache
+        self._shared = shared and "://" not in root
 
     def keep(self, code: Code) -> str:
         """Keep the code, whole or not at all; its hash. What is there already stays as it is."""
@@ -95,9 +99,13 @@ class CodeStore:
         files, root = fsspec.core.url_to_fs(self._root)
         target = f"{root}/{code.hash}.zip"
         if not files.exists(target):
+            if self._shared:
+                make_as_its_folder_has_it(Path(root))
             files.makedirs(root, exist_ok=True)
             fresh = f"{root}/.{code.hash}-{os.getpid()}"
             files.pipe_file(fresh, _zipped(code))
+            if self._shared:
+                as_its_folder_has_it(Path(fresh))
             files.mv(fresh, target)
         return code.hash
 
@@ -107,9 +115,13 @@ class CodeStore:
 
         kept = KeptCode(self.keep(code), at, by, tuple(broken))
         files, root = fsspec.core.url_to_fs(f"{self._root}/aside/{method}")
+        if self._shared:
+            make_as_its_folder_has_it(Path(root))
         files.makedirs(root, exist_ok=True)
         note = {"hash": kept.hash, "at": kept.at.isoformat(), "by": kept.by, "broken": list(kept.broken)}
         files.pipe_file(f"{root}/{kept.hash}.json", json.dumps(note).encode())
+        if self._shared:
+            as_its_folder_has_it(Path(root, f"{kept.hash}.json"))
         return kept
 
     def kept_aside(self, method: str) -> list[KeptCode]:
@@ -145,16 +157,17 @@ class CodeStore:
         import fsspec
 
         files, root = fsspec.core.url_to_fs(self._root)
+        kept = shown_address(self._root)
         try:
             content = files.cat_file(f"{root}/{code_hash}.zip")
         except FileNotFoundError:
             raise NotFound(
-                f"The code {code_hash[:12]} is not in {self._root}. Workers need the same TMM_ARTIFACTS as the machine "
+                f"The code {code_hash[:12]} is not in {kept}. Workers need the same TMM_ARTIFACTS as the machine "
                 "where it was saved."
             ) from None
         code = Code(dict(_unzipped(content)))
         if code.hash != code_hash:
-            raise InvalidMethod(f"The code {code_hash[:12]} in {self._root} was changed after it was saved.")
+            raise InvalidMethod(f"The code {code_hash[:12]} in {kept} was changed after it was saved.")
         return code
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters.mlx_runtime import make_ready
 from adapters.quiet import quiet
+from adapters.shared.privacy import as_the_user_has_it
 from domain.errors import InvalidInput
 from domain.method_spec import Backend
 from domain.ports import BaseModel
@@ -26,6 +27,11 @@ def export(trained: Path, base_model: BaseModel, out: Path, *, backend: Backend)
     Raises `InvalidInput` for an adapter that cannot be merged, or a folder that cannot be written.
     """
     _must_be_free(out)
+    with as_the_user_has_it(out):
+        _write(trained, base_model, out, backend)
+
+
+def _write(trained: Path, base_model: BaseModel, out: Path, backend: Backend) -> None:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))

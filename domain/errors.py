@@ -5,6 +5,7 @@ An error is named after the broken rule; its message is for the person who meets
 TrainingMethodError
 ├── Refused                          the acting user may not do this
 │   ├── CommercialUsersOnly
+│   ├── NotTheOperator
 │   ├── RunRequestChanged
 │   └── TokenDoesNotHold
 ├── NotFound                         what was named does not exist, or not any more
@@ -22,6 +23,7 @@ TrainingMethodError
 │   ├── InvalidSettings
 │   ├── InvalidQuery
 │   ├── NotStorable
+│   ├── InstallationLiesOpen
 │   ├── AlreadyRunning
 │   ├── ClockNotBehind
 │   └── RunAlreadyFinished
@@ -60,6 +62,10 @@ class CommercialUsersOnly(Refused):
             f"{user} may not {to}: this is for commercial users only, and {because}. "
             "You can modify and use custom01 and custom02 instead, or ask for a commercial licence."
         )
+
+
+class NotTheOperator(Refused):
+    """The installation belongs to somebody else, who keeps it closed."""
 
 
 class RunRequestChanged(Refused):
@@ -157,6 +163,10 @@ class NotStorable(InvalidInput):
 
     def __init__(self, what: str, because: str) -> None:
         super().__init__(f"Nothing was changed: {what} cannot be recorded, because {because}.")
+
+
+class InstallationLiesOpen(InvalidInput):
+    """What the rules of a team's installation stand on can be read or changed by others."""
 
 
 class AlreadyRunning(InvalidInput):

@@ -13,7 +13,7 @@ from domain.errors import InvalidRunRequest, MethodNotFound, RunAlreadyFinished,
 from domain.events import Aggregate, Created
 from domain.method_spec import Backend, MethodSpec
 from domain.options import OPTIONS_AT_MOST, OptionValue, too_large
-from domain.secrets import holds_secret, without_secrets
+from domain.secrets import holds_secret, shown_address, without_secrets
 from domain.users import User
 from domain.values import Value, in_words, must_be_storable_texts
 
@@ -233,7 +233,7 @@ class TrainingRun(Aggregate):
             self.Completed,
             by,
             command_id,
-            artifact=artifact,
+            artifact=shown_address(artifact),
             artifact_hash=artifact_hash,
             steps=steps,
             metrics=metrics,

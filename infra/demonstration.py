@@ -13,6 +13,7 @@ from adapters.cli.output import duration, facts, figure, heading, plain, remark,
 from adapters.cli.training import must_have_completed, start
 from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.read_models import AuditQuery, Run, SelectableMethod
+from domain.secrets import shown_address
 from domain.training_run import RunRequest
 from infra.one_server import only_here, the_only_server
 from infra.reconciliation import Reconciler
@@ -47,7 +48,7 @@ def demonstrate(tmm: "Installation", method: str, *, keep: bool) -> None:
             warn(tmm.update_prefect())
             Reconciler(tmm).reconcile(alone=True)  # what an earlier demo that was killed may have left
             _await_worker(tmm, supervisor, request, worker)
-            remark(f"Prefect is at {api_url.removesuffix('/api')}")
+            remark(f"Prefect is at {shown_address(api_url).removesuffix('/api')}")
             run = _train(tmm, supervisor, request)
             must_have_completed(run)
             _show(tmm, chosen, run, since=before, took=time.monotonic() - began, api_url=api_url if keep else None)
@@ -108,12 +109,12 @@ def _show(
     heading("What there is now")
     facts(
         [
-            ("trained model", run.artifact),
+            ("trained model", run.artifact and shown_address(run.artifact)),
             ("run", run.run_id),
             ("trained on", run.provenance and run.provenance.device),
             ("training took", run.duration_s and duration(run.duration_s)),
             ("all took", duration(took)),
-            ("Prefect UI", api_url and api_url.removesuffix("/api")),
+            ("Prefect UI", api_url and shown_address(api_url).removesuffix("/api")),
         ]
     )
     heading("What the audit log got")
@@ -159,7 +160,7 @@ def _keep(tmm: "Installation", supervisor: Supervisor, api_url: str) -> None:
     for backend in tmm.settings.backends:
         if not supervisor.has_worker(backend):
             supervisor.start_worker(backend, api_url)
-    remark(f"\nPrefect and its workers stay at {api_url.removesuffix('/api')} until you press Ctrl-C.")
+    remark(f"\nPrefect and its workers stay at {shown_address(api_url).removesuffix('/api')} until you press Ctrl-C.")
     with suppress(KeyboardInterrupt):
         supervisor.watch()
 

@@ -5,14 +5,17 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
 
 from adapters.cli.installation import Check
 from domain.errors import TrainingMethodError
 from domain.method_spec import Backend
 from domain.operations import KeyPurpose
+from domain.secrets import shown_address
+from infra.explaining import shown
+from infra.openness import openings
 from infra.prefect_environment import asking, known_api_url
 from infra.settings import Settings
 
@@ -29,24 +32,10 @@ def describe_settings(settings: Settings) -> list[tuple[str, str, str]]:
     described = []
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        shown = ",".join(value) if isinstance(value, tuple) else without_password(str(value))
+        shown = ",".join(value) if isinstance(value, tuple) else shown_address(str(value))
         described.append((f"TMM_{name.upper()}", shown, field.description or ""))
-    url = without_password(known_api_url(settings) or "")
+    url = shown_address(known_api_url(settings) or "")
     return [*described, ("PREFECT_API_URL", url, "The Prefect server; empty until tmm up starts one here")]
-
-
-def without_password(url: str) -> str:
-    """A URL as it may be shown: what stands where a password stands, in its user part or its query, is hidden."""
-    try:
-        parts = urlsplit(url)
-        if not parts.scheme:
-            return url
-        user, at, host = parts.netloc.rpartition("@")
-        name, colon, _ = user.partition(":")
-        query = "…" if parts.query else ""
-        return urlunsplit(parts._replace(netloc=name + (":…" if colon else "") + at + host, query=query))
-    except ValueError:
-        return "…"
 
 
 def checks(installation: "Installation") -> list[Check]:
@@ -60,12 +49,13 @@ def checks(installation: "Installation") -> list[Check]:
         ("licence", lambda: _licence(installation)),
         ("clock", lambda: _clock(installation)),
         ("keys", lambda: _keys(installation)),
+        ("openness", lambda: _openness(settings)),
         ("disk space", lambda: _disk_space(settings)),
-        ("artifacts", lambda: _store("artifacts", settings.artifacts, "TMM_ARTIFACTS")),
+        ("artifacts", lambda: _store("artifacts", settings, "artifacts")),
     ]
-    if shared := settings.shared_checkpoints:
-        name, setting = "shared checkpoints", "TMM_SHARED_CHECKPOINTS"
-        looked_at.append((name, lambda: _store(name, shared, setting)))
+    if settings.shared_checkpoints:
+        name = "shared checkpoints"
+        looked_at.append((name, lambda: _store(name, settings, "shared_checkpoints")))
     return list(_each(installation, looked_at))
 
 
@@ -75,13 +65,14 @@ def _each(installation: "Installation", looked_at: list[tuple[str, Callable[[], 
             yield look()
         except Exception as error:  # a doctor who faints helps nobody
             ours = error if isinstance(error, TrainingMethodError) else installation.explain(error)
-            yield Check(name, ok=False, words=str(ours or f"{type(error).__name__}: {error}"))
+            words = str(ours or f"{type(error).__name__}: {error}")
+            yield Check(name, ok=False, words=shown(words, installation.settings))
 
 
 def _database(installation: "Installation") -> Check:
     behind = installation.service.views_behind()
     head = installation.service.catch_up()
-    where = without_password(installation.settings.database_url) or str(installation.settings.sqlite_file)
+    where = shown_address(installation.settings.database_url) or str(installation.settings.sqlite_file)
     caught_up = f"; the views were {behind} behind and have caught up" if behind else "; the views are up to date"
     return Check("database", ok=True, words=f"{where} holds {head.position} log entries{caught_up}")
 
@@ -104,14 +95,15 @@ def _prefect(settings: Settings) -> Check:
         return Check(
             "Prefect", ok=False, words="No server is known here. Start one with: tmm up, or set PREFECT_API_URL"
         )
-    shown = without_password(url)
+    there = shown_address(url)
     try:
         with urllib.request.urlopen(asking(f"{url}/admin/version"), timeout=_PREFECT_ANSWERS_WITHIN_S):
-            return Check("Prefect", ok=True, words=f"{shown} answers")
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        words = f"{shown} does not answer ({error}). Start one with: tmm up, or set PREFECT_API_URL"
+            return Check("Prefect", ok=True, words=f"{there} answers")
+    except (OSError, ValueError, HTTPException) as error:
+        why = shown(str(error), settings)
+        words = f"{there} does not answer ({why}). Start one with: tmm up, or set PREFECT_API_URL"
         if isinstance(error, urllib.error.HTTPError) and error.code == 401:
-            words = f"{shown} wants its password. Set PREFECT_API_AUTH_STRING"
+            words = f"{there} wants its password. Set PREFECT_API_AUTH_STRING"
         return Check("Prefect", ok=False, words=words)
 
 
@@ -153,6 +145,17 @@ def _keys(installation: "Installation") -> Check:
     return Check("keys", ok=not unknown, words=". ".join([*words, *advice]) or "No key is trusted")
 
 
+def _openness(settings: Settings) -> Check:
+    """What of all that rules stand on lies open to others: on a machine of one's own a remark, for a team a fault."""
+    found = openings(settings, thoroughly=True)
+    if not found:
+        return Check("openness", ok=True, words="nothing that rules stand on can be read or changed by others")
+    words = f"{len(found)} that rules stand on can be read or changed by others. {'; '.join(map(str, found))}"
+    if settings.team:
+        return Check("openness", ok=False, words=words)
+    return Check("openness", ok=True, words=f"on a machine of your own a remark, for a team a fault: {words}")
+
+
 def _disk_space(settings: Settings) -> Check:
     folder = _nearest_there(settings.home)
     free = shutil.disk_usage(folder).free / 1e9
@@ -163,8 +166,9 @@ def _disk_space(settings: Settings) -> Check:
     return Check("disk space", ok=True, words=words)
 
 
-def _store(name: str, address: str, setting: str) -> Check:
-    shown = without_password(address)
+def _store(name: str, settings: Settings, setting: str) -> Check:
+    address = getattr(settings, setting)
+    there = shown_address(address)
     try:
         if "://" in address:
             _write_through_fsspec(address)
@@ -173,9 +177,10 @@ def _store(name: str, address: str, setting: str) -> Check:
             if not os.access(folder, os.W_OK | os.X_OK):
                 raise PermissionError(f"no permission to write to {folder}")
     except Exception as error:  # every kind of storage has its own
-        words = f"{shown} cannot be written to ({error}). Make it writable, or set {setting} to another place"
+        why, variable = shown(str(error), settings), f"TMM_{setting.upper()}"
+        words = f"{there} cannot be written to ({why}). Make it writable, or set {variable} to another place"
         return Check(name, ok=False, words=words)
-    return Check(name, ok=True, words=f"{shown} can be written to")
+    return Check(name, ok=True, words=f"{there} can be written to")
 
 
 def _write_through_fsspec(address: str) -> None:

@@ -6,13 +6,32 @@ from pathlib import Path
 from eventsourcing.persistence import PersistenceError
 
 from domain.errors import DatabaseUnavailable, InvalidSettings, PrefectUnavailable, TrainingMethodError
+from domain.secrets import without_secrets
+from infra.openness import not_the_operator
 from infra.settings import Settings
+
+_PASSWORDS = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING")
+
+
+def shown(text: str, settings: Settings) -> str:
+    """What outside things said, as it may be shown, logged and kept: without the secrets of any address of ours."""
+    given = [os.environ.get("PREFECT_API_URL", ""), *(f"prefect://{os.environ.get(name, '')}@" for name in _PASSWORDS)]
+    ours = (settings.database_url, settings.prefect_database_url, settings.artifacts, settings.shared_checkpoints)
+    return str(without_secrets(text, of=[*ours, *given]))
 
 
 def explain(error: Exception, settings: Settings) -> TrainingMethodError | None:
     """The error in one or two sentences that say what to do, or None if it is none of an outside thing's."""
+    if (explained := _explained(error, settings)) is not None:
+        explained.args = (shown(str(explained), settings),)
+    return explained
+
+
+def _explained(error: Exception, settings: Settings) -> TrainingMethodError | None:
     chain = _causes(error)
     for cause in chain:
+        if isinstance(cause, PermissionError) and (refused := not_the_operator(settings)) is not None:
+            return refused
         if isinstance(cause, OSError) and cause.filename and _lies_in(settings.home, cause.filename):
             return InvalidSettings(
                 f"TMM_HOME: the data folder {settings.home} cannot be used ({cause.strerror}: {cause.filename}). "

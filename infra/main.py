@@ -10,14 +10,19 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command line on this machine's installation."""
     from adapters.cli import run
+    from adapters.shared.privacy import keep_to_oneself
 
+    keep_to_oneself()
     sys.exit(run(_installation))
 
 
 def _installation() -> "Installation":
+    from infra.closing import close_to_others
     from infra.wiring import Installation
 
-    return Installation.from_environment()
+    installation = Installation.from_environment()
+    close_to_others(installation.settings)
+    return installation
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from domain.errors import AlreadyRunning
+from domain.secrets import shown_address
 from infra.prefect_environment import forget_server, known_api_url, remember_server
 from infra.settings import Settings
 
@@ -32,7 +33,7 @@ def only_here(settings: Settings) -> Iterator[None]:
             where = known_api_url(settings)
             raise AlreadyRunning(
                 f"A Prefect server of the data folder {settings.home} is running already"
-                f"{f' ({where})' if where else ''}. Stop it first, or use another folder with TMM_HOME."
+                f"{f' ({shown_address(where)})' if where else ''}. Stop it first, or use another folder with TMM_HOME."
             ) from None
         yield
     finally:

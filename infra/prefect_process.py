@@ -31,6 +31,9 @@ from adapters.prefect.deployments import CATALOGUE_QUEUE
 from adapters.prefect.warm_worker.compatibility import why_not_with_this_prefect
 from adapters.prefect.warm_worker.imports import imports_of
 from adapters.prefect.warm_worker.server_handle import ForkServer
+from adapters.shared.privacy import keep_to_oneself
+from infra.explaining import shown
+from infra.logs import hide_secrets_in_logs
 from infra.prefect_environment import asking
 from infra.settings import CHECKOUT, Settings
 from infra.slots import is_in_use
@@ -131,7 +134,8 @@ def _await(url: str) -> None:
                 return
         except (urllib.error.URLError, OSError) as error:
             if time.monotonic() > deadline:
-                raise SystemExit(f"The Prefect server does not know {url}: {error}") from None
+                words = f"The Prefect server does not know {url}: {error}"
+                raise SystemExit(shown(words, Settings.from_environment())) from None
         time.sleep(0.1)
 
 
@@ -160,6 +164,8 @@ def _end_with_the_parent() -> None:
 
 def main(arguments: list[str]) -> None:
     """Become the process that the arguments name."""
+    keep_to_oneself()
+    hide_secrets_in_logs(Settings.from_environment())
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # its log is read while it goes on
     _end_at_the_first_signal()
     _end_with_the_parent()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from adapters.cli.output import plain, remark, say
 from domain.method_spec import Backend
+from domain.secrets import shown_address
 from infra.emitting import Emitter
 from infra.one_server import only_here, the_only_server
 from infra.prefect_environment import api_url_or_refuse, has_password
@@ -38,11 +39,12 @@ def serve(tmm: "Installation", backends: Sequence[Backend], *, with_workers: boo
         supervisor.await_server(api_url)
         care = _Care(tmm, backends, emitter=Emitter(tmm))
         care.show_catalogue()
-        say(f"The Prefect UI is at {api_url.removesuffix('/api')}")
+        say(f"The Prefect UI is at {shown_address(api_url).removesuffix('/api')}")
         if with_workers:
             say(f"Workers serve {' and '.join(backends)}. Train with: tmm train sft-demo")
         else:
-            say(f"Start workers on other machines with: PREFECT_API_URL={api_url} tmm worker --backend {backends[0]}")
+            there = f"PREFECT_API_URL={shown_address(api_url)}"
+            say(f"Start workers on other machines with: {there} tmm worker --backend {backends[0]}")
         _until_interrupted(supervisor, care)
 
 
@@ -54,7 +56,7 @@ def work(tmm: "Installation", backend: Backend) -> None:
         care = _Care(tmm, [backend])
         care.show_catalogue()
         supervisor.start_worker(backend, api_url)
-        say(f"This worker serves {backend} for the Prefect at {api_url.removesuffix('/api')}")
+        say(f"This worker serves {backend} for the Prefect at {shown_address(api_url).removesuffix('/api')}")
         _until_interrupted(supervisor, care)
 
 
@@ -119,7 +121,7 @@ class _Care:
             do()
             self._said.pop(what, None)
         except Exception as error:
-            words = str(self._tmm.explain(error) or f"{type(error).__name__}: {error}")
+            words = self._tmm.shown(str(self._tmm.explain(error) or f"{type(error).__name__}: {error}"))
             if words != self._said.get(what):
                 remark(f"warning: {plain(words)}")
             self._said[what] = words

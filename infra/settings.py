@@ -28,6 +28,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     home: Path = Field(default=CHECKOUT / ".tmm", description="The data folder")
+    team: bool = Field(
+        default=False,
+        description="1 for a team's installation, where only the operator's processes hold the database, the trust "
+        "store, the licences and Prefect's password; it does not start where something of that lies open to others",
+    )
     database_url: str = Field(
         default="",
         description="postgresql://user@host/database; empty for the embedded SQLite file in the data folder",
@@ -174,10 +179,41 @@ class Settings(BaseModel):
     def prefect_home(self) -> Path:
         return self.home / "prefect"
 
+    @property
+    def secrets(self) -> Path:
+        """Folder of what this installation alone may know, such as its Prefect's password."""
+        return self.home / "secrets"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs of the processes that were started here."""
+        return self.home / "logs"
+
+    @property
+    def shares_artifacts(self) -> bool:
+        """Whether trained models go to a place that the operator chose, and not into the data folder."""
+        return self.home not in Path(self.artifacts).absolute().parents
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders in which this service keeps things, wherever they lie."""
+        here = (
+            self.runs,
+            self.measured,
+            self.code_cache,
+            self.slots_folder,
+            self.prefect_home,
+            self.secrets,
+            self.logs,
+        )
+        kept = (self.licences, self.acting_keys, self.trust_store, self.checkpoints, self.checkpoint_key)
+        return *here, *kept, *(() if "://" in self.artifacts else (Path(self.artifacts).absolute(),))
+
     def as_environment(self) -> dict[str, str]:
         """The environment that gives a child process these same settings."""
         return {
             "TMM_HOME": str(self.home),
+            "TMM_TEAM": "1" if self.team else "0",
             "TMM_DATABASE_URL": self.database_url,
             "TMM_BACKENDS": ",".join(self.backends),
             "TMM_LICENCES": str(self.licences),

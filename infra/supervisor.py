@@ -21,6 +21,8 @@ import psutil
 
 from domain.errors import InvalidSettings, PrefectUnavailable
 from domain.method_spec import Backend
+from infra.closing import close_to_others
+from infra.openness import must_be_the_operators
 from infra.prefect_environment import clean_environment, prefect_environment, server_environment
 from infra.settings import CHECKOUT, Settings
 from infra.slots import slots_of
@@ -61,6 +63,8 @@ class Supervisor:
     _socket: socket.socket | None = None
 
     def __enter__(self) -> "Supervisor":
+        close_to_others(self.settings, thoroughly=True)
+        must_be_the_operators(self.settings, thoroughly=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -162,7 +166,7 @@ class Supervisor:
                 raise PrefectUnavailable(f"The process {name} ended by itself (exit {code}); its log: {self.log(name)}")
 
     def log(self, name: str) -> Path:
-        return self.settings.home / "logs" / f"{name}.log"
+        return self.settings.logs / f"{name}.log"
 
     def stop(self) -> None:
         """Stop everything, the workers first: their last words still reach the server.

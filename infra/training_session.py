@@ -278,7 +278,7 @@ def recorded_session(
         raise
     except Exception as error:
         ours = isinstance(error, TrainingMethodError)
-        reason = str(error) if ours else f"{type(error).__name__}: {error}"
+        reason = installation.shown(str(error) if ours else f"{type(error).__name__}: {error}")
         command_id = uuid4()
         interrupted = isinstance(error, MachineMissing)
         watcher.phase(f"{'interrupted' if interrupted else 'failed'}: {reason}")

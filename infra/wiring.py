@@ -20,6 +20,7 @@ from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
 from domain.training_run import Provenance, RunRequest
 from domain.users import PREFECT, Origin, User
+from infra.openness import must_be_the_operators
 from infra.operating_system_user import operating_system_user
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
@@ -56,7 +57,11 @@ class Installation:
     @classmethod
     def for_flow(cls, flow_run_id: UUID) -> Self:
         """The installation as a flow run sees it: the acting user is `prefect`."""
-        return cls(Settings.from_environment(), flow_run_id=flow_run_id)
+        from infra.logs import hide_secrets_in_logs
+
+        settings = Settings.from_environment()
+        hide_secrets_in_logs(settings)
+        return cls(settings, flow_run_id=flow_run_id)
 
     def __enter__(self) -> Self:
         return self
@@ -120,8 +125,9 @@ class Installation:
     def service(self) -> TrainingMethods:
         """The catalogue. The embedded store makes itself ready; PostgreSQL wants `tmm migrate` first.
 
-        Raises `DatabaseUnavailable`.
+        Raises `DatabaseUnavailable`, and `Refused` or `InvalidInput` where the installation is not this user's.
         """
+        must_be_the_operators(self.settings)
         made = made_ready(self.settings)
         service = open_catalogue(self.settings, trainers.declarations())
         if made:
@@ -154,6 +160,12 @@ class Installation:
         from infra.explaining import explain
 
         return explain(error, self.settings)
+
+    def shown(self, text: str) -> str:
+        """A text as it may be shown and kept: without the secrets of this installation's addresses."""
+        from infra.explaining import shown
+
+        return shown(text, self.settings)
 
     # Prefect.
 
@@ -342,7 +354,7 @@ class Installation:
         from adapters.artifacts import Artifacts
         from infra.shared_checkpoints import SharedCheckpoints
 
-        return SharedCheckpoints(Artifacts(address))
+        return SharedCheckpoints(Artifacts(address, shared=True))
 
     def steps_of(self, run: Run) -> list[dict[str, float]]:
         from infra.results import steps_of
@@ -370,7 +382,7 @@ class Installation:
     def artifacts(self) -> "Artifacts":
         from adapters.artifacts import Artifacts
 
-        return Artifacts(self.settings.artifacts)
+        return Artifacts(self.settings.artifacts, shared=self.settings.shares_artifacts)
 
     @cached_property
     def datasets(self) -> "Datasets":

@@ -11,6 +11,7 @@ from adapters.cli.installation import Installation
 from adapters.cli.one_run import curve_lines, run_named
 from adapters.cli.output import as_json, duration, facts, figure, heading, option_value, remark, say, table
 from adapters.cli.parameters import json_option
+from adapters.shared.privacy import as_the_user_has_it
 from domain.comparing import Comparison, Difference, compared
 from domain.read_models import Run
 
@@ -50,7 +51,8 @@ def _write_picture(file: Path, first: Run, second: Run, *steps: Steps) -> None:
     from adapters.curve import curves_svg
 
     try:
-        file.write_text(curves_svg(dict(zip(_names(first, second), steps, strict=True))), encoding="utf-8")
+        with as_the_user_has_it(file):
+            file.write_text(curves_svg(dict(zip(_names(first, second), steps, strict=True))), encoding="utf-8")
     except OSError as error:
         raise click.UsageError(f"{file} cannot be written: {error.strerror}.") from None
     remark(f"Both curves are in {file}")

@@ -4,6 +4,7 @@ from typing import Any
 
 from domain.comparing import Comparison, Difference
 from domain.read_models import AuditEntry, Run, SelectableMethod
+from domain.secrets import shown_address
 
 
 def method_document(method: SelectableMethod) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "dataset": run.request.dataset,
         "options": run.options if run.options is not None else run.request.options,
         "seed": run.request.seed,
-        "artifact": run.artifact,
+        "artifact": run.artifact and shown_address(run.artifact),
         "metrics": run.metrics,
         "before": run.before,
         "after": run.after,

@@ -18,6 +18,7 @@ from domain.errors import (
     TrainingMethodError,
     Unreachable,
 )
+from domain.secrets import without_secrets
 
 UNEXPECTED = 1
 INVALID = 2
@@ -39,6 +40,7 @@ EXIT_CODES: tuple[tuple[type[TrainingMethodError], int], ...] = (
 )
 
 Explain = Callable[[Exception], TrainingMethodError | None]
+Shown = Callable[[str], str]
 
 
 class TrainingFailed(click.ClickException):
@@ -47,10 +49,12 @@ class TrainingFailed(click.ClickException):
     exit_code = FAILED
 
 
-def tell(error: BaseException, *, explain: Explain | None, debug: bool) -> int:  # noqa: PLR0911 -- one a kind of error
-    """Say what went wrong, on standard error; the exit code."""
+def tell(  # noqa: PLR0911 -- one a kind of error
+    error: BaseException, *, explain: Explain | None = None, shown: Shown = without_secrets, debug: bool
+) -> int:
+    """Say what went wrong, on standard error; the exit code. `shown` hides secrets in what is said."""
     if debug:
-        traceback.print_exception(error)
+        click.echo(shown("".join(traceback.format_exception(error))), err=True, nl=False)
     match error:
         case click.exceptions.Exit():
             return error.exit_code
@@ -63,15 +67,15 @@ def tell(error: BaseException, *, explain: Explain | None, debug: bool) -> int: 
             click.echo(error.format_message(), err=True)
             return error.exit_code
         case click.ClickException():
-            click.echo(f"error: {plain(_usage(error))}", err=True)
+            click.echo(f"error: {plain(shown(_usage(error)))}", err=True)
             return error.exit_code
     ours = error if isinstance(error, TrainingMethodError) else _explained(error, explain)
     if ours is not None:
-        click.echo(f"error: {plain(str(ours))}", err=True)
+        click.echo(f"error: {plain(shown(str(ours)))}", err=True)
         return exit_code_of(ours)
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "" if debug else " Append --debug to the command to see where, and please report it."
-    click.echo(f"error: Something unexpected went wrong ({plain(words)}).{hint}", err=True)
+    click.echo(f"error: Something unexpected went wrong ({plain(shown(words))}).{hint}", err=True)
     return UNEXPECTED
 
 

@@ -262,6 +262,10 @@ class Installation(Protocol):
         """An outside thing's error (of a database, of Prefect) in our words, or None if it is none of theirs."""
         ...
 
+    def shown(self, text: str) -> str:
+        """A text as it may be shown: without the secrets of the installation's addresses."""
+        ...
+
     def close(self) -> None:
         """Let go of what was opened."""
         ...

@@ -175,7 +175,10 @@ def run(make_installation: "Callable[[], Installation]", args: Sequence[str] | N
     except BaseException as error:  # Ctrl-C too: the words and the exit code are ours
         from adapters.cli.errors import tell
 
-        code = tell(error, explain=installation.made.explain if installation.made else None, debug=installation.debug)
+        if (made := installation.made) is None:
+            code = tell(error, debug=installation.debug)
+        else:
+            code = tell(error, explain=made.explain, shown=made.shown, debug=installation.debug)
     finally:
         if installation.made is not None:
             with suppress(Exception):  # all is said and stored by now

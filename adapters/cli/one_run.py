@@ -20,6 +20,7 @@ from adapters.cli.sparkline import sparkline
 from adapters.curve import TOLD
 from domain.errors import InvalidRunRequest, RunNotFound
 from domain.read_models import Run
+from domain.secrets import shown_address
 from domain.service import TrainingMethods
 from domain.training_run import RunStatus
 
@@ -71,7 +72,7 @@ def show_run(run: Run) -> None:
             ("seed", run.request.seed),
             ("method version", run.method_version),
             ("steps", run.steps),
-            ("artefact", run.artifact),
+            ("artefact", run.artifact and shown_address(run.artifact)),
         ]
     )
     if run.before and run.after:

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from domain.secrets import without_secrets
+
 _GAP = "  "
 _NARROWEST = 20
 
@@ -28,7 +30,7 @@ def remark(text: str) -> None:
 def warn(text: str | None) -> None:
     """A warning on standard error, if there is one."""
     if text:
-        remark(f"warning: {plain(text)}")
+        remark(f"warning: {plain(without_secrets(text))}")
 
 
 def as_json(document: Any) -> None:

@@ -369,6 +369,20 @@ def time_in(connection: "psycopg.Connection[Any]") -> Time:
     )
 
 
+def roles_that_may_change_the_log(url: str) -> list[str]:
+    """Who may log in and change or remove events, by right or as a member of the owner; not this role, nor superusers.
+
+    Raises `DatabaseUnavailable`.
+    """
+    with connected(url) as connection:
+        found = connection.execute(
+            "SELECT rolname FROM pg_roles, to_regclass('tmm.stored_events') AS log "
+            "WHERE log IS NOT NULL AND rolcanlogin AND NOT rolsuper AND rolname <> current_user "
+            "AND has_table_privilege(pg_roles.oid, log, 'UPDATE, DELETE, TRUNCATE, TRIGGER') ORDER BY rolname"
+        )
+        return [str(role) for (role,) in found]
+
+
 def connected(url: str) -> "psycopg.Connection[TupleRow]":
     """One connection of its own. Raises `DatabaseUnavailable`, without the password, when none can be had."""
     try:

@@ -6,6 +6,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from adapters.shared.privacy import as_its_folder_has_it
+
 LARGEST = 64 * 1024
 """Bytes. A licence for a thousand users has about 20 kB."""
 
@@ -44,7 +46,7 @@ def read_small(path: Path, *, follow: bool) -> bytes:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Put a file in place, readable by everybody, whole or not at all. Raises `OSError`."""
+    """Put a file in place, as readable as its folder, whole or not at all. Raises `OSError`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=".new-")
     try:
@@ -52,7 +54,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(beside).chmod(0o644)
+        as_its_folder_has_it(Path(beside))
         Path(beside).replace(path)
     except BaseException:
         with suppress(OSError):

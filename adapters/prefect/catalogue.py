@@ -13,6 +13,7 @@ from adapters.prefect.client import prefect_client
 from adapters.prefect.deployments import FLOWS, of_methods, of_the_catalogue
 from domain.method_spec import Backend
 from domain.read_models import SelectableMethod
+from domain.secrets import shown_address
 from domain.trainers import Trainers
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class PrefectCatalogue:
 
     def addresses(self) -> dict[tuple[str, Backend], str]:
         """Where a person finds the run form of each method on each backend."""
-        page = f"{self._api_url.removesuffix('/api')}/deployments/deployment"
+        page = f"{shown_address(self._api_url).removesuffix('/api')}/deployments/deployment"
         with prefect_client(self._api_url) as client:
             found = {}
             for deployment in _there(client):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from domain.errors import PrefectUnavailable
+from domain.secrets import shown_address
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -19,6 +20,7 @@ def prefect_client(api_url: str) -> "Iterator[SyncPrefectClient]":
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.exceptions import PrefectHTTPStatusError
 
+    there = shown_address(api_url)
     # Without TLS nothing is verified, and the certificates of all the world's authorities need not be read.
     settings = {"verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)} if api_url.startswith("http://") else None
     password = os.environ.get("PREFECT_API_AUTH_STRING")
@@ -29,16 +31,16 @@ def prefect_client(api_url: str) -> "Iterator[SyncPrefectClient]":
         if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
             raise
         raise PrefectUnavailable(
-            f"The Prefect server at {api_url} does not answer. Start one with: tmm up, or set PREFECT_API_URL."
+            f"The Prefect server at {there} does not answer. Start one with: tmm up, or set PREFECT_API_URL."
         ) from error
     except PrefectHTTPStatusError as error:
         if error.response.status_code == 401:
             raise PrefectUnavailable(
-                f"The Prefect server at {api_url} wants its password. Set PREFECT_API_AUTH_STRING to it."
+                f"The Prefect server at {there} wants its password. Set PREFECT_API_AUTH_STRING to it."
             ) from error
         if error.response.status_code < 500:
             raise
         raise PrefectUnavailable(
-            f"The Prefect server at {api_url} is overloaded or broken (it answered {error.response.status_code}). "
+            f"The Prefect server at {there} is overloaded or broken (it answered {error.response.status_code}). "
             "Try again in a moment."
         ) from error

@@ -10,6 +10,7 @@ from domain.carrying import Queue
 from domain.errors import BackendUnavailable, RunNotFound
 from domain.method_spec import Backend
 from domain.ports import Progressed
+from domain.secrets import shown_address
 from domain.training_run import RunRequest
 
 
@@ -122,7 +123,7 @@ class PrefectRuns:
 
     def address(self, run_id: UUID) -> str:
         """Where a person sees the run in the Prefect UI."""
-        return f"{self._api_url.removesuffix('/api')}/runs/flow-run/{run_id}"
+        return f"{shown_address(self._api_url).removesuffix('/api')}/runs/flow-run/{run_id}"
 
     def scheduled(self, method: str) -> int:
         """How many runs of the method wait in Prefect for their time or for a worker, requested here or not."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapters.shared.privacy import as_the_user_has_it
 from domain.audit_documents import cell, cloud_event
 from domain.errors import InvalidInput
 from domain.events import RecordedEvent
@@ -39,6 +40,11 @@ def export(entries: Entries, file: Path, form: str, *, before: str, signer: Sign
     for taken in (file, manifest_file):
         if taken.exists():
             raise InvalidInput(f"{taken} is there already, and exports are never overwritten. Name another file.")
+    with as_the_user_has_it(file, manifest_file):
+        return _write(entries, file, manifest_file, form, before=before, signer=signer)
+
+
+def _write(entries: Entries, file: Path, manifest_file: Path, form: str, *, before: str, signer: Signer) -> Exported:
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
     counted = _Counted(entries)
     digest = hashlib.sha256()

@@ -15,6 +15,7 @@ import psutil
 from adapters import trainers
 from adapters.checkpoints import FolderCheckpoints
 from adapters.custom_code import ENTRY, Code, CodeStore
+from adapters.shared.privacy import as_the_user_has_it
 from domain.errors import InvalidMethod, NotFound
 from domain.method_spec import Backend, MethodCode, MethodSpec
 from domain.options import ConfigurationOption
@@ -42,7 +43,7 @@ class Workshop:
     def __init__(self, installation: "Installation") -> None:
         self._tmm = installation
         settings = installation.settings
-        self._store = CodeStore(settings.artifacts, settings.code_cache)
+        self._store = CodeStore(settings.artifacts, settings.code_cache, shared=settings.shares_artifacts)
 
     # Beginning.
 
@@ -54,7 +55,7 @@ class Workshop:
         """An editable copy of a template, for one backend. Raises `InvalidMethod` where there is something already."""
         if template not in self.templates():
             raise InvalidMethod(f"There is no template {template!r} (there are: {', '.join(self.templates())}).")
-        with _fresh(folder):
+        with as_the_user_has_it(folder), _fresh(folder):
             for file in sorted((TEMPLATES / template).iterdir()):
                 stem, _, of = file.stem.partition("_on_")
                 if of in ("", backend.value) and file.is_file():

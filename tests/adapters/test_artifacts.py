@@ -1,10 +1,13 @@
 """What trainings made is kept whole, in a folder or wherever fsspec reaches."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from adapters.artifacts import Artifacts, hash_of
 from domain.errors import NotFound
@@ -73,3 +76,68 @@ def test_a_copy_that_breaks_off_leaves_the_one_before_and_nothing_else(
 
     assert [path.name for path in (tmp_path / "kept").iterdir()] == [str(RUN)]
     assert (Path(address) / "model.safetensors").read_bytes() == b"weights"
+
+
+class Vault(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A storage that opens to `key:secret` in its address alone, as S3 and SFTP do."""
+
+    protocol = "vault"
+    cachable = False
+    store: dict[str, Any] = {}  # noqa: RUF012 -- as the class above has it
+    pseudo_dirs = [""]  # noqa: RUF012
+    opens_to = "k3y:s3cr/et#1"
+
+    def __init__(self, given: str = "", **more: Any) -> None:
+        if given != self.opens_to:
+            raise PermissionError(f"vault://{given}@bucket refused {given}")
+        super().__init__(**more)
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return "/" + path.rpartition("@")[2].removeprefix("vault://").strip("/")
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        return {"given": path.removeprefix("vault://").rpartition("@")[0]}
+
+
+@pytest.fixture
+def vault() -> Iterator[str]:
+    """The address of an empty folder in the vault, with what opens it."""
+    fsspec.register_implementation("vault", Vault, clobber=True)
+    yield f"vault://{Vault.opens_to}@bucket/{uuid4()}"
+    Vault.store.clear()
+
+
+def test_an_address_that_is_kept_for_ever_holds_no_credentials_and_opens_all_the_same(
+    vault: str, trained: Path
+) -> None:
+    artifacts = Artifacts(vault)
+    address, _ = artifacts.store(RUN, trained)
+    assert address == f"vault://…@{vault.rpartition('@')[2]}/{RUN}"
+    assert artifacts.address_of(RUN) == address
+    assert artifacts.addresses() == [address]
+    assert (artifacts.fetch(address) / "model.safetensors").read_bytes() == b"weights"
+    assert artifacts.read(address, "parts/notes.txt") == b"notes"
+    artifacts.discard(address)
+    with pytest.raises(NotFound) as gone:
+        artifacts.fetch(address)
+    assert "s3cr" not in str(gone.value)
+
+
+def test_an_address_opens_with_the_credentials_of_today(vault: str, trained: Path) -> None:
+    address, _ = Artifacts(vault).store(RUN, trained)
+    Vault.opens_to, before = "another:key", Vault.opens_to
+    try:
+        today = Artifacts(vault.replace(before, Vault.opens_to))
+        assert (today.fetch(address) / "model.safetensors").read_bytes() == b"weights"
+    finally:
+        Vault.opens_to = before
+
+
+def test_an_address_that_was_once_kept_whole_still_opens(vault: str, trained: Path) -> None:
+    Artifacts(vault).store(RUN, trained)
+    elsewhere = Artifacts("memory://another-root")
+    assert (elsewhere.fetch(f"{vault}/{RUN}") / "model.safetensors").read_bytes() == b"weights"
+    with pytest.raises(NotFound, match="does not lie where TMM_ARTIFACTS leads"):
+        elsewhere.fetch(Artifacts(vault).address_of(RUN))
