@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from adapters.cli.installation import Check
 from domain.errors import TrainingMethodError
 from domain.method_spec import Backend
-from infra.prefect_environment import asking, known_api_url
+from infra.prefect_environment import asking, known_api_url, password_of
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,12 +89,13 @@ def _prefect(settings: Settings) -> Check:
         )
     shown = without_password(url)
     try:
-        with urllib.request.urlopen(asking(f"{url}/admin/version"), timeout=_PREFECT_ANSWERS_WITHIN_S):
+        asked = asking(f"{url}/admin/version", password_of(settings, url))
+        with urllib.request.urlopen(asked, timeout=_PREFECT_ANSWERS_WITHIN_S):
             return Check("Prefect", ok=True, words=f"{shown} answers")
     except (urllib.error.URLError, OSError, ValueError) as error:
         words = f"{shown} does not answer ({error}). Start one with: tmm up, or set PREFECT_API_URL"
         if isinstance(error, urllib.error.HTTPError) and error.code == 401:
-            words = f"{shown} wants its password. Set PREFECT_API_AUTH_STRING"
+            words = f"{shown} wants its password. Set PREFECT_API_AUTH_STRING: `tmm env` prints it where the server is"
         return Check("Prefect", ok=False, words=words)
 
 
