@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from domain.read_models import AuditQuery, Run, SelectableMethod
 from domain.secrets import shown_address
 from domain.training_run import RunRequest
 from infra.one_server import only_here, the_only_server
+from infra.prefect_environment import how_to_sign_in
 from infra.reconciliation import Reconciler
 from infra.supervisor import Supervisor, interrupts_raised, worker_process
 from infra.training_session import evaluations_of
@@ -34,9 +35,13 @@ def demonstrate(tmm: "Installation", method: str, *, keep: bool) -> None:
     for name in [name for name in os.environ if name.startswith("PREFECT_")]:
         del os.environ[name]  # a Prefect of the person's own is not to be touched
     began = time.monotonic()
-    with interrupts_raised(), only_here(tmm.settings), Supervisor(tmm.settings, say=remark) as supervisor:
+    with ExitStack() as stack:
+        stack.enter_context(interrupts_raised())
+        stack.enter_context(only_here(tmm.settings))
+        supervisor = stack.enter_context(Supervisor(tmm.settings, say=remark))
         remark(f"From nothing to a trained model; all of it stays in {tmm.settings.home}")
         api_url = supervisor.start_server()
+        stack.enter_context(the_only_server(tmm.settings, api_url))
         installed = tmm.migrate()
         before = tmm.service.catch_up().position - len(installed)
         chosen = tmm.service.selectable_method(method)
@@ -49,6 +54,7 @@ def demonstrate(tmm: "Installation", method: str, *, keep: bool) -> None:
             Reconciler(tmm).reconcile(alone=True)  # what an earlier demo that was killed may have left
             _await_worker(tmm, supervisor, request, worker)
             remark(f"Prefect is at {shown_address(api_url).removesuffix('/api')}")
+            remark(how_to_sign_in(tmm.settings))
             run = _train(tmm, supervisor, request)
             must_have_completed(run)
             _show(tmm, chosen, run, since=before, took=time.monotonic() - began, api_url=api_url if keep else None)

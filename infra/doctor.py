@@ -16,7 +16,7 @@ from domain.operations import KeyPurpose
 from domain.secrets import shown_address
 from infra.explaining import shown
 from infra.openness import openings
-from infra.prefect_environment import asking, known_api_url
+from infra.prefect_environment import asking, known_api_url, password_of
 from infra.settings import Settings
 
 if TYPE_CHECKING:
@@ -97,13 +97,14 @@ def _prefect(settings: Settings) -> Check:
         )
     there = shown_address(url)
     try:
-        with urllib.request.urlopen(asking(f"{url}/admin/version"), timeout=_PREFECT_ANSWERS_WITHIN_S):
+        asked = asking(f"{url}/admin/version", password_of(settings, url))
+        with urllib.request.urlopen(asked, timeout=_PREFECT_ANSWERS_WITHIN_S):
             return Check("Prefect", ok=True, words=f"{there} answers")
     except (OSError, ValueError, HTTPException) as error:
         why = shown(str(error), settings)
         words = f"{there} does not answer ({why}). Start one with: tmm up, or set PREFECT_API_URL"
         if isinstance(error, urllib.error.HTTPError) and error.code == 401:
-            words = f"{there} wants its password. Set PREFECT_API_AUTH_STRING"
+            words = f"{there} wants its password. Set PREFECT_API_AUTH_STRING: `tmm env` prints it where the server is"
         return Check("Prefect", ok=False, words=words)
 
 

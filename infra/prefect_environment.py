@@ -2,6 +2,8 @@
 
 import json
 import os
+import shlex
+import sys
 import urllib.request
 from base64 import b64encode
 from contextlib import suppress
@@ -9,6 +11,7 @@ from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from domain.errors import PrefectUnavailable
+from infra.prefect_password import kept_password, make_sign_in_key, password_to_start_with
 from infra.settings import Settings
 
 # Prefect's own names, `user:password`; never among our settings, which are shown to people.
@@ -24,9 +27,9 @@ _SELDOM_S = 5.0
 
 
 def prefect_environment(settings: Settings, api_url: str | None = None) -> dict[str, str]:
-    """Variables for workers and clients: a Prefect home and profile of our own, no telemetry, the server's password.
+    """Variables for workers and clients: a Prefect home and profile of our own, no telemetry.
 
-    `api_url` is the server's address.
+    With the server's address `api_url` also that, and the server's password.
     """
     home = settings.prefect_home
     environment = {
@@ -41,10 +44,10 @@ def prefect_environment(settings: Settings, api_url: str | None = None) -> dict[
         # Threads that spin while they wait take the cores they wait for: ten times slower where runs share a machine.
         "OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "PASSIVE"),
     }
-    if password := _password():
-        environment[_PASSWORD] = password
     if api_url is None:
         return environment
+    if password := password_of(settings, api_url):
+        environment[_PASSWORD] = password
     return environment | {"PREFECT_API_URL": api_url} | _certificates(settings, api_url)
 
 
@@ -68,18 +71,21 @@ def _certificates(settings: Settings, api_url: str) -> dict[str, str]:
 
 
 def server_environment(settings: Settings, api_url: str) -> dict[str, str]:
-    """Variables for a Prefect server of ours at this address: its database, and its password if it shall have one."""
-    environment = prefect_environment(settings) | {"PREFECT_UI_API_URL": api_url}
+    """Variables for a Prefect server of ours at this address: its password, its database, and who may come in."""
+    environment = prefect_environment(settings) | {
+        _SERVERS_PASSWORD: os.environ.get(_SERVERS_PASSWORD) or _given() or password_to_start_with(settings),
+        # Pages of its own origin alone ask it for something, whatever name they were reached by. Prefect's protection
+        # from forged requests stays off: no browser sends the password by itself, and programs would need a token more.
+        "PREFECT_UI_API_URL": "/api",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": api_url.removesuffix("/api"),
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+        "TMM_HOME": str(settings.home),
+        "TMM_PREFECT_HOST": settings.prefect_host,
+        "TMM_PREFECT_NAMES": ",".join(settings.prefect_names),
+    }
     if settings.prefect_database_url:
         environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] = as_prefect_names_it(settings.prefect_database_url)
-    if password := os.environ.get(_SERVERS_PASSWORD):
-        environment[_SERVERS_PASSWORD] = password
     return environment
-
-
-def has_password() -> bool:
-    """Whether a server that is started here asks for a password."""
-    return bool(os.environ.get(_SERVERS_PASSWORD))
 
 
 def as_prefect_names_it(database_url: str) -> str:
@@ -89,16 +95,45 @@ def as_prefect_names_it(database_url: str) -> str:
     return urlunsplit(parts._replace(scheme="postgresql+asyncpg", query=urlencode(query, safe="/")))
 
 
-def asking(url: str) -> urllib.request.Request:
-    """A request to the Prefect server, with the password that it may want."""
+def asking(url: str, password: str | None = None) -> urllib.request.Request:
+    """A request to the Prefect server, with the password that it may want: this one, or the environment's."""
     request = urllib.request.Request(url)
-    if password := _password():
+    if password := password or _given():
         request.add_header("Authorization", f"Basic {b64encode(password.encode()).decode()}")
     return request
 
 
-def _password() -> str | None:
-    """What opens the Prefect server; who starts one with a password need not name it twice."""
+def password_of(settings: Settings, api_url: str) -> str | None:
+    """What opens the server at this address: what the environment says, or what was made for the one started here."""
+    return _given() or (kept_password(settings) if api_url == _started_here(settings) else None)
+
+
+def lines_for_programs(settings: Settings) -> list[str]:
+    """Lines for a shell, with which any program reaches the Prefect server. Raises `PrefectUnavailable`."""
+    api_url = api_url_or_refuse(settings)
+    variables = {"PREFECT_API_URL": api_url, _PASSWORD: password_of(settings, api_url)}
+    return [f"export {name}={shlex.quote(value)}" for name, value in variables.items() if value]
+
+
+def sign_in_link(settings: Settings) -> str:
+    """An address that signs a browser in, once and within ten minutes. Raises `PrefectUnavailable`."""
+    if (api_url := _started_here(settings)) is None:
+        raise PrefectUnavailable(
+            "No Prefect server of this data folder runs, so nobody can be signed in. Start one with: tmm up. "
+            "Another machine's Prefect UI asks for the password itself."
+        )
+    return f"{api_url.removesuffix('/api')}/sign-in#{make_sign_in_key(settings)}"
+
+
+def how_to_sign_in(settings: Settings) -> str:
+    """A sentence with a link for the person at the terminal; without one for a log, which others may read."""
+    if sys.stdout.isatty() and sys.stderr.isatty():
+        return f"Sign in once in each browser, within ten minutes: {sign_in_link(settings)}"
+    return "Sign in once in each browser, with the link that this prints: tmm env --sign-in"
+
+
+def _given() -> str | None:
+    """The password that the environment names; who starts a server with one need not name it twice."""
     return os.environ.get(_PASSWORD) or os.environ.get(_SERVERS_PASSWORD)
 
 
@@ -109,8 +144,10 @@ def clean_environment() -> dict[str, str]:
 
 def known_api_url(settings: Settings) -> str | None:
     """The Prefect server to talk to: PREFECT_API_URL, else the one that `tmm up` started here; None without any."""
-    if url := os.environ.get("PREFECT_API_URL"):
-        return url
+    return os.environ.get("PREFECT_API_URL") or _started_here(settings)
+
+
+def _started_here(settings: Settings) -> str | None:
     with suppress(OSError, ValueError, KeyError):
         server = json.loads(_server_file(settings).read_bytes())
         os.kill(server["pid"], 0)  # a supervisor that was killed could not forget its server

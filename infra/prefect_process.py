@@ -35,6 +35,7 @@ from adapters.shared.privacy import keep_to_oneself
 from infra.explaining import shown
 from infra.logs import hide_secrets_in_logs
 from infra.prefect_environment import asking
+from infra.prefect_password import spend_sign_in_key
 from infra.settings import CHECKOUT, Settings
 from infra.slots import is_in_use
 from infra.worker_kind import why_stock
@@ -49,12 +50,22 @@ _SLOT_POLL_S = 0.5
 
 
 def serve(descriptor: int) -> None:
-    """A Prefect server with its services and its UI, on an open socket, until told to end."""
+    """A Prefect server with its services and its UI behind its door, on an open socket, until told to end."""
     import uvicorn
     from prefect.server.api.server import create_app
 
+    from adapters.prefect.door import Door
+
     collect_garbage_beside()
-    config = uvicorn.Config(create_app(final=True), log_level="warning", timeout_keep_alive=5)
+    settings = Settings.from_environment()
+    guarded = Door(
+        create_app(final=True),
+        names={settings.prefect_host, "localhost", socket.gethostname()},
+        proxies=settings.prefect_names,
+        password=os.environ["PREFECT_SERVER_API_AUTH_STRING"],
+        spend=partial(spend_sign_in_key, settings),
+    )
+    config = uvicorn.Config(guarded, log_level="warning", timeout_keep_alive=5)
     uvicorn.Server(config).run(sockets=[socket.socket(fileno=descriptor)])
 
 

@@ -11,7 +11,7 @@ from domain.method_spec import Backend
 from domain.secrets import shown_address
 from infra.emitting import Emitter
 from infra.one_server import only_here, the_only_server
-from infra.prefect_environment import api_url_or_refuse, has_password
+from infra.prefect_environment import api_url_or_refuse, how_to_sign_in
 from infra.prefect_pages import show_pages
 from infra.reconciliation import Reconciler
 from infra.supervisor import Supervisor, interrupts_raised
@@ -28,11 +28,10 @@ def serve(tmm: "Installation", backends: Sequence[Backend], *, with_workers: boo
     with ExitStack() as stack:
         stack.enter_context(interrupts_raised())
         supervisor = stack.enter_context(Supervisor(tmm.settings, say=remark))
-        if (api_url := os.environ.get("PREFECT_API_URL")) is None:
+        if started_here := (api_url := os.environ.get("PREFECT_API_URL")) is None:
             stack.enter_context(only_here(tmm.settings))
             api_url = supervisor.start_server(preferred_port=tmm.settings.prefect_port)
             stack.enter_context(the_only_server(tmm.settings, api_url))
-            _warn_of_strangers(tmm)
         for backend in backends if with_workers else ():
             supervisor.start_worker(backend, api_url)
         tmm.preinstall()
@@ -40,11 +39,12 @@ def serve(tmm: "Installation", backends: Sequence[Backend], *, with_workers: boo
         care = _Care(tmm, backends, emitter=Emitter(tmm))
         care.show_catalogue()
         say(f"The Prefect UI is at {shown_address(api_url).removesuffix('/api')}")
+        if started_here:
+            say(how_to_sign_in(tmm.settings))
         if with_workers:
             say(f"Workers serve {' and '.join(backends)}. Train with: tmm train sft-demo")
         else:
-            there = f"PREFECT_API_URL={shown_address(api_url)}"
-            say(f"Start workers on other machines with: {there} tmm worker --backend {backends[0]}")
+            say(f"Start workers on other machines with what `tmm env` prints, and: tmm worker --backend {backends[0]}")
         _until_interrupted(supervisor, care)
 
 
@@ -58,14 +58,6 @@ def work(tmm: "Installation", backend: Backend) -> None:
         supervisor.start_worker(backend, api_url)
         say(f"This worker serves {backend} for the Prefect at {shown_address(api_url).removesuffix('/api')}")
         _until_interrupted(supervisor, care)
-
-
-def _warn_of_strangers(tmm: "Installation") -> None:
-    if not tmm.settings.prefect_host.startswith("127.") and not has_password():
-        remark(
-            "warning: whoever reaches this machine may start trainings here, because Prefect has no password. "
-            "Give it one with PREFECT_SERVER_API_AUTH_STRING."
-        )
 
 
 def _until_interrupted(supervisor: Supervisor, care: "_Care") -> None:

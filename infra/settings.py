@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import sys
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +72,11 @@ class Settings(BaseModel):
     prefect_port: int = Field(
         default=4200, ge=0, le=65535, description="Where tmm up serves Prefect; a free port if it is taken, or 0"
     )
+    prefect_names: tuple[str, ...] = Field(
+        default=(),
+        description="Further names at which tmm up's Prefect is reached, comma-separated: those of a proxy in front of "
+        "it, with the port where it is not the usual one",
+    )
     prefect_database_url: str = Field(
         default="",
         description="Where tmm up's Prefect server keeps its records: postgresql://user@host/another_database; "
@@ -95,7 +101,7 @@ class Settings(BaseModel):
         default=30, gt=0, description="How long a method's own code may go without reporting a step"
     )
 
-    @field_validator("backends", mode="before")
+    @field_validator("backends", "prefect_names", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -112,6 +118,13 @@ class Settings(BaseModel):
     def _of_one_machine(cls, value: str) -> str:
         if value in ("", "0.0.0.0", "::") or "/" in value or ":" in value:
             raise ValueError("must be the name or the IPv4 address at which other machines reach this one")
+        return value
+
+    @field_validator("prefect_names")
+    @classmethod
+    def _names_with_a_port_or_without(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(not re.fullmatch(r"[A-Za-z0-9_.-]+(:\d{1,5})?", name) for name in value):
+            raise ValueError("must be names without a scheme or a path, as prefect.example or prefect.example:8443")
         return value
 
     def model_post_init(self, _: Any) -> None:
@@ -227,6 +240,7 @@ class Settings(BaseModel):
             "TMM_BASE_MODELS": str(self.base_models),
             "TMM_PREFECT_HOST": self.prefect_host,
             "TMM_PREFECT_PORT": str(self.prefect_port),
+            "TMM_PREFECT_NAMES": ",".join(self.prefect_names),
             "TMM_PREFECT_DATABASE_URL": self.prefect_database_url,
             "TMM_POLL_SECONDS": str(self.poll_seconds),
             "TMM_SLOTS": str(self.slots),

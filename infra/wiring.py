@@ -22,7 +22,14 @@ from domain.training_run import Provenance, RunRequest
 from domain.users import PREFECT, Origin, User
 from infra.openness import must_be_the_operators
 from infra.operating_system_user import operating_system_user
-from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
+from infra.prefect_environment import (
+    api_url_or_refuse,
+    known_api_url,
+    lines_for_programs,
+    password_of,
+    prefect_environment,
+    sign_in_link,
+)
 from infra.settings import Settings
 from infra.store import LogClock, create_tables, made_ready
 
@@ -244,10 +251,21 @@ class Installation:
 
     def _prefect(self) -> str:
         """The server's address; from here on this process's Prefect client is our own, whatever profile there is."""
+        from adapters.prefect.client import opens
+
         api_url = api_url_or_refuse(self.settings)
         # Without the address: a process that outlives this server would look for it there for ever.
         os.environ.update(prefect_environment(self.settings))
+        opens(api_url, password_of(self.settings, api_url))
         return api_url
+
+    def lines_for_programs(self) -> list[str]:
+        """Lines for a shell, with which any program reaches the Prefect server."""
+        return lines_for_programs(self.settings)
+
+    def sign_in_link(self) -> str:
+        """An address that signs a browser in to the Prefect UI, once and within ten minutes."""
+        return sign_in_link(self.settings)
 
     def up(self, backends: Sequence[Backend], *, with_workers: bool) -> None:
         """Prefect server and workers until interrupted."""

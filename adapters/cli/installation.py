@@ -305,6 +305,17 @@ class Installation(Protocol):
         """
         ...
 
+    def lines_for_programs(self) -> Sequence[str]:
+        """Lines for a shell, with which any program reaches the Prefect server. Raises `PrefectUnavailable`."""
+        ...
+
+    def sign_in_link(self) -> str:
+        """An address that signs a browser in to the Prefect UI, once and within ten minutes.
+
+        Raises `PrefectUnavailable`.
+        """
+        ...
+
     def up(self, backends: Sequence[Backend], *, with_workers: bool) -> None:
         """Prefect server and workers until interrupted."""
         ...

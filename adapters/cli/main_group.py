@@ -53,6 +53,7 @@ COMMANDS: dict[str, dict[str, Later]] = {
         "demo": Later("operations", "demo", "Go from nothing to a trained model, in one terminal."),
         "up": Later("operations", "up", "Run the Prefect server and workers until interrupted."),
         "worker": Later("operations", "worker", "Run this machine's workers until interrupted."),
+        "env": Later("operations", "env", "Print the lines with which programs reach Prefect."),
         "pools": Later("pools", "pools", "Show the work pools and their queues; pause and resume them."),
         "migrate": Later("operations", "migrate", "Create the tables and install the preinstalled methods."),
         "rebuild": Later("operations", "rebuild", "Drop the views and replay the log into them."),

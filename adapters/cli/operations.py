@@ -1,4 +1,4 @@
-"""`tmm demo`, `up`, `worker`, `migrate`, `rebuild` and `doctor`: the service as its operators meet it."""
+"""`tmm demo`, `up`, `worker`, `env`, `migrate`, `rebuild` and `doctor`: the service as its operators meet it."""
 
 import click
 
@@ -54,6 +54,19 @@ def worker(installation: Installation, backend: Backend) -> None:
     """
     _must_be_here(installation, backend)
     installation.worker(backend)
+
+
+@click.command(short_help="Print the lines with which programs reach Prefect.")
+@click.option("--sign-in", is_flag=True, help="Print a link instead that signs a browser in, once within ten minutes.")
+@click.pass_obj
+def env(installation: Installation, sign_in: bool) -> None:
+    """Print the lines with which programs reach Prefect: its address and its password, for a shell.
+
+    In the shell that starts them: eval "$(tmm env)". Whoever has the password can start, change and delete everything
+    in Prefect.
+    """
+    for line in [installation.sign_in_link()] if sign_in else installation.lines_for_programs():
+        say(line)
 
 
 def _must_be_here(installation: Installation, backend: Backend) -> None:

@@ -47,8 +47,11 @@ def test_the_server_alone_is_told_its_database_and_its_password(
     assert server["PREFECT_SERVER_API_AUTH_STRING"] == others["PREFECT_API_AUTH_STRING"] == f"tmm:{SECRET}"
     assert server.keys() - others.keys() == {
         "PREFECT_SERVER_API_AUTH_STRING",
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL",
+        "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT",
         "PREFECT_UI_API_URL",
+        *("TMM_HOME", "TMM_PREFECT_HOST", "TMM_PREFECT_NAMES"),
     }
     assert asking(API_URL).get_header("Authorization") == "Basic dG1tOnNwZWFrLWZyaWVuZA=="
 
@@ -85,6 +88,22 @@ def test_passwords_in_addresses_are_never_shown(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "TMM_PREFECT_DATABASE_URL: must start with postgresql://" in refused.stderr
     assert SECRET not in refused.stderr
+
+
+def test_a_proxys_names_are_read_from_the_environment_and_reach_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMM_HOME", str(tmp_path))
+    monkeypatch.setenv("TMM_PREFECT_NAMES", "prefect.example, other.example:8443")
+    settings = Settings.from_environment()
+    assert settings.prefect_names == ("prefect.example", "other.example:8443")
+    assert server_environment(settings, API_URL)["TMM_PREFECT_NAMES"] == "prefect.example,other.example:8443"
+
+
+@pytest.mark.parametrize("name", ["https://prefect.example", "prefect.example/ui", "*", "prefect example"])
+def test_a_proxy_is_not_named_by_what_is_no_name(name: str) -> None:
+    with pytest.raises(ValueError, match="must be names without a scheme or a path"):
+        Settings(prefect_names=(name,))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "http://first.example"])

@@ -19,6 +19,7 @@ import pytest
 
 from domain.errors import RunNotFound
 from domain.read_models import Run
+from infra.prefect_password import kept_password
 from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation
 from infra.worker_kind import WorkerKind, why_stock
@@ -75,6 +76,11 @@ class Machine:
     @property
     def api_url(self) -> str:
         return str(json.loads((self.home / "prefect" / "server.json").read_bytes())["api_url"])
+
+    @property
+    def password(self) -> str:
+        """What opens its Prefect, as `user:password`."""
+        return self.more.get("PREFECT_API_AUTH_STRING") or kept_password(self.settings) or ""
 
     @property
     def kind(self) -> str:
@@ -196,14 +202,14 @@ class Machine:
     def ask(self, method: str, path: str, **json_fields: Any) -> httpx.Response:
         """Prefect's REST API, as a program meets it: with retries, because its SQLite answers 503 under load."""
 
-        user, _, password = self.more.get("PREFECT_API_AUTH_STRING", "").partition(":")
+        user, _, password = self.password.partition(":")
 
         def ask() -> httpx.Response | None:
             response = httpx.request(
                 method,
                 f"{self.api_url}{path}",
                 json=None if method == "GET" else json_fields,
-                auth=(user, password) if password else None,
+                auth=(user, password),
                 timeout=90,
             )
             return None if response.status_code == 503 else response

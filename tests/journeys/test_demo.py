@@ -53,6 +53,7 @@ def test_a_demo_that_is_interrupted_leaves_nothing_running_and_the_next_one_trai
     for shown in ("Three answers", "trained model", "requested a training with sft-demo", "Next", "tmm list"):
         assert shown in done.stdout
     assert "step " in done.stderr
+    assert done.stderr.lower().count("sign in") == 1
     assert _ours(demo_machine) == []
     assert not (demo_machine.home.parent / "theirs").exists()
     assert demo_machine.tmm("runs").stdout.count("completed") == 1

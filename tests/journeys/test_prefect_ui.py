@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
@@ -37,12 +38,24 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, machine: Machine) -> Iterator[Any]:
-    """A page that reaches this machine only: the UI has to work offline."""
+    """A page that is signed in and reaches this machine only: the UI has to work offline."""
     page = browser.new_page(viewport={"width": 1280, "height": 800}, color_scheme="light")
     page.route("**/*", lambda route: route.continue_() if "//127.0.0.1" in route.request.url else route.abort())
     page.set_default_timeout(30_000)
+    _sign_in(page, _link(machine))
     yield page
     page.close()
+
+
+def _link(machine: Machine) -> str:
+    """An address that signs a browser in, once."""
+    return machine.tmm("env", "--sign-in").stdout.strip()
+
+
+def _sign_in(page: Any, link: str) -> None:
+    """Sign in, until the UI is there: it signs out whoever leaves while it still asks whether the password is right."""
+    page.goto(link)
+    page.get_by_text("Active Work Pools").first.wait_for()
 
 
 def _keep(page: Any, name: str, tmp_path: Path) -> None:
@@ -55,6 +68,44 @@ def _keep(page: Any, name: str, tmp_path: Path) -> None:
 
 def _ui(machine: Machine, path: str) -> str:
     return machine.api_url.removesuffix("/api") + path
+
+
+def test_a_link_signs_a_browser_in_once(browser: Any, machine: Machine, tmp_path: Path) -> None:
+    link, page = _link(machine), browser.new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    _sign_in(page, link)
+    _keep(page, "signed-in", tmp_path)
+    page.goto(_ui(machine, "/deployments"))  # the other of Prefect's two UIs
+    page.get_by_text("sft-demo-cuda").first.wait_for()
+    assert {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))} == {
+        urlsplit(machine.api_url).netloc
+    }
+    assert not any(link.partition("#")[2] in url for url in asked)
+    page.close()
+    another = browser.new_page()
+    another.goto(link)
+    another.get_by_text("This link was used before").wait_for()
+    _keep(another, "used-before", tmp_path)
+    another.goto(_ui(machine, "/"))
+    another.get_by_placeholder("admin:pass").wait_for()
+    another.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/deployments"])
+def test_the_uis_own_form_takes_the_password(browser: Any, machine: Machine, tmp_path: Path, path: str) -> None:
+    page = browser.new_page()
+    page.goto(_ui(machine, path))
+    field = page.get_by_placeholder("admin:pass")
+    field.fill("tmm:guessed")
+    with page.expect_response(lambda answer: answer.url.endswith("/admin/version")) as answer:
+        page.get_by_role("button", name="Login").click()
+    assert answer.value.status == 401
+    _keep(page, "sign-in", tmp_path)
+    field.fill(machine.password)
+    page.get_by_role("button", name="Login").click()
+    page.get_by_text("Work Pools").first.wait_for()
+    page.close()
 
 
 def test_the_list_of_deployments_is_the_selectable_list(page: Any, machine: Machine, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -30,10 +31,18 @@ def _example(machine: Machine, folder: Path, language: str, word: str) -> str:
     tmm = folder / "tmm"
     tmm.write_text(f'#!/bin/sh\nexec {sys.executable} -m infra.main "$@"\n')
     tmm.chmod(0o755)
-    environment = machine.environment | {"PREFECT_API_URL": machine.api_url, "PREFECT_HOME": str(folder / "prefect")}
+    environment = machine.environment | {"PREFECT_HOME": str(folder / "prefect")}
     environment["PATH"] = f"{folder}:{Path(sys.executable).parent}:{environment['PATH']}"
-    command = ["bash", "-euc", code] if language == "bash" else [sys.executable, "-c", code]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    first = next(code for spoken, code in EXAMPLES if spoken == "bash" and "tmm env" in code)
+    program = code if language == "bash" else f"exec python -c {shlex.quote(code)}"
+    done = subprocess.run(
+        ["bash", "-euc", f"{first}\n{program}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 

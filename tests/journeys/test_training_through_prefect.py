@@ -39,9 +39,9 @@ def test_tmm_train_carries_a_run_from_its_request_to_its_artefact(machine: Machi
 
 def test_the_same_run_is_started_with_prefects_own_client(machine: Machine, tiny: Path) -> None:
     from prefect.deployments import run_deployment
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: machine.api_url}):
+    with temporary_settings({PREFECT_API_URL: machine.api_url, PREFECT_API_AUTH_STRING: machine.password}):
         flow_run = run_deployment(
             "train/sft-demo-cuda",
             parameters={"dataset": str(tiny), "options": FEW_STEPS},

@@ -20,7 +20,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling
 from prefect.workers.process import ProcessWorker
 
@@ -338,5 +338,6 @@ def test_a_worker_with_room_asks_when_something_happens_in_its_own_pool(place: P
         await again(before)
         telling.cancel()
 
-    with temporary_settings({PREFECT_API_URL: place.machine.api_url}):
+    machine = place.machine
+    with temporary_settings({PREFECT_API_URL: machine.api_url, PREFECT_API_AUTH_STRING: machine.password}):
         asyncio.run(listen())

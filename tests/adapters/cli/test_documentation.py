@@ -90,8 +90,8 @@ def everything_below(of: type) -> Iterator[type]:
 
 
 @pytest.mark.parametrize("command", ["tmm list", "tmm show", "tmm add", "tmm modify", "tmm delete", "tmm train",
-                                     "tmm audit", "tmm licence", "tmm up", "tmm worker", "tmm migrate", "tmm rebuild",
-                                     "tmm doctor", "tmm custom", "tmm check"])  # fmt: skip
+                                     "tmm audit", "tmm licence", "tmm up", "tmm worker", "tmm env", "tmm migrate",
+                                     "tmm rebuild", "tmm doctor", "tmm custom", "tmm check"])  # fmt: skip
 def test_the_readme_shows_the_command(command: str) -> None:
     assert command in README
 
