@@ -5,6 +5,7 @@ An error is named after the broken rule; its message is for the person who meets
 TrainingMethodError
 ├── Refused                          the acting user may not do this
 │   ├── CommercialUsersOnly
+│   ├── FlowRunNotOurs
 │   ├── RunRequestChanged
 │   └── TokenDoesNotHold
 ├── NotFound                         what was named does not exist, or not any more
@@ -49,6 +50,16 @@ class CommercialUsersOnly(Refused):
         super().__init__(
             f"{user} may not {to}: this is for commercial users only, and {because}. "
             "You can modify and use custom01 and custom02 instead, or ask for a commercial licence."
+        )
+
+
+class FlowRunNotOurs(Refused):
+    """Workers start this service's own flows alone, deployed as its catalogue does it."""
+
+    def __init__(self, because: str) -> None:
+        super().__init__(
+            f"This flow run was not started: {because}. Workers of this service start the deployments of its catalogue "
+            "alone, as the catalogue made them. Start it without that, or run flows of your own in a pool of your own."
         )
 
 

@@ -292,7 +292,7 @@ class TrainingMethods(Queries):
                     by=by,
                     command_id=command_id,
                     action=action,
-                    subject_type="run" if action == "request" else "method",
+                    subject_type="run" if action in ("request", "start") else "method",
                     subject_name=name,
                     reason=without_secrets(str(refusal)),
                     tried=without_secrets(dict(tried)),
