@@ -5,6 +5,7 @@ An error is named after the broken rule; its message is for the person who meets
 TrainingMethodError
 ├── Refused                          the acting user may not do this
 │   ├── CommercialUsersOnly
+│   ├── FlowRunNotOurs
 │   ├── NotTheOperator
 │   ├── RunRequestChanged
 │   └── TokenDoesNotHold
@@ -66,6 +67,16 @@ class CommercialUsersOnly(Refused):
 
 class NotTheOperator(Refused):
     """The installation belongs to somebody else, who keeps it closed."""
+
+
+class FlowRunNotOurs(Refused):
+    """Workers start this service's own flows alone, deployed as its catalogue does it."""
+
+    def __init__(self, because: str) -> None:
+        super().__init__(
+            f"This flow run was not started: {because}. Workers of this service start the deployments of its catalogue "
+            "alone, as the catalogue made them. Start it without that, or run flows of your own in a pool of your own."
+        )
 
 
 class RunRequestChanged(Refused):

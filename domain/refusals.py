@@ -39,7 +39,7 @@ class ActionRefused(DomainEvent, CanCreateTimestamp):
             by=by,
             command_id=command_id,
             action=action,
-            subject_type="run" if action == "request" else "method",
+            subject_type="run" if action in ("request", "start") else "method",
             subject_name=printable(str(bounded(subject, clean=without_secrets)), at_most=NAME_AT_MOST),
             reason=bounded(reason, clean=without_secrets),
             tried=bounded(tried, clean=without_secrets),

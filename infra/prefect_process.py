@@ -4,49 +4,28 @@
     python -m infra.prefect_process worker POOL NAME [training] [catalogue]
 
 Started this way instead of with Prefect's own command they are up a second or two sooner, end at the first SIGTERM,
-and never outlive the supervisor. The worker waits until the server answers and its pool is there, so that both can be
-started at the same moment. For `training` it takes one run at a time, in its slot; for `catalogue` there is another
-beside it, so that adding and deleting a method never waits for a training.
+and never outlive the supervisor. For `training` a worker takes one run at a time, in its slot; for `catalogue` there is
+another beside it, so that adding and deleting a method never waits for a training.
 """
 
-import asyncio
 import gc
 import itertools
-import logging
 import os
 import signal
 import socket
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Collection
-from contextlib import suppress
 from functools import partial
 from types import FrameType
-from typing import TYPE_CHECKING, Any
 
-from adapters.prefect.deployments import CATALOGUE_QUEUE
-from adapters.prefect.warm_worker.compatibility import why_not_with_this_prefect
-from adapters.prefect.warm_worker.imports import imports_of
-from adapters.prefect.warm_worker.server_handle import ForkServer
 from adapters.shared.privacy import keep_to_oneself
-from infra.explaining import shown
 from infra.logs import hide_secrets_in_logs
-from infra.prefect_environment import asking
 from infra.prefect_password import spend_sign_in_key
-from infra.settings import CHECKOUT, Settings
-from infra.slots import is_in_use
-from infra.worker_kind import why_stock
+from infra.settings import Settings
 
-if TYPE_CHECKING:
-    from prefect.workers.process import ProcessWorker
-
-_SERVER_DEADLINE_S = 120
 _EXIT_GRACE_S = 15
 _ALL_GARBAGE_EVERY_S = 60
-_SLOT_POLL_S = 0.5
 
 
 def serve(descriptor: int) -> None:
@@ -86,70 +65,6 @@ def collect_garbage_beside() -> None:
     threading.Thread(target=collect, name="garbage", daemon=True).start()
 
 
-def work(pool: str, name: str, parts: Collection[str]) -> None:
-    """A worker of a pool, until told to end; the flow runs under way are told to end too."""
-    with suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(_work(pool, name, parts))
-
-
-async def _work(pool: str, name: str, parts: Collection[str]) -> None:
-    settings = Settings.from_environment()
-    pool_address = f"{os.environ['PREFECT_API_URL']}/work_pools/{pool}"
-    if (reason := why_stock(settings.worker)) is None:
-        # The fork server imports while this process itself gets ready.
-        async with ForkServer(imports_of(pool), CHECKOUT, logging.getLogger("prefect.worker")) as fork_server:
-            if (reason := why_not_with_this_prefect()) is None:
-                from adapters.prefect.warm_worker.worker import WarmProcessWorker
-
-                _await(pool_address)
-                warm = partial(WarmProcessWorker, work_pool_name=pool, fork_server=fork_server)
-                await _start(warm, pool, name, parts, settings)
-                return
-    sys.stdout.write(f"{reason}\n")
-    from prefect.workers.process import ProcessWorker
-
-    _await(pool_address)
-    await _start(partial(ProcessWorker, work_pool_name=pool), pool, name, parts, settings)
-
-
-async def _start(
-    make: "Callable[..., ProcessWorker]", pool: str, name: str, parts: Collection[str], settings: Settings
-) -> None:
-    """The worker, and the one for the catalogue beside it, in this process."""
-    from adapters.prefect.asking import ask_while_something_happens
-
-    common: dict[str, Any] = {"create_pool_if_not_found": False, "prefetch_seconds": 1}
-    async with asyncio.TaskGroup() as tasks:
-
-        def start(worker: "ProcessWorker", *, queue: str | None = None) -> None:
-            every_s = settings.poll_seconds
-            tasks.create_task(worker.start())
-            tasks.create_task(ask_while_something_happens(worker, pool, every_s=every_s, queue=queue))
-
-        if "catalogue" in parts:
-            served = [CATALOGUE_QUEUE]
-            start(make(name=f"{name}-{CATALOGUE_QUEUE}", work_queues=served, **common), queue=CATALOGUE_QUEUE)
-        if "training" in parts:
-            while is_in_use(settings):
-                await asyncio.sleep(_SLOT_POLL_S)  # a training outlived the worker that was here before
-            common["limit"] = 1
-        # It serves every queue, people's own as well; a list would also be void as soon as one of them is deleted.
-        start(make(name=name, **common))
-
-
-def _await(url: str) -> None:
-    deadline = time.monotonic() + _SERVER_DEADLINE_S
-    while True:
-        try:
-            with urllib.request.urlopen(asking(url), timeout=5):
-                return
-        except (urllib.error.URLError, OSError) as error:
-            if time.monotonic() > deadline:
-                words = f"The Prefect server does not know {url}: {error}"
-                raise SystemExit(shown(words, Settings.from_environment())) from None
-        time.sleep(0.1)
-
-
 def _end_at_the_first_signal() -> None:
     # A shell that starts us in the background has SIGINT ignored, and with it Python's own handling of it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -184,6 +99,8 @@ def main(arguments: list[str]) -> None:
         case ["server", descriptor]:
             serve(int(descriptor))
         case ["worker", pool, name, *parts]:
+            from infra.worker_process import work
+
             work(pool, name, parts)
         case _:
             raise SystemExit(__doc__)

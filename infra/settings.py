@@ -88,8 +88,9 @@ class Settings(BaseModel):
     )
     worker: WorkerKind = Field(
         default=WorkerKind.AUTO,
-        description="How runs start: warm (libraries imported already), stock (Prefect's own worker), or auto: warm on "
-        "Linux without a GPU",
+        description="How runs start: warm (libraries imported already), stock (no warm start), or auto: warm on Linux "
+        "without a GPU. Either way our worker starts them, and this service's flows alone; one that was started with "
+        "Prefect's own command checks nothing",
     )
     slots: int = Field(
         default=0, ge=0, le=64, description="Trainings at once on each backend; 0 for one for each GPU, or one without"

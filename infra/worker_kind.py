@@ -1,4 +1,4 @@
-"""Which worker serves a pool on this machine: the warm one, or Prefect's own process worker."""
+"""How runs get their processes on this machine: warm, or fresh. The worker that starts them is ours either way."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,15 +9,15 @@ _SIGNS_OF_CUDA = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg")
 
 
 class WorkerKind(StrEnum):
-    """How runs get their processes."""
+    """How runs get their processes. `stock` means fresh ones, which Prefect's own worker started once."""
 
     AUTO = "auto"
     WARM = "warm"
     STOCK = "stock"
 
 
-def why_stock(kind: WorkerKind) -> str | None:
-    """Why this machine's worker is Prefect's own, in one sentence; None when it may be the warm one."""
+def why_fresh(kind: WorkerKind) -> str | None:
+    """Why runs start as fresh processes here, in one sentence; None when they may start warm."""
     if kind is WorkerKind.STOCK:
         return "Runs start as fresh processes, because TMM_WORKER is stock."
     if kind is WorkerKind.AUTO and has_cuda():

@@ -1,7 +1,8 @@
 """The Prefect catalogue: a projection of the selectable list, reconciled idempotently and allowed to lag.
 
-Each selectable method has one deployment for each of its backends, on that backend's work pool. What carries our tag
-and is not selectable goes, after its waiting flow runs were cancelled with the reason; nothing else is touched.
+Each selectable method has one deployment for each of its backends, on that backend's work pool. What somebody changed
+of it is put back, but for what is the operator's. What carries our tag and is not selectable goes, after its waiting
+flow runs were cancelled with the reason; nothing else is touched, nor started by our workers.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from adapters.prefect import forms
 from adapters.prefect.client import prefect_client
-from adapters.prefect.deployments import FLOWS, of_methods, of_the_catalogue
+from adapters.prefect.deployments import OUR_FLOWS, of_a_share, of_methods, of_the_catalogue
 from domain.method_spec import Backend
 from domain.read_models import SelectableMethod
 from domain.secrets import shown_address
@@ -61,8 +62,10 @@ class PrefectCatalogue:
                 *of_methods(selectable, backends, **names),
                 *of_the_catalogue(selectable, backends, trainers=self._trainers, **names),
             ]
-            flows = {name: client.create_flow_from_name(name) for name in FLOWS}
+            flows = {name: client.create_flow_from_name(name) for name in OUR_FLOWS}
             there = {(deployment.flow_id, deployment.name): deployment for deployment in _there(client)}
+            shares = map(of_a_share, backends)
+            wanted += [share for share in shares if (flows[share.flow], share.name) in there]
             changed, kept = [], set()
             for one in wanted:
                 key = flows[one.flow], one.name
@@ -85,7 +88,7 @@ def _there(client: "SyncPrefectClient") -> "Iterable[DeploymentResponse]":
     page = 200
     found: list[DeploymentResponse] = []
     while True:
-        ours = FlowFilter(name=FlowFilterName(any_=list(FLOWS)))
+        ours = FlowFilter(name=FlowFilterName(any_=list(OUR_FLOWS)))
         more = client.read_deployments(flow_filter=ours, limit=page, offset=len(found), sort=DeploymentSort.NAME_ASC)
         found += more
         if len(more) < page:

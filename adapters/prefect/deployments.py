@@ -16,14 +16,27 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.responses import DeploymentResponse
 
-FLOWS = (
-    "train",
-    "add-training-method",
-    "delete-training-method",
-    "reconcile",
-    "audit-report",
-    "make-checkpoint",
-)
+
+@dataclass(frozen=True)
+class OurFlow:
+    """A flow of this service: where its code is, and how its deployments are called (a regular expression)."""
+
+    entrypoint: str
+    deployed_as: str
+
+
+_BACKENDS = "|".join(Backend)
+
+OUR_FLOWS = {
+    "train": OurFlow("flows.train.train", f"(?P<method>.+)-({_BACKENDS})"),
+    "take-part": OurFlow("flows.take_part.take_part", f"take-part-({_BACKENDS})"),
+    "add-training-method": OurFlow("flows.manage.add_training_method", "add-training-method"),
+    "delete-training-method": OurFlow("flows.manage.delete_training_method", "delete-training-method"),
+    "reconcile": OurFlow("flows.reconcile.reconcile", "reconcile"),
+    "audit-report": OurFlow("flows.audit.audit_report", "audit-report"),
+    "make-checkpoint": OurFlow("flows.audit.make_checkpoint", "make-checkpoint"),
+}
+"""By their names: all that our workers start."""
 
 _OF_PREFECT = "default"
 """The queue that every pool has; for what people deploy on these pools themselves."""
@@ -37,17 +50,52 @@ _EVERY = {"reconcile": timedelta(hours=1), "make-checkpoint": timedelta(days=1)}
 """The schedules that these begin with; what people make of them is theirs."""
 
 
+OPERATORS = frozenset(
+    {
+        "schedules",
+        "paused",
+        "work_queue_name",
+        "concurrency_limit",
+        "concurrency_options",
+        "global_concurrency_limit_id",
+    }
+)
+"""What of a deployment is the operator's: how often, when, how many at once and in which queue its runs are started."""
+
+_UNLESS_SAID: dict[str, Any] = {
+    "version": None,
+    "description": None,
+    "tags": [],
+    "parameters": {},
+    "parameter_openapi_schema": {},
+    "enforce_parameter_schema": True,
+    "entrypoint": None,
+    "path": None,
+    "pull_steps": None,
+    "storage_document_id": None,
+    "infrastructure_document_id": None,
+    "job_variables": {},
+    "work_pool_name": None,
+}
+"""Everything else that can be set: what is not said of a deployment is this, and is put back to it."""
+
+
 @dataclass(frozen=True)
 class Wanted:
-    """A deployment as it should be; fields that are not named here are the operator's.
+    """A deployment as it should be, in every field but the operator's.
 
-    So is the queue, once the deployment is there: a method whose trainings may always wait can be put into `batch`.
+    Once the deployment is there, its queue is the operator's too: a method whose trainings may always wait can be put
+    into `batch`.
     """
 
     flow: str
     name: str
     queue: str
-    fields: dict[str, Any]
+    said: dict[str, Any]
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        return {**_UNLESS_SAID, "entrypoint": OUR_FLOWS[self.flow].entrypoint, **self.said}
 
     @property
     def address(self) -> str:
@@ -62,8 +110,8 @@ class Wanted:
         is_here = present.work_pool_name == self.fields["work_pool_name"]
         return is_here and present.work_queue_name not in (None, _OF_PREFECT)
 
-    def put_into(self, client: "SyncPrefectClient", flow_id: UUID, present: "DeploymentResponse | None") -> None:
-        """Make it, or change it in place: its id, its runs and the schedules that people gave it stay."""
+    def put_into(self, client: "SyncPrefectClient", flow_id: UUID, present: "DeploymentResponse | None") -> UUID:
+        """Make it, or change it in place: its id, its runs and the schedules that people gave it stay. The id."""
         from prefect.client.schemas.actions import DeploymentUpdate
         from prefect.exceptions import ObjectNotFound
 
@@ -75,8 +123,8 @@ class Wanted:
             except ObjectNotFound:
                 pass  # it was deleted this very moment
             else:
-                return
-        client.create_deployment(
+                return present.id
+        return client.create_deployment(
             flow_id=flow_id,
             name=self.name,
             schedules=self._first_schedules(),
@@ -116,8 +164,6 @@ def of_methods(
                         "parameter_openapi_schema": forms.run_form(
                             method, backend, datasets=datasets, base_models=base_models
                         ),
-                        "enforce_parameter_schema": True,
-                        "entrypoint": "flows.train.train",
                         "work_pool_name": backend.value,
                     },
                 )
@@ -138,31 +184,26 @@ def of_the_catalogue(
     described = {
         "add-training-method": (
             forms.add_description(trainers),
-            "flows.manage.add_training_method",
             forms.add_form(names, trainers, datasets=datasets, base_models=base_models),
         ),
         "delete-training-method": (
             "Delete a training method. For commercial users only.",
-            "flows.manage.delete_training_method",
             forms.delete_form(names),
         ),
         "reconcile": (
             "Put right runs that are stuck, and what Prefect shows of the catalogue.",
-            "flows.reconcile.reconcile",
             forms.empty_form(),
         ),
         "audit-report": (
             "Tell what happened: who did what, when and under which licence, as this run's artifact.",
-            "flows.audit.audit_report",
             forms.report_form(names),
         ),
         "make-checkpoint": (
             "Sign where the audit log stands, and keep that outside the database.",
-            "flows.audit.make_checkpoint",
             forms.empty_form(),
         ),
     }
-    for name, (description, entrypoint, form) in described.items():
+    for name, (description, form) in described.items():
         yield Wanted(
             name,
             name,
@@ -171,8 +212,19 @@ def of_the_catalogue(
                 "description": description,
                 "tags": [MANAGEMENT_TAG],
                 "parameter_openapi_schema": form,
-                "enforce_parameter_schema": True,
-                "entrypoint": entrypoint,
                 "work_pool_name": backends[0].value,
             },
         )
+
+
+def of_a_share(backend: Backend) -> Wanted:
+    """Taking part in a training of another machine; made when a machine asks for it."""
+    return Wanted(
+        "take-part",
+        f"take-part-{backend}",
+        Queue.INTERACTIVE.value,
+        {
+            "description": "Takes part in a training on several machines; the machine that leads it starts this.",
+            "work_pool_name": backend.value,
+        },
+    )

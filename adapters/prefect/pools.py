@@ -1,9 +1,12 @@
-"""The work pools: one for each backend, with queues of three priorities; what people change in them is theirs."""
+"""The work pools: one for each backend, with queues of three priorities.
+
+Whether they are paused, how much runs at once, and their queues, is for people to decide; the rest of them is ours.
+"""
 
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from adapters.prefect.client import prefect_client
 from adapters.prefect.deployments import CATALOGUE_QUEUE
@@ -16,7 +19,25 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import WorkQueue
 
-ENGINE = "python -m prefect.engine"
+_TYPE = "process"
+
+# Our own worker takes nothing from here. This is for people, who are offered what it takes, and for Prefect's own
+# worker, should somebody start one: no environment, command or folder of a run's own reaches it either.
+_TEMPLATE: dict[str, Any] = {
+    "job_configuration": {"command": "python -m prefect.engine", "stream_output": "{{ stream_output }}"},
+    "variables": {
+        "type": "object",
+        "properties": {
+            "stream_output": {
+                "title": "Stream Output",
+                "type": "boolean",
+                "default": True,
+                "description": "Show in the worker's log what the run prints",
+            }
+        },
+        "additionalProperties": False,
+    },
+}
 
 QUEUES = {
     CATALOGUE_QUEUE: "Adding and deleting methods, and what keeps Prefect in step. Never behind a training",
@@ -33,7 +54,7 @@ class PrefectPools:
         self._api_url = api_url
 
     def ensure(self, backends: Iterable[Backend]) -> None:
-        """A pool for each backend with all its queues; what is there already is left as it is."""
+        """A pool for each backend with all its queues; what people decide of those that are there stays as it is."""
         with prefect_client(self._api_url) as client:
             for backend in backends:
                 _ensure_pool(client, backend)
@@ -95,23 +116,28 @@ class PrefectPools:
 
 
 def _ensure_pool(client: "SyncPrefectClient", backend: Backend) -> None:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectAlreadyExists
-    from prefect.workers.process import ProcessWorker
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+    from prefect.client.schemas.objects import WorkPoolStorageConfiguration
+    from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
-    template = ProcessWorker.get_default_base_job_template()
-    # The worker then starts the engine at once, instead of an interpreter that starts it: a second for each run.
-    template["variables"]["properties"]["command"]["default"] = ENGINE
+    ours: dict[str, Any] = {
+        "description": f"Runs trainings on {backend}, one at a time in each worker",
+        "base_job_template": _TEMPLATE,
+        "storage_configuration": WorkPoolStorageConfiguration(),
+    }
+    decided: dict[str, Any] = {}
+    with suppress(ObjectNotFound):
+        there = client.read_work_pool(backend.value)
+        if there.type == _TYPE:
+            if any(getattr(there, field) != value for field, value in ours.items()):
+                client.update_work_pool(backend.value, WorkPoolUpdate(**ours))
+            return
+        # Nobody can change a pool's type: somebody made another one in its place.
+        decided = {"is_paused": there.is_paused, "concurrency_limit": there.concurrency_limit}
+        client.delete_work_pool(backend.value)
     # It may have been made before, or by another worker at this same moment.
     with suppress(ObjectAlreadyExists):
-        client.create_work_pool(
-            WorkPoolCreate(
-                name=backend.value,
-                type="process",
-                description=f"Runs trainings on {backend}, one at a time in each worker",
-                base_job_template=template,
-            )
-        )
+        client.create_work_pool(WorkPoolCreate(name=backend.value, type=_TYPE, **ours, **decided))
 
 
 def _create_queue(client: "SyncPrefectClient", backend: Backend, queue: str, purpose: str, *, priority: int) -> None:

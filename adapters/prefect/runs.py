@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from adapters.prefect.client import prefect_client
+from adapters.prefect.deployments import of_a_share
 from adapters.prefect.forms import SHARE_TAG, TAG
 from domain.carrying import Queue
 from domain.errors import BackendUnavailable, RunNotFound
@@ -51,15 +52,15 @@ class PrefectRuns:
 
     def ask_for_a_machine(self, backend: Backend, share: Mapping[str, Any]) -> UUID:
         """A flow run in which the next free worker of a backend takes part in another one's training."""
+        from prefect.exceptions import ObjectNotFound
+
+        wanted = of_a_share(backend)
         with prefect_client(self._api_url) as client:
-            deployment_id = client.create_deployment(
-                flow_id=client.create_flow_from_name("take-part"),
-                name=f"take-part-{backend}",
-                description="Takes part in a training on several machines; the machine that leads it starts this.",
-                entrypoint="flows.take_part.take_part",
-                work_pool_name=backend.value,
-                work_queue_name=Queue.INTERACTIVE.value,
-            )
+            try:
+                present = client.read_deployment_by_name(wanted.address)
+            except ObjectNotFound:
+                present = None
+            deployment_id = wanted.put_into(client, client.create_flow_from_name(wanted.flow), present)
             return client.create_flow_run_from_deployment(deployment_id, parameters=dict(share), tags=[SHARE_TAG]).id
 
     def release(self, run_id: UUID) -> None:

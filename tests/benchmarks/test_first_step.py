@@ -1,10 +1,10 @@
-"""From trigger to the flow's first line and to the first optimiser step: the warm worker beside Prefect's own.
+"""From trigger to the flow's first line and to the first optimiser step: in a warm process beside a fresh one.
 
 python -m pytest --full tests/benchmarks/test_first_step.py
 
-A small SFT run, the polling of `tmm up`, both workers on one machine in turns, about four minutes on two quiet cores.
+A small SFT run, the polling of `tmm up`, both ways on one machine in turns, about four minutes on two quiet cores.
 Each round has a run with a seed that was not there before, whose base model is measured, and one with a seed that was,
-whose measure is known (`infra/measured_before.py`). The first run of each worker, which reads the libraries from the
+whose measure is known (`infra/measured_before.py`). The first run of each way, which reads the libraries from the
 disk, does not count.
 """
 
@@ -37,7 +37,7 @@ NEW, KNOWN = "base model measured", "base model known"
 
 @contextmanager
 def machine_with_both_workers(folder: Path) -> Iterator[tuple[Machine, dict[str, UUID]]]:
-    """`tmm up` with its warm worker, Prefect's own worker on a pool beside it, and a deployment on each."""
+    """`tmm up` with its warm start, a worker without it on a pool beside it, and a deployment on each."""
     machine = Machine(folder / "home", more={"TMM_WORKER": WARM})
     machine.start_up()
     try:
@@ -49,7 +49,7 @@ def machine_with_both_workers(folder: Path) -> Iterator[tuple[Machine, dict[str,
         machine.prefect("POST", "/work_pools/", name=STOCK, **pool)
         with prefect_client(machine.api_url) as client:
             beside = client.create_deployment(
-                flow_id=warm.flow_id, name=STOCK, entrypoint=warm.entrypoint, work_pool_name=STOCK
+                flow_id=warm.flow_id, name=f"{STOCK}-cuda", entrypoint=warm.entrypoint, work_pool_name=STOCK
             )
         environment = {
             **machine.environment,
@@ -63,7 +63,7 @@ def machine_with_both_workers(folder: Path) -> Iterator[tuple[Machine, dict[str,
             command = [sys.executable, "-m", "infra.prefect_process", "worker", STOCK, STOCK]
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
-            eventually(lambda: "TMM_WORKER is stock" in log.read_text(), within=120, what="Prefect's own worker")
+            eventually(lambda: "TMM_WORKER is stock" in log.read_text(), within=120, what="the other worker")
             yield machine, {WARM: warm.id, STOCK: beside}
         finally:
             process.terminate()

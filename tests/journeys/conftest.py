@@ -22,7 +22,7 @@ from domain.read_models import Run
 from infra.prefect_password import kept_password
 from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation
-from infra.worker_kind import WorkerKind, why_stock
+from infra.worker_kind import WorkerKind, why_fresh
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Machine:
 
     @property
     def environment(self) -> dict[str, str]:
-        # TMM_WORKER=stock in front of the test command runs every journey with Prefect's own worker.
+        # TMM_WORKER=stock in front of the test command runs every journey without the warm start.
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -84,9 +84,9 @@ class Machine:
 
     @property
     def kind(self) -> str:
-        """Whose runs its worker starts: `warm`, or `stock` for Prefect's own."""
+        """How its worker starts runs: `warm`, or `stock` for fresh processes."""
         there = WorkerKind(self.environment.get("TMM_WORKER", WorkerKind.AUTO))
-        return "stock" if why_stock(there) else "warm"
+        return "stock" if why_fresh(there) else "warm"
 
     def tmm(self, *arguments: str, within: float = 120) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
@@ -199,7 +199,7 @@ class Machine:
         file = self.home / "runs" / str(run_id) / "metrics.jsonl"
         eventually(lambda: file.exists() and len(file.read_text().splitlines()) >= step, within=90, what=f"step {step}")
 
-    def ask(self, method: str, path: str, **json_fields: Any) -> httpx.Response:
+    def ask(self, method: str, path: str, /, **json_fields: Any) -> httpx.Response:
         """Prefect's REST API, as a program meets it: with retries, because its SQLite answers 503 under load."""
 
         user, _, password = self.password.partition(":")
@@ -216,7 +216,7 @@ class Machine:
 
         return eventually(ask, within=60, what=path)
 
-    def prefect(self, method: str, path: str, **json_fields: Any) -> Any:
+    def prefect(self, method: str, path: str, /, **json_fields: Any) -> Any:
         """What Prefect's REST API answers."""
         response = self.ask(method, path, **json_fields)
         assert response.status_code < 400, response.text
@@ -272,7 +272,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
-    """Another one, whose runs Prefect's own worker starts."""
+    """Another one, whose runs start as fresh processes."""
     stock = Machine(tmp_path_factory.mktemp("stock"), more={"TMM_WORKER": "stock"})
     stock.start_up()
     yield stock
@@ -281,5 +281,5 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture
 def carried_by(request: pytest.FixtureRequest, machine: Machine) -> Machine:
-    """The machine whose worker is of the kind that the test names."""
+    """The machine whose runs start in the way that the test names."""
     return machine if request.param == "warm" else request.getfixturevalue("stock")

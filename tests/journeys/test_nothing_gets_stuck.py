@@ -42,7 +42,7 @@ def test_a_killed_worker_is_started_again_and_its_run_comes_to_one_end(carried_b
         machine.both_say(run_id, "failed", "CRASHED")
         _trains(machine, tiny)
         return
-    # A run of Prefect's own worker goes on by itself, until it writes a line that nobody takes any more; as long as it
+    # A run in a fresh process goes on by itself, until it writes a line that nobody takes any more; as long as it
     # lives it keeps its slot, and nothing else trains beside it.
     after = start(machine, tiny, max_steps=2)
     first = machine.both_say(run_id, "failed", "CRASHED", within=150)
@@ -53,7 +53,7 @@ def test_a_killed_worker_is_started_again_and_its_run_comes_to_one_end(carried_b
     assert first.finished_at < second.started_at
 
 
-@pytest.mark.full  # a second machine, with Prefect's own worker
+@pytest.mark.full  # a second machine, without the warm start
 def test_a_run_that_outlived_its_worker_can_still_be_cancelled(stock: Machine, tiny: Path) -> None:
     run_id = start(stock, tiny)
     stock.reached(run_id, 1)

@@ -1,6 +1,6 @@
 """Two machines, one catalogue: PostgreSQL, a shared artifact store, and a Prefect server that asks for its password.
 
-The machines know nothing but three addresses and the password. One has Prefect's own worker; the other's runs start
+The machines know nothing but three addresses and the password. One starts runs as fresh processes; the other's start
 warm, and it has two GPUs (their number alone is made up). What dies or cannot be reached on one of them does no harm to
 what the other carries.
 """

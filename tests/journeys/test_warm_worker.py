@@ -1,4 +1,4 @@
-"""The warm worker under Prefect: what people see of a run is the same, whatever becomes of the processes."""
+"""Our worker with its warm start: what people see of a run is the same, whatever becomes of the processes."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from uuid import UUID, uuid4
 
 import psutil
@@ -27,6 +26,7 @@ from prefect.workers.process import ProcessWorker
 from adapters.prefect.asking import ask_while_something_happens
 from adapters.prefect.client import prefect_client
 from infra.prefect_environment import prefect_environment
+from infra.settings import CHECKOUT
 from tests.journeys.conftest import Machine
 
 pytestmark = pytest.mark.journey
@@ -56,8 +56,7 @@ def tiny(do="nothing"):
     from prefect.runtime import flow_run
     started_by = " ".join(psutil.Process(os.getppid()).cmdline())
     warm = "fork_server" in started_by
-    in_folder, threads = os.getcwd() == str(FOLDER), os.environ.get("OMP_NUM_THREADS")
-    print(f"edition {EDITION}, warm {warm}, in {in_folder}, threads {threads}")
+    print(f"edition {EDITION}, warm {warm}, files {os.listdir()}, threads {os.environ.get('OMP_NUM_THREADS')}")
     say("said in a task")
     (FOLDER / f"{flow_run.id}.started").write_text(f"{EDITION} {os.getpid()} {os.getppid()} {warm}")
     if do == "fail":
@@ -87,36 +86,34 @@ class Place:
         return pool, self.client.create_deployment(
             flow_id=self.client.create_flow_from_name("tiny"),
             name=pool,
-            entrypoint="tiny.py:tiny",
-            path=str(self.folder),
-            pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(self.folder)}}],
+            entrypoint="tiny.tiny",
             work_pool_name=pool,
         )
 
     @contextlib.contextmanager
-    def worker(self) -> "Iterator[Worker]":
-        """A warm worker on a pool of its own, once it is ready."""
+    def worker(self, ready: str = "is ready after", **more: str) -> "Iterator[Worker]":
+        """Our worker on a pool of its own, once it is ready."""
         pool, deployment = self.pool()
         log = self.folder / f"{pool}.log"
         environment = {
             **self.machine.environment,
             **prefect_environment(self.machine.settings, self.machine.api_url),
             "TMM_WORKER": "warm",
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), str(self.folder)]),
+            **more,
         }
-        command = [sys.executable, "-m", "infra.prefect_process", "worker", pool, pool]
+        command = [sys.executable, "-m", "tests.journeys.tiny_worker", pool, pool]
         with log.open("wb") as output:
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
         try:
-            until(lambda: "is ready after" in log.read_text() and "started!" in log.read_text())
+            until(lambda: ready in log.read_text() and "started!" in log.read_text())
             yield Worker(process, deployment)
         finally:
             process.terminate()
             process.wait(DEADLINE_S)
 
-    def start(self, worker: "Worker", do: str = "nothing", **job_variables: Any) -> UUID:
-        return self.client.create_flow_run_from_deployment(
-            worker.deployment, parameters={"do": do}, job_variables=job_variables or None
-        ).id
+    def start(self, worker: "Worker", do: str = "nothing") -> UUID:
+        return self.client.create_flow_run_from_deployment(worker.deployment, parameters={"do": do}).id
 
     def read(self, run: UUID) -> FlowRun:
         return self.client.read_flow_run(run)
@@ -201,7 +198,7 @@ def test_a_run_starts_warm_and_prefect_sees_its_logs_and_its_end(place: Place, w
     run = place.start(worker)
     assert place.end(run)[0] == "Completed"
     logs = place.logs(run, until_there="Finished in state Completed()")
-    assert "edition first, warm True, in True, threads 1" in logs
+    assert "edition first, warm True, files [], threads 1" in logs
     assert "said in a task" in logs
     assert place.started(run)[2] == worker.fork_server
 
@@ -238,22 +235,6 @@ def test_two_runs_go_side_by_side(place: Place, worker: Worker) -> None:
     place.go(one)
     place.go(two)
     assert {place.end(one)[0], place.end(two)[0]} == {"Completed"}
-
-
-def test_a_run_that_sets_what_libraries_read_at_import_starts_fresh_and_says_so(place: Place, worker: Worker) -> None:
-    run = place.start(worker, env={"OMP_NUM_THREADS": "2"})
-    assert place.end(run)[0] == "Completed"
-    logs = place.logs(run, until_there="Finished in state Completed()")
-    assert "edition first, warm False, in True, threads 2" in logs
-    assert (
-        "This run starts in a fresh process: OMP_NUM_THREADS is read while libraries are imported, "
-        "and set otherwise for this run." in logs
-    )
-
-
-def test_a_runs_prefect_settings_are_its_own(place: Place, worker: Worker) -> None:
-    run = place.start(worker, env={"PREFECT_LOGGING_LEVEL": "DEBUG"})
-    assert "warm True" in place.logs(run, until_there="Executing flow 'tiny' for flow run")
 
 
 def test_when_the_fork_server_is_killed_its_runs_are_crashed_and_recorded_and_the_next_starts_warm(
@@ -295,6 +276,21 @@ def test_no_run_outlives_its_worker_unseen_and_a_new_worker_goes_on(place: Place
         _, process, parent, _ = place.started(place.start(killed, "wait"))
         killed.process.kill()
         until(lambda: gone(process) and gone(parent))
+
+
+def test_with_a_prefect_that_we_do_not_know_runs_start_fresh_and_only_cancelling_is_slower(place: Place) -> None:
+    with place.worker("it is made up. They start as fresh processes", UNKNOWN_PREFECT="1") as worker:
+        done, failed, left = place.start(worker), place.start(worker, "fail"), place.start(worker, "leave")
+        assert place.end(done)[0] == "Completed"
+        assert place.end(failed) == (
+            "Failed",
+            "Flow run encountered an exception: ValueError: the loss is not a number",
+        )
+        assert place.end(left)[0] == "Crashed"
+        assert place.started(done)[2:] == (worker.process.pid, False)
+        _, process, _, _ = place.started(place.start(worker, "wait"))
+        worker.process.terminate()
+        until(lambda: gone(process) and gone(worker.process.pid))
 
 
 def test_a_worker_with_room_asks_when_something_happens_in_its_own_pool(place: Place) -> None:

@@ -1,4 +1,4 @@
-"""The start-up check: may runs start warm here? The warm worker leans on private parts of one version of Prefect."""
+"""The start-up check: may runs start warm here, and be watched over? Both lean on private parts of one Prefect."""
 
 import inspect
 import sys
@@ -10,14 +10,8 @@ PREFECT = "3.8.8"
 """The version whose private parts these are."""
 
 LEANS_ON: Mapping[str, tuple[str, ...]] = {
+    "prefect._internal.control_listener:configure_from_env": (),
     "prefect.context:refresh_global_settings_context": (),
-    "prefect.flows:load_flow_from_flow_run": (
-        "client",
-        "flow_run",
-        "ignore_storage",
-        "storage_base_path",
-        "use_placeholder_flow",
-    ),
     "prefect.logging.configuration:setup_logging": ("incremental",),
     "prefect.runner._control_channel:ControlChannel.register": ("self", "flow_run_id"),
     "prefect.runner._control_channel:ControlChannel.unregister": ("self", "flow_run_id"),
@@ -33,11 +27,23 @@ LEANS_ON: Mapping[str, tuple[str, ...]] = {
     "prefect.runner._hook_runner:HookRunner": ("resolve_flow",),
     "prefect.runner._process_manager:ProcessHandle": ("_process", "termination_scope"),
     "prefect.runner._process_manager:create_isolated_termination_scope": ("pid",),
-    "prefect.utilities.processutils:sanitize_subprocess_env": ("env", "remove_from"),
+    "prefect.runner._starter_engine:EngineCommandStarter": (
+        "tmp_dir",
+        "storage",
+        "entrypoint",
+        "command",
+        "cwd",
+        "env",
+        "deployment_name",
+        "stream_output",
+        "heartbeat_seconds",
+        "control_channel",
+        "isolate_process_group",
+        "env_overrides_settings",
+    ),
     "prefect.utilities.processutils:setup_signal_handlers_worker": ("pid", "process_name", "print_fn"),
-    "prefect.workers.process:ProcessWorker.run": ("self", "flow_run", "configuration", "task_status"),
 }
-"""Each part with the parameters that the warm worker knows it to have."""
+"""Each part with the parameters that we know it to have."""
 
 
 def why_not_here() -> str | None:

@@ -55,7 +55,7 @@ def _preload(modules: Sequence[str]) -> dict[str, Any]:
     """Import the modules; what to tell the worker about it."""
     began = time.monotonic()
     os.environ.update(_ONE_THREAD)
-    asked_for, missing = _import_all(modules)
+    missing = _import_all(modules)
     if (reason := _why_unsafe()) is not None:
         return {"refused": reason}
     gc.collect()
@@ -64,51 +64,18 @@ def _preload(modules: Sequence[str]) -> dict[str, Any]:
         "pid": os.getpid(),
         "seconds": round(time.monotonic() - began, 2),
         "missing": missing,
-        "asked_for": sorted(asked_for),
     }
 
 
-def _import_all(modules: Sequence[str]) -> tuple[set[str], list[str]]:
-    """Import the modules; the variables that were looked up by name meanwhile, and the modules that there are not."""
-    usual, watched = os.environ, _WatchedEnvironment.over(os.environ)
+def _import_all(modules: Sequence[str]) -> list[str]:
+    """Import the modules; those that there are not."""
     missing = []
-    os.environ = watched  # noqa: B003 - the same variables, seen through another object
-    try:
-        for module in modules:
-            try:
-                importlib.import_module(module)
-            except ImportError:
-                missing.append(module)
-    finally:
-        os.environ = usual  # noqa: B003 - as above
-    return watched.asked_for - _ONE_THREAD.keys(), missing
-
-
-class _WatchedEnvironment(os._Environ):  # type: ignore[type-arg]  # no generic when it runs
-    """The environment, remembering which variables were asked for by name.
-
-    A run that sets one of them otherwise needs a fresh process.
-    """
-
-    asked_for: set[str]
-
-    @classmethod
-    def over(cls, environment: Any) -> "_WatchedEnvironment":
-        watched = cls.__new__(cls)
-        watched.__dict__.update(environment.__dict__)
-        watched.asked_for = set()
-        return watched
-
-    def __getitem__(self, name: str) -> str:
-        self.asked_for.add(name)
-        return str(super().__getitem__(name))
-
-    def copy(self) -> dict[str, str]:  # whoever copies everything has not asked for anything
-        data = self._data  # type: ignore[attr-defined]  # an attribute that its type does not tell
-        return {self.decodevalue(name): self.decodevalue(value) for name, value in data.items()}
-
-    def items(self) -> Any:
-        return self.copy().items()
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            missing.append(module)
+    return missing
 
 
 def _why_unsafe() -> str | None:

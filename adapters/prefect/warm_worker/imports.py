@@ -20,6 +20,7 @@ OURS = (
     "adapters.evaluation.torch_model",
     "adapters.event_store.sqlite",
     "adapters.licences",
+    "adapters.prefect.worker.engine",
     "adapters.trainers.huggingface",
     "adapters.trainers.sft",
     "adapters.trainers.grpo",

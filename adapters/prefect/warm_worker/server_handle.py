@@ -22,12 +22,6 @@ _STOP_GRACE_S = 5
 _SETTLE_S = 1
 _STARTS_IN_A_ROW = 3
 
-# Read by compiled code, which nobody can watch, while a library is loaded or Python starts.
-_READ_BY_COMPILED_CODE = ("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "ONEDNN_", "DNNL_", "ATEN_", "ARROW_", "JE_")
-_READ_BY_THE_LOADER = ("LD_", "MALLOC_", "GLIBC_", "PYTHON")
-# Asked for while Prefect is imported, and asked for again in each child.
-_RENEWED = "PREFECT_"
-
 
 class ForkedProcess:
     """A process that waits to be told what to run. Has what Prefect wants of a process: `pid` and `returncode`."""
@@ -68,7 +62,6 @@ class ForkedProcess:
 @dataclass(frozen=True)
 class _Ready:
     control: socket.socket
-    asked_for: frozenset[str]
     gone: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def is_gone(self) -> bool:
@@ -129,19 +122,6 @@ class ForkServer:
             self.log.warning("The fork server did not answer in time; this run starts as a fresh process.")
         return None
 
-    async def changed_since_import(self, environment: Mapping[str, str]) -> list[str]:
-        """Variables that libraries read when they were imported and that are another here."""
-        ready = await asyncio.shield(self._ready)
-        asked_for = ready.asked_for if ready is not None else frozenset()
-        unwatched = (*_READ_BY_COMPILED_CODE, *_READ_BY_THE_LOADER)
-        return sorted(
-            name
-            for name in environment.keys() | os.environ.keys()
-            if environment.get(name) != os.environ.get(name)
-            and (name in asked_for or name.startswith(unwatched))
-            and not name.startswith(_RENEWED)
-        )
-
     async def _keep(self) -> None:
         try:
             failed = 0
@@ -200,7 +180,7 @@ class ForkServer:
                     return None
                 if "refused" in told:
                     raise _Unusable(told["refused"])
-                ready = _Ready(control, frozenset(told["asked_for"]))
+                ready = _Ready(control)
                 await self._probe(ready)
         except TimeoutError:
             raise _Unusable(f"it was not ready within {_START_DEADLINE_S} seconds") from None

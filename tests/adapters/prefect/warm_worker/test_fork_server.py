@@ -372,29 +372,6 @@ def test_a_module_that_is_not_there_costs_nothing_but_a_line(tmp_path: Path, cap
     assert "could not import no_such_library" in caplog.text
 
 
-def test_a_run_that_sets_what_libraries_read_while_they_are_imported_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "library.py").write_text(
-        "import os; home = os.environ.get('LIBRARY_HOME', ''); 'LIBRARY_QUIET' in os.environ; dict(os.environ.items())"
-    )
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-
-    async def story(server: Server) -> None:
-        async def changed(**variables: str) -> list[str]:
-            return await server.handle.changed_since_import({**os.environ, **variables})
-
-        assert await changed() == []
-        assert await changed(MINE="1", PREFECT_LOGGING_LEVEL="DEBUG") == []
-        assert await changed(LIBRARY_QUIET="1", LIBRARY_HOME="/elsewhere") == ["LIBRARY_HOME", "LIBRARY_QUIET"]
-        assert await changed(OMP_NUM_THREADS="1", LD_PRELOAD="x.so") == ["LD_PRELOAD", "OMP_NUM_THREADS"]
-        without = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
-        assert await server.handle.changed_since_import(without) == ["OMP_NUM_THREADS"]
-
-    tell(tmp_path, story, "library")
-
-
 def test_a_fork_server_that_hangs_costs_a_run_its_warm_start_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

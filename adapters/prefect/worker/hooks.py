@@ -13,14 +13,17 @@ from adapters.prefect.warm_worker.server_handle import ForkServer
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
 
-_RUN_HOOKS = "adapters.prefect.warm_worker.run_hooks"
+_RUN_HOOKS = "adapters.prefect.worker.run_hooks"
 
 
-class ForkedHooks:
+class Hooks:
     """What Prefect calls a hook runner. Asks for a forked process, and starts a fresh one when there is none."""
 
-    def __init__(self, fork_server: ForkServer, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, fork_server: ForkServer | None, entrypoint: str, environment: Mapping[str, str], folder: Path
+    ) -> None:
         self._fork_server = fork_server
+        self._entrypoint = entrypoint
         self._environment = environment
         self._folder = folder
 
@@ -33,8 +36,8 @@ class ForkedHooks:
             await self._run(flow_run, state)
 
     async def _run(self, flow_run: "FlowRun", state: "State") -> None:
-        arguments = (flow_run.model_dump_json(), state.model_dump_json())
-        if (process := await self._fork_server.fork()) is not None:
+        arguments = (self._entrypoint, flow_run.model_dump_json(), state.model_dump_json())
+        if self._fork_server is not None and (process := await self._fork_server.fork()) is not None:
             process.run(_RUN_HOOKS, *arguments, environment=self._environment, folder=self._folder)
             code = await process.wait()
         else:
