@@ -1,0 +1,1 @@
+"""Small modules without state that at least two packages need. They import the domain alone."""
