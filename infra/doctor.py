@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 from adapters.cli.installation import Check
 from domain.errors import TrainingMethodError
 from domain.method_spec import Backend
+from infra.custom.confined_here import confinement_check
 from infra.prefect_environment import asking, known_api_url
 from infra.settings import Settings
 
@@ -56,6 +57,7 @@ def checks(installation: "Installation") -> list[Check]:
         *((f"backend {backend}", _looking_at_a_device(installation, backend)) for backend in settings.backends),
         ("licence", lambda: _licence(installation)),
         ("disk space", lambda: _disk_space(settings)),
+        ("code of methods", lambda: confinement_check(settings.home)),
         ("artifacts", lambda: _store("artifacts", settings.artifacts, "TMM_ARTIFACTS")),
     ]
     if shared := settings.shared_checkpoints:
