@@ -19,6 +19,7 @@ from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
 from domain.training_run import Provenance, RunRequest
 from domain.users import Origin, User
+from infra.custom.checked_code import CheckedCode
 from infra.operating_system_user import operating_system_user
 from infra.prefect_environment import api_url_or_refuse, known_api_url, prefect_environment
 from infra.settings import Settings
@@ -384,14 +385,15 @@ class Installation:
 
 def open_catalogue(settings: Settings, trainers: Trainers) -> TrainingMethods:
     """The catalogue on the store that the settings name, whose tables are there."""
+    code = CheckedCode(settings)
     if settings.database_url:
         from adapters.event_store.postgres import PostgresStore
         from adapters.views.postgres import PostgresViews
 
         postgres = PostgresStore(settings.database_url)
-        return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers)
+        return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers, code=code)
     from adapters.event_store.sqlite import LOCK_TIMEOUT_S, SQLiteStore
     from adapters.views.sqlite import SQLiteViews
 
     views = SQLiteViews(settings.sqlite_file, lock_timeout_s=LOCK_TIMEOUT_S)
-    return TrainingMethods(SQLiteStore(settings.sqlite_file), views=views, trainers=trainers)
+    return TrainingMethods(SQLiteStore(settings.sqlite_file), views=views, trainers=trainers, code=code)

@@ -65,14 +65,16 @@ class Workshop:
     # Keeping.
 
     def keep(self, folder: Path, *, backends: Sequence[Backend]) -> MethodCode:
-        """Keep the folder's code where every worker finds it; its address and what it declares.
+        """Keep the folder's code, which passed the check, where every worker finds it; its address and what it declares.
 
         Raises `InvalidMethod`, and `CustomCodeFailed` with file and line where it cannot even be imported.
         """
         code = Code.read(folder)
         with self._copied(code) as copy:
             options = self._declared(copy)
-        return MethodCode(hash=self._store.keep(code), backends=tuple(backends), options=options)
+        declared = MethodCode(hash=code.hash, backends=tuple(backends), options=options)
+        self._store.keep_checked(code, declared)
+        return declared
 
     def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str]) -> KeptCode:
         """Keep the folder's code, which breaks these claims, for this method, only to be looked at and mended."""
