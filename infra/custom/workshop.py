@@ -65,7 +65,7 @@ class Workshop:
     # Keeping.
 
     def keep(self, folder: Path, *, backends: Sequence[Backend]) -> MethodCode:
-        """Keep the folder's code, which passed the check, where every worker finds it; its address and what it declares.
+        """Keep code that passed the check where every worker finds it; its address and what it declares.
 
         Raises `InvalidMethod`, and `CustomCodeFailed` with file and line where it cannot even be imported.
         """
