@@ -5,6 +5,7 @@ import json
 import re
 from pathlib import Path
 
+from adapters.shared.plain_files import fault_in
 from domain.errors import InvalidBaseModel
 from domain.ports import BaseModel
 
@@ -75,6 +76,8 @@ def _downloaded(hub_id: str) -> Path:
 def _must_be_a_model(folder: Path) -> None:
     if not folder.is_dir():
         raise InvalidBaseModel(f"The base model {folder} is a file. Give the folder that holds config.json.")
+    if fault := fault_in(folder):
+        raise InvalidBaseModel(f"{fault}, and a base model is plain files. Nothing of it was opened.")
     config = folder / "config.json"
     if not config.is_file():
         hint = ""

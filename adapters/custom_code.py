@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from adapters.shared.plain_files import fault_of
 from domain.errors import InvalidMethod, NotFound
 from domain.method_spec import MethodCode
 from domain.ports import KeptCode
@@ -51,9 +52,12 @@ class Code:
             name = path.relative_to(folder).as_posix()
             if path.is_symlink():
                 raise InvalidMethod(f"{path} is a symbolic link; a method's code is kept as plain files.")
+            if fault := fault_of(path):
+                raise InvalidMethod(f"{fault}; a method's code is kept as plain files.")
             try:
                 name.encode()
-                files[name] = path.read_bytes()
+                with path.open("rb") as file:
+                    files[name] = file.read(MOST_BYTES + 1)
             except UnicodeEncodeError:
                 raise InvalidMethod(f"{folder} has a file whose name is not UTF-8 text: {name!r}.") from None
             except OSError as error:

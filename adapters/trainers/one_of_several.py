@@ -104,7 +104,7 @@ def main() -> NoReturn:
     _die_with(int(parent))
     first = _First(*map(int, pipes)) if pipes else None
     try:
-        meeting_place = _meeting_place() if first is not None else None  # open as long as this process lives
+        _kept_open = _meeting_place() if first is not None else None
         result = _trained(Path(folder), first)
     except Exception as error:
         kind = _kind(error)

@@ -22,6 +22,7 @@ import psutil
 
 from adapters.custom_code import ENTRY
 from adapters.shared import confinement
+from adapters.shared.plain_files import fault_in, reach_of
 from domain.errors import BadResult, CustomCodeFailed, InvalidInput
 from domain.training import Progress, TrainingJob, TrainingResult
 from infra.settings import CHECKOUT
@@ -143,6 +144,8 @@ def _result(told: Any, job: TrainingJob) -> TrainingResult:
     match told:
         case {"folder": str(folder), "is_adapter": bool(is_adapter), "steps": int(steps), "metrics": dict(metrics)}:
             if Path(folder).resolve().is_relative_to(job.folder.resolve()) and Path(folder).is_dir():
+                if fault := fault_in(Path(folder)):
+                    raise CustomCodeFailed(f"{fault}, and what the code gives as its result is plain files.")
                 return TrainingResult(Path(folder), is_adapter, steps, {str(k): float(v) for k, v in metrics.items()})
     raise CustomCodeFailed("The code ended with a result that is none.")
 
@@ -172,18 +175,13 @@ def bounds_of(task: Mapping[str, Any], folder: Path, limits: Limits) -> dict[str
     on_gpu = job.get("device") == "cuda"
     return {
         "confined": not confinement.missing(),
-        "reads": [str(path) for path in own for path in (path, *_beside(path)) if path.is_absolute()],
+        "reads": [str(place) for path in own if path.is_absolute() for place in (path, reach_of(path))],
         "writes": [str(path) for path in writes],
         # The drivers of GPUs reserve more addresses than any machine has memory.
         "most_bytes": None if on_gpu else int(limits.memory_gb * 2**30) * 2 + _ADDRESS_SPACE_BESIDE,
         "most_file_bytes": int(limits.file_gb * 2**30),
         "most_tasks": _tasks_of_this_user() + limits.tasks + _TASKS_BESIDE if os.getuid() else None,
     }
-
-
-def _beside(folder: Path) -> list[Path]:
-    """Where the files of a downloaded base model really lie: beside it, in the part of the hub's cache that is its."""
-    return [folder.parent.parent] if folder.parent.name == "snapshots" else []
 
 
 def _tasks_of_this_user() -> int:
