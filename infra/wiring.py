@@ -378,9 +378,9 @@ class Installation:
 
     @cached_property
     def base_models(self) -> "BaseModels":
-        from adapters.base_models import BaseModels
+        from adapters.base_models import BaseModels, Tried
 
-        return BaseModels(self.settings.samples, self.settings.base_models)
+        return BaseModels(self.settings.samples, self.settings.base_models, Tried(self.settings.tried))
 
 
 def open_catalogue(settings: Settings, trainers: Trainers) -> TrainingMethods:

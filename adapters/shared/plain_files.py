@@ -1,4 +1,4 @@
-"""Folders from elsewhere hold plain files: what is none is found before it is opened. To open a pipe may take for ever."""
+"""Folders from elsewhere hold plain files; what is none is found before it is opened: a pipe is opened for ever."""
 
 import os
 import stat
