@@ -27,6 +27,7 @@ from domain.errors import InvalidInput, TrainingMethodError
 from domain.method_spec import Backend
 from domain.options import declared_options
 from domain.training import TrainingJob, TrainingResult
+from infra.custom.shared_memory import pass_files_without_sockets
 
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "mlx", "mlx_lm", "tensorflow", "jax")
 """What a method imports inside `train`: nobody waits for it who only looks at the method's options."""
@@ -131,6 +132,7 @@ def _keep_to(bounds: Mapping[str, Any]) -> None:
     if bounds["confined"]:
         confinement.confine(reads=map(Path, bounds["reads"]), writes=map(Path, bounds["writes"]))
         _Bounds.confined = True
+        pass_files_without_sockets()
     else:
         confinement.drop_capabilities()
 
