@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
+from adapters.shared.plain_files import fault_of
 from adapters.shared.privacy import as_its_folder_has_it, make_as_its_folder_has_it
 from domain.errors import InvalidMethod, NotFound
+from domain.method_spec import MethodCode
 from domain.ports import KeptCode
 from domain.secrets import shown_address
 
@@ -52,9 +54,12 @@ class Code:
             name = path.relative_to(folder).as_posix()
             if path.is_symlink():
                 raise InvalidMethod(f"{path} is a symbolic link; a method's code is kept as plain files.")
+            if fault := fault_of(path):
+                raise InvalidMethod(f"{fault}; a method's code is kept as plain files.")
             try:
                 name.encode()
-                files[name] = path.read_bytes()
+                with path.open("rb") as file:
+                    files[name] = file.read(MOST_BYTES + 1)
             except UnicodeEncodeError:
                 raise InvalidMethod(f"{folder} has a file whose name is not UTF-8 text: {name!r}.") from None
             except OSError as error:
@@ -82,7 +87,8 @@ class Code:
 class CodeStore:
     """Keeps code where the artefacts are, so that every worker has it: `<root>/code/<hash>.zip`.
 
-    Code that no method trains with has a note beside it as well: `<root>/code/aside/<method>/<hash>.json`.
+    Code that passed the check has a note beside it, `<root>/code/checked/<hash of code and declaration>.json`, and code
+    that no method trains with another one, `<root>/code/aside/<method>/<hash>.json`.
     `cache` is a folder of this machine for what was fetched.
     """
 
@@ -108,6 +114,36 @@ class CodeStore:
                 as_its_folder_has_it(Path(fresh))
             files.mv(fresh, target)
         return code.hash
+
+    def keep_checked(self, code: Code, declared: MethodCode) -> None:
+        """Keep code that passed the check, and note what it declared: with that, and no other words, it is chosen."""
+        import fsspec
+
+        self.keep(code)
+        files, note = fsspec.core.url_to_fs(self._note_of(declared))
+        files.makedirs(note.rpartition("/")[0], exist_ok=True)
+        files.pipe_file(note, declared.model_dump_json().encode())
+
+    def must_be_checked(self, code: MethodCode) -> None:
+        """Raise `InvalidMethod` unless this code, with what it declares, was kept after the check."""
+        import fsspec
+
+        files, root = fsspec.core.url_to_fs(self._root)
+        _, note = fsspec.core.url_to_fs(self._note_of(code))
+        if not files.exists(f"{root}/{code.hash}.zip"):
+            fault = "is not in the artifact store"
+        elif not files.exists(note):
+            fault = "was not saved through the check with these backends and options"
+        else:
+            return
+        raise InvalidMethod(
+            f"code: the code {code.hash[:12]} {fault}, so no method can train with it. Save it from its folder, with: "
+            "tmm custom save NAME --from FOLDER, or tmm add NAME --code FOLDER"
+        )
+
+    def _note_of(self, code: MethodCode) -> str:
+        declared = json.dumps(code.model_dump(mode="json"), sort_keys=True)
+        return f"{self._root}/checked/{hashlib.sha256(declared.encode()).hexdigest()}.json"
 
     def keep_aside(self, method: str, code: Code, *, at: datetime, by: str, broken: Sequence[str]) -> KeptCode:
         """Keep code that breaks these claims of the contract, and note for which method it was."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters.mlx_runtime import make_ready
 from adapters.quiet import quiet
+from adapters.shared.opening import config_of, model_of, opened_on_mlx
 from adapters.shared.privacy import as_the_user_has_it
 from domain.errors import InvalidInput
 from domain.method_spec import Backend
@@ -71,14 +72,14 @@ def _merge_on_torch(trained: Path, base_model: BaseModel, fresh: Path) -> None:
     with quiet():
         import torch
         from peft import PeftModel
-        from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+        from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
         judges = kind.get("task_type") == "SEQ_CLS"
         opening = AutoModelForSequenceClassification if judges else AutoModelForCausalLM
         more: dict[str, Any] = {"num_labels": 1} if judges else {}
-        model = opening.from_pretrained(base_model.source, dtype=torch.float32, **more)
+        model = model_of(opening, base_model.source, dtype=torch.float32, **more)
         merged = PeftModel.from_pretrained(model, str(trained)).merge_and_unload()
-        kept = AutoConfig.from_pretrained(base_model.source).dtype or torch.float32
+        kept = config_of(base_model.source).dtype or torch.float32
         merged.to(kept).save_pretrained(fresh)
     _copy_tokenizer(trained, fresh)
 
@@ -87,10 +88,9 @@ def _merge_on_mlx(trained: Path, base_model: BaseModel, fresh: Path) -> None:
     make_ready()
     from mlx.utils import tree_unflatten
     from mlx_lm.utils import dequantize_model, load_config, save_config, save_model
-    from mlx_lm.utils import load as load_on_mlx
 
     with quiet():
-        model, _ = load_on_mlx(base_model.source, adapter_path=str(trained))
+        model, _ = opened_on_mlx(base_model.source, trained)
         config = load_config(Path(base_model.source))
         merged = [(name, module.fuse()) for name, module in model.named_modules() if hasattr(module, "fuse")]
         model.update_modules(tree_unflatten(merged))

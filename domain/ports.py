@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from domain.method_spec import MethodCode
 from domain.training import Row
 from domain.users import Entitlement
 
@@ -15,6 +16,14 @@ class Licences(Protocol):
 
     def entitlement_of(self, user_name: str) -> Entitlement:
         """The entitlement of a user; noncommercial, with the reason, whenever a licence does not hold."""
+        ...
+
+
+class CheckedCode(Protocol):
+    """Knows the code of one's own that passed the check."""
+
+    def must_be_checked(self, code: MethodCode) -> None:
+        """Raise `InvalidMethod` unless this very code, with what it declares, was kept after the check."""
         ...
 
 

@@ -18,6 +18,7 @@ from domain.errors import (
 from domain.events import Aggregate, DomainEvent
 from domain.method_spec import Backend, MethodSpec, MethodType
 from domain.options import OptionValue, options_after_defaults
+from domain.ports import CheckedCode
 from domain.read_models import AuditEntry, AuditQuery, MethodVersion, Run, SelectableMethod, Views
 from domain.trainers import Trainers, trainer_of
 from domain.training_method import TrainingMethod
@@ -47,9 +48,12 @@ class Standing:
 class Queries(VerifiedLog):
     """The queries of the service. Every one first catches the views up, so they are never stale."""
 
-    def __init__(self, store: InfrastructureFactory[Any], *, views: Views, trainers: Trainers) -> None:
+    def __init__(
+        self, store: InfrastructureFactory[Any], *, views: Views, trainers: Trainers, code: CheckedCode
+    ) -> None:
         super().__init__(store, views=views)
         self._trainers = trainers
+        self._code = code
 
     def selectable_methods(
         self,

@@ -32,6 +32,7 @@ A = TypeVar("A", TrainingMethod, TrainingRun)
 _Change = Literal["add", "modify"]
 
 _ATTEMPTS = 50
+_GIVES_A_SPEC = (TrainingMethod.Preinstalled, TrainingMethod.Added, TrainingMethod.Modified, TrainingMethod.AddedAgain)
 
 
 class TrainingMethods(ActedFor):
@@ -69,12 +70,17 @@ class TrainingMethods(ActedFor):
                 method = TrainingMethod.add(spec, by=by, command_id=command_id)
             else:
                 method.add_again(spec, by=by, command_id=command_id)
-            trainer_of(spec, self._trainers).must_allow(spec)
+            self._must_be_trainable(spec)
             return method
 
         with self._refusals_recorded("add", spec.internal_name, by, command_id, spec.model_dump(mode="json"), token):
             self._carry_out(TrainingMethod.create_id(spec.internal_name), command_id, decide, token)
         return self.selectable_method(spec.internal_name)
+
+    def must_be_entitled_to_add(self, internal_name: str, *, by: User) -> None:
+        """Refuse, and record, an add by whoever may add nothing, before anything is kept for it."""
+        with self._refusals_recorded("add", internal_name, by, uuid4(), {}):
+            by.must_be_commercial(to="add a training method")
 
     def modify_method(
         self, internal_name: str, changes: Mapping[str, Any], *, by: User, command_id: UUID | None = None
@@ -87,7 +93,7 @@ class TrainingMethods(ActedFor):
             method.must_let_change(changes, by=by)  # before any value is judged
             spec = method.spec.with_changes(changes)
             method.modify(spec, by=by, command_id=command_id)
-            trainer_of(spec, self._trainers).must_allow(spec)
+            self._must_be_trainable(spec)
             return method
 
         with self._refusals_recorded("modify", internal_name, by, command_id, changes):
@@ -340,6 +346,16 @@ class TrainingMethods(ActedFor):
                     raise
             self._catch_up_after_append()
             raise
+
+    def _must_be_trainable(self, spec: MethodSpec) -> None:
+        """Raise `InvalidMethod` unless the spec's trainer allows it, and its own code was checked."""
+        trainer_of(spec, self._trainers).must_allow(spec)
+        if spec.code is not None:
+            history = self._history(TrainingMethod.create_id(spec.internal_name))
+            # What the method trained with before was let in then; it may be put back.
+            known = [event.spec.code for event in history if isinstance(event, _GIVES_A_SPEC)]
+            if spec.code not in known:
+                self._code.must_be_checked(spec.code)
 
     def _did(self, aggregate_id: UUID, command_id: UUID) -> bool:
         return any(event.command_id == command_id for event in self._history(aggregate_id))

@@ -14,6 +14,7 @@ from domain.errors import TrainingMethodError
 from domain.method_spec import Backend
 from domain.operations import KeyPurpose
 from domain.secrets import shown_address
+from infra.custom.confined_here import confinement_check
 from infra.explaining import shown
 from infra.openness import openings
 from infra.prefect_environment import asking, known_api_url, password_of
@@ -51,6 +52,7 @@ def checks(installation: "Installation") -> list[Check]:
         ("keys", lambda: _keys(installation)),
         ("openness", lambda: _openness(settings)),
         ("disk space", lambda: _disk_space(settings)),
+        ("code of methods", lambda: confinement_check(settings.home)),
         ("artifacts", lambda: _store("artifacts", settings, "artifacts")),
     ]
     if settings.shared_checkpoints:

@@ -180,6 +180,11 @@ class Settings(BaseModel):
         return self.home / "measured"
 
     @property
+    def tried(self) -> Path:
+        """Folder of what trials found of base models on this machine."""
+        return self.home / "tried"
+
+    @property
     def code_cache(self) -> Path:
         """Folder of the code of methods that was fetched to this machine."""
         return self.home / "code"

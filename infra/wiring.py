@@ -20,6 +20,7 @@ from domain.trainers import Trainers
 from domain.training import Checkpoints, Trainer
 from domain.training_run import Provenance, RunRequest
 from domain.users import PREFECT, Origin, User
+from infra.custom.checked_code import CheckedCode
 from infra.openness import must_be_the_operators
 from infra.operating_system_user import operating_system_user
 from infra.prefect_environment import (
@@ -410,21 +411,22 @@ class Installation:
 
     @cached_property
     def base_models(self) -> "BaseModels":
-        from adapters.base_models import BaseModels
+        from adapters.base_models import BaseModels, Tried
 
-        return BaseModels(self.settings.samples, self.settings.base_models)
+        return BaseModels(self.settings.samples, self.settings.base_models, Tried(self.settings.tried))
 
 
 def open_catalogue(settings: Settings, trainers: Trainers) -> TrainingMethods:
     """The catalogue on the store that the settings name, whose tables are there."""
+    code = CheckedCode(settings)
     if settings.database_url:
         from adapters.event_store.postgres import PostgresStore
         from adapters.views.postgres import PostgresViews
 
         postgres = PostgresStore(settings.database_url)
-        return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers)
+        return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers, code=code)
     from adapters.event_store.sqlite import LOCK_TIMEOUT_S, SQLiteStore
     from adapters.views.sqlite import SQLiteViews
 
     views = SQLiteViews(settings.sqlite_file, lock_timeout_s=LOCK_TIMEOUT_S)
-    return TrainingMethods(SQLiteStore(settings.sqlite_file), views=views, trainers=trainers)
+    return TrainingMethods(SQLiteStore(settings.sqlite_file), views=views, trainers=trainers, code=code)

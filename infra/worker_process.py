@@ -21,6 +21,7 @@ from adapters.prefect.warm_worker.compatibility import why_not_with_this_prefect
 from adapters.prefect.warm_worker.imports import imports_of
 from adapters.prefect.warm_worker.server_handle import ForkServer
 from domain.errors import FlowRunNotOurs
+from infra.explaining import shown
 from infra.prefect_environment import asking
 from infra.settings import CHECKOUT, Settings
 from infra.slots import is_in_use
@@ -111,5 +112,6 @@ def _await(url: str) -> None:
                 return
         except (urllib.error.URLError, OSError) as error:
             if time.monotonic() > deadline:
-                raise SystemExit(f"The Prefect server does not know {url}: {error}") from None
+                words = f"The Prefect server does not know {url}: {error}"
+                raise SystemExit(shown(words, Settings.from_environment())) from None
         time.sleep(0.1)

@@ -206,8 +206,9 @@ def _spec_of_code(installation: Installation, name: str, folder: Path, given: Fi
     }
     fields |= fields_of(folder, name, present=None) | _given_fields(given, None)
     fields["internal_name"] = name  # the folder may have been made for another method, a template for one
-    if installation.user().is_commercial:  # nobody waits for the check of what they will be refused
-        checked(installation, folder, fields, force=False)
+    # Nobody waits for the check of what they will be refused, and nothing is kept of what they bring.
+    installation.service.must_be_entitled_to_add(name, by=installation.user())
+    checked(installation, folder, fields, force=False)
     code = installation.workshop.keep(folder, backends=[Backend(backend) for backend in fields["backends"]])
     return MethodSpec.parse(fields | code_fields(code, fields))
 

@@ -20,6 +20,8 @@ def fields_of(folder: Path, name: str, *, present: MethodSpec | None) -> dict[st
     """The fields of a spec that the folder's method file gives; backends always. Raises `InvalidMethod`."""
     path = folder / METHOD_FILE
     fields: dict[str, Any] = {}
+    if path.is_symlink():
+        raise InvalidMethod(f"{path} is a symbolic link; a method's code is kept as plain files.")
     if path.is_file():
         file = MethodFile.read(str(path))
         fields = dict(file.fields)

@@ -60,7 +60,7 @@ class Datasets:
         located = self.located(name)
         path = self._named().get(located, Path(located))
         if path.is_dir():
-            raw, raw_held_out = read_file(_must_have(path, _TRAIN)), _part(path, _HELD_OUT)
+            raw, raw_held_out = read_file(_must_have(path, _TRAIN), within=path.resolve()), _part(path, _HELD_OUT)
         elif path.exists():
             raw, raw_held_out = read_file(path), None
         else:
@@ -81,7 +81,7 @@ def _may_be_a_dataset(path: Path) -> bool:
 
 
 def _must_have(folder: Path, part: str) -> Path:
-    files = [folder / f"{part}{suffix}" for suffix in SUFFIXES if (folder / f"{part}{suffix}").is_file()]
+    files = _there(folder, part)
     if not files:
         raise InvalidDataset(
             f"The folder {folder} is no dataset: it has no {_TRAIN}.jsonl (and {_HELD_OUT}.jsonl, if any)."
@@ -92,8 +92,13 @@ def _must_have(folder: Path, part: str) -> Path:
 
 
 def _part(folder: Path, part: str) -> list[RawRow] | None:
-    there = any((folder / f"{part}{suffix}").is_file() for suffix in SUFFIXES)
-    return read_file(_must_have(folder, part)) if there else None
+    return read_file(_must_have(folder, part), within=folder.resolve()) if _there(folder, part) else None
+
+
+def _there(folder: Path, part: str) -> list[Path]:
+    """What has the name of this part; pipes and links that lead nowhere too, which are refused and not overlooked."""
+    files = [folder / f"{part}{suffix}" for suffix in SUFFIXES]
+    return [file for file in files if file.is_symlink() or (file.exists() and not file.is_dir())]
 
 
 def _dataset(name: str, rows: Sequence[Located], held_out: Sequence[Located]) -> Dataset:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.shared.plain_files import fault_of
 from domain.errors import InvalidDataset
 
 
@@ -19,10 +20,15 @@ class RawRow:
     is_text: bool = False
 
 
-def read_file(file: Path) -> list[RawRow]:
-    """The rows of a file by its suffix. Raises `InvalidDataset` naming file and row."""
+def read_file(file: Path, *, within: Path | None = None) -> list[RawRow]:
+    """The rows of a file by its suffix, which a link must not lead out of `within`.
+
+    Raises `InvalidDataset` naming file and row.
+    """
     if file.suffix not in _READERS:
         raise InvalidDataset(f"{file.name} cannot be read as a dataset: give {', '.join(_READERS)} or a folder.")
+    if fault := fault_of(file, within=within):
+        raise InvalidDataset(f"{fault}, and a dataset is plain files. It was not opened.")
     rows = _READERS[file.suffix](file)
     if not rows:
         raise InvalidDataset(f"{file} is empty. Give it at least two rows: one to train on, one to measure with.")

@@ -9,6 +9,7 @@ from adapters.conversations import Encoded, completed, encode, prompt_ids
 from adapters.evaluation.batches import in_batches
 from adapters.mlx_runtime import make_ready
 from adapters.quiet import quiet
+from adapters.shared.opening import opened_on_mlx, tokenizer_of
 from domain.training import Row
 
 
@@ -16,14 +17,11 @@ from domain.training import Row
 def opened(base_model: str, trained: Path | None, *, is_adapter: bool) -> "Iterator[MlxModel]":
     """The base model, what a training made of it, or the base model with the adapter that was trained."""
     make_ready()
-    from mlx_lm.utils import load
-    from transformers import AutoTokenizer
-
     with quiet():
         source = str(trained) if trained and not is_adapter else base_model
-        model, wrapped = load(source, adapter_path=str(trained) if trained and is_adapter else None)
+        model, wrapped = opened_on_mlx(source, trained if is_adapter else None)
         model.eval()
-        yield MlxModel(model, completed(AutoTokenizer.from_pretrained(source)), wrapped)
+        yield MlxModel(model, completed(tokenizer_of(source)), wrapped)
 
 
 class MlxModel:

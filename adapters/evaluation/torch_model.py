@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from adapters.conversations import Encoded, completed, encode, prompt_ids
 from adapters.evaluation.batches import in_batches
 from adapters.quiet import quiet
+from adapters.shared.opening import model_of, tokenizer_of
 from domain.training import Row
 
 T = TypeVar("T")
@@ -18,7 +19,7 @@ T = TypeVar("T")
 def opened(base_model: str, trained: Path | None, device: str, *, is_adapter: bool) -> "Iterator[TorchModel]":
     """The base model, what a training made of it, or the base model with the adapter that was trained."""
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     # What is measured leaves no trace in the random numbers that a training draws later.
     with quiet(), torch.random.fork_rng(), torch.inference_mode():
@@ -26,12 +27,12 @@ def opened(base_model: str, trained: Path | None, device: str, *, is_adapter: bo
         dtype = torch.bfloat16 if device == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
         scores = trained is not None and _gives_scores(trained)
         kind, how = (AutoModelForSequenceClassification, {"num_labels": 1}) if scores else (AutoModelForCausalLM, {})
-        model = kind.from_pretrained(source, dtype=dtype, **how)
+        model = model_of(kind, source, dtype=dtype, **how)
         if trained and is_adapter:
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(trained))
-        tokenizer = completed(AutoTokenizer.from_pretrained(str(trained) if trained else base_model))
+        tokenizer = completed(tokenizer_of(str(trained) if trained else base_model))
         yield (RewardModel if scores else TorchModel)(model.to(device).eval(), tokenizer, device)
 
 

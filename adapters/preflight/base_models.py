@@ -4,9 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from math import prod
 from pathlib import Path
 from typing import Any
 
+from adapters.shared.weights import tensors_of
 from domain.errors import InvalidBaseModel
 from domain.method_spec import Backend, MethodType
 from domain.ports import BaseModel
@@ -40,14 +42,14 @@ def facts_of(base_model: BaseModel) -> BaseModelFacts:
     config = json.loads((folder / "config.json").read_bytes())
     # Models that also see or hear keep what concerns text in a part of its own.
     text = config.get("text_config") or config
-    tensors = _tensors(folder)
+    tensors = dict(tensors_of(folder))
     return BaseModelFacts(
         name=base_model.name,
         source=base_model.source,
         model_type=str(config.get("model_type", "")),
         architecture=next(iter(config.get("architectures") or ()), ""),
-        parameters=sum(_size(tensor) for tensor in tensors.values()),
-        weight_bytes=sum(_size(tensor) * _BYTES.get(tensor["dtype"], 4) for tensor in tensors.values()),
+        parameters=sum(prod(tensor["shape"]) for tensor in tensors.values()),
+        weight_bytes=sum(prod(tensor["shape"]) * _BYTES.get(tensor["dtype"], 4) for tensor in tensors.values()),
         layers=int(text.get("num_hidden_layers") or text.get("n_layer") or 0),
         hidden=int(text.get("hidden_size") or text.get("n_embd") or 0),
         vocabulary=int(text.get("vocab_size") or 0),
@@ -59,26 +61,6 @@ def facts_of(base_model: BaseModel) -> BaseModelFacts:
             if len(tensor["shape"]) == 2 and "embed" not in name and "lm_head" not in name
         ),
     )
-
-
-def _tensors(folder: Path) -> dict[str, Mapping[str, Any]]:
-    """Every tensor's type and shape; a safetensors file begins with the length of its own description."""
-    tensors: dict[str, Mapping[str, Any]] = {}
-    for file in sorted(folder.glob("*.safetensors")):
-        try:
-            with file.open("rb") as opened:
-                described = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-        except (ValueError, MemoryError, OverflowError):
-            raise InvalidBaseModel(f"{file} is damaged: it does not begin as a safetensors file does.") from None
-        tensors |= {name: tensor for name, tensor in described.items() if name != "__metadata__"}
-    return tensors
-
-
-def _size(tensor: Mapping[str, Any]) -> int:
-    size = 1
-    for length in tensor["shape"]:
-        size *= length
-    return size
 
 
 def must_fit(

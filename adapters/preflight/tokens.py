@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters.conversations import completed, encode, prompt_ids, prompt_of
 from adapters.quiet import quiet
+from adapters.shared.opening import tokenizer_of
 from domain.errors import InvalidBaseModel, InvalidDataset
 from domain.run_plan import Shape, Tokens
 from domain.training import Row
@@ -28,10 +29,8 @@ class TokenizerFacts:
 def opened(name: str, source: str) -> TokenizerFacts:
     """The base model's tokenizer, completed as trainers complete it. Raises `InvalidBaseModel`."""
     with quiet():
-        from transformers import AutoTokenizer
-
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source)
+            tokenizer = tokenizer_of(source)
         except Exception as error:  # every kind of tokenizer has its own
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise InvalidBaseModel(f"The tokenizer of the base model {name} cannot be opened: {reason}") from None

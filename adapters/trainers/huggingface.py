@@ -11,6 +11,7 @@ from typing import Any
 
 from adapters.conversations import completed
 from adapters.epochs import steps_to_take
+from adapters.shared.opening import model_of, tokenizer_of
 from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
 from adapters.trainers.common_options import LoraOptions
 from domain.errors import InvalidConfigurationOptions
@@ -45,17 +46,16 @@ def open_model(job: TrainingJob, *, scores: bool = False, **loading: Any) -> tup
     from transformers import (
         AutoModelForCausalLM,
         AutoModelForSequenceClassification,
-        AutoTokenizer,
         set_seed,
     )
 
     set_seed(job.seed)
-    tokenizer = completed(AutoTokenizer.from_pretrained(job.base_model))
+    tokenizer = completed(tokenizer_of(job.base_model))
     if scores:
-        model = AutoModelForSequenceClassification.from_pretrained(job.base_model, num_labels=1, dtype=torch.float32)
+        model = model_of(AutoModelForSequenceClassification, job.base_model, num_labels=1, dtype=torch.float32)
         model.config.pad_token_id = tokenizer.pad_token_id
     else:
-        model = AutoModelForCausalLM.from_pretrained(job.base_model, dtype=torch.float32, **loading)
+        model = model_of(AutoModelForCausalLM, job.base_model, dtype=torch.float32, **loading)
     return model, tokenizer
 
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from adapters.conversations import completed
 from adapters.mlx_runtime import make_ready
 from adapters.quiet import quiet
+from adapters.shared.opening import opened_on_mlx
 from adapters.trainers.common_options import LoraOptions
 from domain.errors import InvalidBaseModel
 from domain.training import TrainingJob, changes
@@ -54,11 +55,10 @@ def open_model(job: TrainingJob, options: ModelOptions) -> Opened:
     """
     make_ready()
     import mlx.core as mx
-    from mlx_lm.utils import load
 
     mx.random.seed(job.seed)
     with quiet():
-        model, wrapped = load(job.base_model)
+        model, wrapped = opened_on_mlx(job.base_model)
         tokenizer = completed(wrapped._tokenizer)  # transformers' own, which it has opened already
     if options.dtype != "auto":
         model.set_dtype(mx.bfloat16 if options.dtype == "bfloat16" else mx.float32)

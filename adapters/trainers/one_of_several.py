@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import sys
 import tempfile
 import traceback
@@ -103,6 +104,7 @@ def main() -> NoReturn:
     _die_with(int(parent))
     first = _First(*map(int, pipes)) if pipes else None
     try:
+        _kept_open = _meeting_place() if first is not None else None
         result = _trained(Path(folder), first)
     except Exception as error:
         kind = _kind(error)
@@ -116,6 +118,16 @@ def main() -> NoReturn:
         first.tell({"result": result})
     # Without the interpreter's farewell: torch's threads may outlive it and abort a process whose work is done.
     os._exit(0)
+
+
+def _meeting_place() -> Any:
+    """Where the processes find one another, open at the one address that they come by: torch would listen at all."""
+    from torch.distributed import TCPStore
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    listening = socket.create_server((address, port))
+    # The store has it from here on, and closes it.
+    return TCPStore(address, port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach())
 
 
 def _trained(folder: Path, first: _First | None) -> dict[str, Any]:

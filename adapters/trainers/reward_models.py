@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.conversations import completed, encode
+from adapters.shared.opening import config_of, model_of, tokenizer_of
 from adapters.trainers.batches import padded
 from adapters.trainers.rollouts import Judge
 from domain.errors import InvalidInput
@@ -15,10 +16,10 @@ from domain.training import Row
 def judged_by_model(source: str, *, device: str) -> Judge:
     """The score that the reward model gives to the prompt with the answer; reported as `reward_model`."""
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForSequenceClassification
 
     try:
-        config = AutoConfig.from_pretrained(source)
+        config = config_of(source)
     except (OSError, ValueError) as error:
         raise InvalidInput(
             f"The option 'reward_model' names {source!r}, which cannot be opened: {str(error).splitlines()[0]}"
@@ -28,8 +29,8 @@ def judged_by_model(source: str, *, device: str) -> Judge:
             f"The option 'reward_model' names {source!r}, which is no reward model with one score. Train one with the "
             "trainer 'reward'."
         )
-    tokenizer = completed(AutoTokenizer.from_pretrained(source))
-    model = AutoModelForSequenceClassification.from_pretrained(source, dtype=torch.float32).to(device).eval()
+    tokenizer = completed(tokenizer_of(source))
+    model = model_of(AutoModelForSequenceClassification, source, dtype=torch.float32).to(device).eval()
     # The score is read at the last token that is not padding.
     model.config.pad_token_id = tokenizer.pad_token_id
 

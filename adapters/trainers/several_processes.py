@@ -121,6 +121,7 @@ def _started(folder: Path, count: int, meeting: Meeting) -> Iterator[_Several]:
         "LOCAL_WORLD_SIZE": str(count),
         "MASTER_ADDR": meeting.address,
         "MASTER_PORT": str(meeting.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",  # all find the meeting place; the first process has opened it
         **_network_to(meeting.address),
     }
     with os.fdopen(read_told, encoding="utf-8") as told, os.fdopen(write_answers, "w", encoding="utf-8") as answers:

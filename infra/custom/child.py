@@ -22,10 +22,12 @@ from uuid import UUID
 
 from adapters.checkpoints import FolderCheckpoints
 from adapters.custom_code import ENTRY
+from adapters.shared import confinement
 from domain.errors import InvalidInput, TrainingMethodError
 from domain.method_spec import Backend
 from domain.options import declared_options
 from domain.training import TrainingJob, TrainingResult
+from infra.custom.shared_memory import pass_files_without_sockets
 
 HEAVY = ("torch", "transformers", "trl", "peft", "datasets", "mlx", "mlx_lm", "tensorflow", "jax")
 """What a method imports inside `train`: nobody waits for it who only looks at the method's options."""
@@ -43,6 +45,17 @@ class _Ending:
     """A process is asked to end once: what it does on its way out is not interrupted again."""
 
     begun = False
+
+
+class _Bounds:
+    """Whether the system keeps this process from everything that is not the code's own."""
+
+    confined = False
+
+
+_WHAT_IT_MAY = (
+    "A method's own code reads its folder, its data and its base model, writes below job.folder, and uses no network"
+)
 
 
 class Pipe:
@@ -86,7 +99,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _stop)
     task = pipe.heard()
     _die_with_parent(task["parent"])
-    _limit_memory(task.get("most_bytes"))
+    _keep_to(task["bounds"])
     folder = Path(task["code"]) if task.get("code") else None
     try:
         pipe.tell({"result": _TASKS[task["do"]](task, pipe)})
@@ -111,13 +124,32 @@ def _die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
-def _limit_memory(most_bytes: int | None) -> None:
-    """An allocation beyond all measure fails where it is made, as a MemoryError with its line."""
-    if most_bytes and sys.platform == "linux":
-        import resource
+def _keep_to(bounds: Mapping[str, Any]) -> None:
+    """From here on this process has nothing that the code is not to have. Raises `OSError` where that fails."""
+    _limit(bounds)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what it starts is its own, and is found
+    if bounds["confined"]:
+        confinement.confine(reads=map(Path, bounds["reads"]), writes=map(Path, bounds["writes"]))
+        _Bounds.confined = True
+        pass_files_without_sockets()
+    else:
+        confinement.drop_capabilities()
 
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (most_bytes, hard))
+
+def _limit(bounds: Mapping[str, Any]) -> None:
+    """Limits that the system holds: what goes beyond one fails where it does, with its line."""
+    import resource
+
+    limits = {"RLIMIT_CORE": 0, "RLIMIT_FSIZE": bounds["most_file_bytes"]}
+    if sys.platform == "linux":  # elsewhere they are not held, or count what is not ours
+        limits |= {"RLIMIT_AS": bounds["most_bytes"], "RLIMIT_NPROC": bounds["most_tasks"]}
+    for name, most in limits.items():
+        if most is not None:
+            which = getattr(resource, name)
+            _, hard = resource.getrlimit(which)
+            lowest = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(which, (lowest, lowest))
 
 
 # Loading.
@@ -243,6 +275,8 @@ def failure(error: BaseException, folder: Path | None) -> dict[str, Any]:
             words, kind = f"The code called exit ({error.code})", "error"
         case SyntaxError():
             words, kind = f"{type(error).__name__}: {error.msg}", "error"
+        case PermissionError() if _Bounds.confined:
+            words, kind = f"{type(error).__name__}: {_one_line(error)}. {_WHAT_IT_MAY}", "error"
         case _:
             words, kind = f"{type(error).__name__}: {_one_line(error)}", "error"
     return {"words": words, "kind": kind, "place": place_of(error, folder)}

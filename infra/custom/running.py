@@ -21,6 +21,8 @@ from typing import Any
 import psutil
 
 from adapters.custom_code import ENTRY
+from adapters.shared import confinement
+from adapters.shared.plain_files import fault_in, reach_of
 from domain.errors import BadResult, CustomCodeFailed, InvalidInput
 from domain.training import Progress, TrainingJob, TrainingResult
 from infra.settings import CHECKOUT
@@ -28,10 +30,12 @@ from infra.settings import CHECKOUT
 _LOOK_EVERY_S = 0.5
 _ADDRESS_SPACE_BESIDE = 16 * 2**30
 """Bytes of address space that libraries reserve and never use."""
+_TASKS_BESIDE = 1000
+"""Processes and threads that the same user may start meanwhile: the limit that is meant is held by looking."""
 
 # Nothing of the service is in the environment of the code: no database, no Prefect, no licence, no token.
 _KEPT = re.compile(
-    r"PATH|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|LD_LIBRARY_PATH|DYLD_\w+|SSL_CERT_\w+|"
+    r"PATH|LANG|LC_\w+|TZ|VIRTUAL_ENV|LD_LIBRARY_PATH|DYLD_\w+|SSL_CERT_\w+|"
     r"(CUDA|NVIDIA|NCCL|OMP|MKL|OPENBLAS|VECLIB|MLX|PYTORCH)_\w+|"
     r"TOKENIZERS_PARALLELISM|DO_NOT_TRACK|HF_HUB_OFFLINE|HF_HUB_DISABLE_TELEMETRY|TRANSFORMERS_OFFLINE"
 )
@@ -40,12 +44,13 @@ _KEPT = re.compile(
 @dataclass(frozen=True)
 class Limits:
     """What code of one's own may use. `silence_s`: longest time without a reported step; `tasks`: processes and
-    threads; `grace_s`: how long it may go on after it was asked to end."""
+    threads; `grace_s`: how long it may go on after it was asked to end; `file_gb`: the largest file."""
 
     memory_gb: float
     silence_s: float
     tasks: int = 1000
     grace_s: float = 10.0
+    file_gb: float = 100.0
 
 
 def in_a_process(
@@ -139,30 +144,53 @@ def _result(told: Any, job: TrainingJob) -> TrainingResult:
     match told:
         case {"folder": str(folder), "is_adapter": bool(is_adapter), "steps": int(steps), "metrics": dict(metrics)}:
             if Path(folder).resolve().is_relative_to(job.folder.resolve()) and Path(folder).is_dir():
+                if fault := fault_in(Path(folder)):
+                    raise CustomCodeFailed(f"{fault}, and what the code gives as its result is plain files.")
                 return TrainingResult(Path(folder), is_adapter, steps, {str(k): float(v) for k, v in metrics.items()})
     raise CustomCodeFailed("The code ended with a result that is none.")
 
 
-def bare_environment(folder: Path, *, own_tmp: bool = False) -> dict[str, str]:
-    """What the code finds in its environment: what libraries need to work, and a home in the run's own folder.
-
-    With `own_tmp` temporary files lie there too, so that it can be seen what else is written.
-    """
+def bare_environment(folder: Path) -> dict[str, str]:
+    """What the code finds in its environment: what libraries need to work, and a home and a place for temporary files
+    in the run's own folder."""
     kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
-    home = Path.home()
-    hub = os.environ.get("HF_HOME") or str(Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface")
     for name in ("home", "tmp"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     return kept | {
-        **({"TMPDIR": str(folder / "tmp")} if own_tmp else {}),
+        "TMPDIR": str(folder / "tmp"),
         "HOME": str(folder / "home"),
-        "HF_HOME": hub,
         "HF_HUB_OFFLINE": "1",
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "TRL_EXPERIMENTAL_SILENCE": "1",
     }
+
+
+def bounds_of(task: Mapping[str, Any], folder: Path, limits: Limits) -> dict[str, Any]:
+    """What the child keeps itself to before it loads the code: limits, and the folders that are its own."""
+    job = task.get("job") or {}
+    own = [Path(place) for place in (task.get("code"), job.get("base_model")) if place]
+    writes = [folder, *([Path(job["folder"])] if job else [])]
+    on_gpu = job.get("device") == "cuda"
+    return {
+        "confined": not confinement.missing(),
+        "reads": [str(place) for path in own if path.is_absolute() for place in (path, reach_of(path))],
+        "writes": [str(path) for path in writes],
+        # The drivers of GPUs reserve more addresses than any machine has memory.
+        "most_bytes": None if on_gpu else int(limits.memory_gb * 2**30) * 2 + _ADDRESS_SPACE_BESIDE,
+        "most_file_bytes": int(limits.file_gb * 2**30),
+        "most_tasks": _tasks_of_this_user() + limits.tasks + _TASKS_BESIDE if os.getuid() else None,
+    }
+
+
+def _tasks_of_this_user() -> int:
+    """Its processes and threads on this machine, of which the system counts those of all programs together."""
+    count = 0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            count += process.num_threads() if process.uids().real == os.getuid() else 0
+    return count
 
 
 class _Process:
@@ -178,9 +206,10 @@ class _Process:
         self._told.register(self._tells, selectors.EVENT_READ)
         with self.log.open("ab") as log:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "infra.custom.child", str(tasks_read), str(tells_write)],
+                # Neither from the folder nor from the home, in which the code may have written before, is imported.
+                [sys.executable, "-P", "-s", "-m", "infra.custom.child", str(tasks_read), str(tells_write)],
                 cwd=folder,
-                env=bare_environment(folder, own_tmp=task["do"] == "check"),
+                env=bare_environment(folder),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -191,9 +220,7 @@ class _Process:
         os.close(tells_write)
         self._unread = b""
         self._heard = self._looked = time.monotonic()
-        on_gpu = (task.get("job") or {}).get("device") == "cuda"
-        most = None if on_gpu else int(limits.memory_gb * 2**30) * 2 + _ADDRESS_SPACE_BESIDE
-        self._say({**task, "parent": os.getpid(), "most_bytes": most})
+        self._say({**task, "parent": os.getpid(), "bounds": bounds_of(task, folder, limits)})
 
     def __enter__(self) -> "_Process":
         return self
@@ -287,17 +314,28 @@ class _Process:
         return ""
 
     def _kill(self) -> None:
-        for _ in range(20):
-            left = _with_children(self._child.pid)
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._child.pid, signal.SIGKILL)
+        # Held still, it inherits all whose own parents end, so that nobody is out of sight.
+        with suppress(ProcessLookupError):
+            os.kill(self._child.pid, signal.SIGSTOP)
+        for _ in range(100):
+            left = [process for process in _with_children(self._child.pid)[1:] if _alive(process)]
+            if not left:
+                break
             for process in left:
                 with suppress(psutil.NoSuchProcess):
                     process.kill()
-            self._child.wait()
-            psutil.wait_procs(left, timeout=1)
-            if not any(process.is_running() for process in left if process.pid != self._child.pid):
-                return
+            psutil.wait_procs(left, timeout=0.1)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._child.pid, signal.SIGKILL)
+        self._child.kill()
+        self._child.wait()
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _with_children(pid: int) -> list[psutil.Process]:

@@ -33,6 +33,7 @@ KIT = CHECKOUT / "infra" / "custom"
 _ROWS_TRIED = 64
 _DECLARED_WITHIN_S = 60.0
 _CHECKED_WITHOUT_WORD_S = 300.0
+_LEFT_FREE_GB, _SMALLEST_FILE_GB = 2.0, 1.0
 
 Told = Callable[[Finding], None]
 
@@ -65,14 +66,16 @@ class Workshop:
     # Keeping.
 
     def keep(self, folder: Path, *, backends: Sequence[Backend]) -> MethodCode:
-        """Keep the folder's code where every worker finds it; its address and what it declares.
+        """Keep code that passed the check where every worker finds it; its address and what it declares.
 
         Raises `InvalidMethod`, and `CustomCodeFailed` with file and line where it cannot even be imported.
         """
         code = Code.read(folder)
         with self._copied(code) as copy:
             options = self._declared(copy)
-        return MethodCode(hash=self._store.keep(code), backends=tuple(backends), options=options)
+        declared = MethodCode(hash=code.hash, backends=tuple(backends), options=options)
+        self._store.keep_checked(code, declared)
+        return declared
 
     def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str]) -> KeptCode:
         """Keep the folder's code, which breaks these claims, for this method, only to be looked at and mended."""
@@ -226,7 +229,14 @@ def _fresh(folder: Path) -> Iterator[None]:
 def limits(settings: Settings, *, silence_s: float | None = None) -> Limits:
     """What a method's own code may use here."""
     memory_gb = settings.custom_memory_gb or psutil.virtual_memory().total * 0.9 / 2**30
-    return Limits(memory_gb=memory_gb, silence_s=silence_s or settings.custom_silence_minutes * 60)
+    file_gb = max(_SMALLEST_FILE_GB, _free_bytes(settings.home) / 2**30 - _LEFT_FREE_GB)
+    silence_s = silence_s or settings.custom_silence_minutes * 60
+    return Limits(memory_gb=memory_gb, silence_s=silence_s, file_gb=file_gb)
+
+
+def _free_bytes(folder: Path) -> int:
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    return shutil.disk_usage(there).free
 
 
 def _finding(message: Mapping[str, Any]) -> Finding:

@@ -27,8 +27,9 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.manual_seed(job.seed)
-    tokenizer = AutoTokenizer.from_pretrained(job.base_model)
-    model = AutoModelForCausalLM.from_pretrained(job.base_model, dtype=torch.float32).to(job.device).train()
+    tokenizer = AutoTokenizer.from_pretrained(job.base_model, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(job.base_model, dtype=torch.float32, trust_remote_code=False)
+    model = model.to(job.device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=options.learning_rate)
     examples = [encoded(tokenizer, row) for row in job.rows]
     done, metrics = 0, {}

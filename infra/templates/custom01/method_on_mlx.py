@@ -35,7 +35,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
     from mlx_lm.tuner import linear_to_lora_layers
 
     mx.random.seed(job.seed)
-    model, tokenizer = load(job.base_model)
+    model, tokenizer = load(job.base_model, tokenizer_config={"trust_remote_code": False})
     model.freeze()
     lora = {"rank": options.lora_rank, "scale": 2.0, "dropout": 0.0}
     linear_to_lora_layers(model, len(model.layers), lora)

@@ -85,7 +85,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
         reward_funcs=reward,
         args=config,
         train_dataset=Dataset.from_list([dict(row) for row in job.rows]),
-        processing_class=AutoTokenizer.from_pretrained(job.base_model, padding_side="left"),
+        processing_class=AutoTokenizer.from_pretrained(job.base_model, padding_side="left", trust_remote_code=False),
         callbacks=[Reporting()],
     )
     trainer.remove_callback(PrinterCallback)

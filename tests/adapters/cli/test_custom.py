@@ -1,5 +1,7 @@
 """`tmm custom` and `tmm check`: what does not need a training. The developer guide's test goes the whole way."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from domain.method_spec import MethodCode
 from infra.custom.workshop import Workshop
 from infra.wiring import Installation
-from tests.adapters.cli.conftest import Tmm
+from tests.adapters.cli.conftest import Answer, Tmm
 
 METHOD = """
 from pydantic import BaseModel, Field
@@ -218,3 +220,65 @@ def test_an_error_in_the_foreground_shows_its_traceback(tmm: Tmm, here: Path) ->
     answer = tmm("custom", "run", "mine")
     assert answer.code == 6
     assert 'raise ValueError("not today")' in answer.err
+
+
+@pytest.mark.usefixtures("proven")
+def test_whoever_may_add_nothing_leaves_nothing_and_runs_nothing(
+    tmm: Tmm, here: Path, installation: Installation
+) -> None:
+    (here / "mine").mkdir()
+    (here / "mine" / "method.py").write_text(f"open({str(here / 'ran')!r}, 'w').close()\n" + METHOD)
+    before = files_below(Path(installation.settings.artifacts))
+    answer = tmm("add", "mine", "--code", "mine")
+    assert answer.code == 3
+    assert files_below(Path(installation.settings.artifacts)) == before
+    assert not (here / "ran").exists()
+    refused = installation.service.audit()[-1]
+    assert (refused.outcome, refused.action, refused.subject_name) == ("refused", "add", "mine")
+
+
+@pytest.mark.usefixtures("proven")
+def test_code_that_is_only_named_by_its_hash_is_refused_unless_it_was_checked(
+    tmm: Tmm, here: Path, installation: Installation
+) -> None:
+    saved(tmm, here)
+    checked = installation.service.selectable_method("custom01").spec.code
+    assert checked is not None
+    (here / "other").mkdir()
+    (here / "other" / "method.py").write_text(METHOD.replace("not today", "not yet"))
+    aside = installation.workshop.keep_aside("custom02", here / "other", broken=["it trains"])
+
+    def given(**other: object) -> Answer:
+        fields = {"code": checked.model_dump(mode="json") | other, "trainer": "custom", "configuration_options": []}
+        (here / "method.yaml").write_text(json.dumps(fields | {"backends": list(checked.backends)}))
+        return tmm("modify", "custom02", "--file", "method.yaml")
+
+    before = tmm("list", "--json").document
+    for other, words in (
+        ({"hash": "ab" * 32}, "is not in the artifact store"),
+        ({"hash": aside.hash}, "was not saved through the check"),
+        ({"backends": ["cuda", "mlx"]}, "was not saved through the check"),
+        ({"options": []}, "was not saved through the check"),
+    ):
+        answer = given(**other)
+        assert answer.code == 2
+        assert words in answer.sentence
+        assert "tmm custom save" in answer.sentence
+    assert tmm("list", "--json").document == before
+    assert given().code == 0  # the very code that was checked
+    assert tmm("modify", "custom02", "--display-name", "Ours").code == 0
+
+
+@pytest.mark.usefixtures("proven")
+def test_code_that_a_method_trained_with_before_is_put_back_without_a_note(
+    tmm: Tmm, here: Path, installation: Installation
+) -> None:
+    saved(tmm, here)
+    shutil.rmtree(Path(installation.settings.artifacts) / "code" / "checked")  # as it was before there were any
+    assert tmm("modify", "custom01", "--display-name", "Ours").code == 0
+    assert tmm("custom", "restore", "custom01", "1").code == 0
+    assert tmm("custom", "restore", "custom01", "2").code == 0
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))

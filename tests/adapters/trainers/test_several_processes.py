@@ -140,6 +140,24 @@ def test_two_processes_that_were_stopped_and_went_on_end_as_one_that_was_not(
     assert len([*(tmp_path / "two" / "checkpoints" / "checkpoint-4").rglob("rng_state_*.pth")]) == 2
 
 
+def test_processes_of_one_machine_listen_to_that_machine_alone(tmp_path: Path) -> None:
+    class Looking(Recorded):
+        def __init__(self) -> None:
+            super().__init__()
+            self.listening: list[str] = []
+
+        def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+            super().step(step, total, metrics)
+            for process in under_way():
+                found = process.net_connections(kind="inet")
+                self.listening += [one.laddr.ip for one in found if one.status == psutil.CONN_LISTEN]
+
+    looking = Looking()
+    run = job(tmp_path, rows("sft-demo", first=64), device="cpu")
+    trained("sft", run, looking, processes=2, **HOW | {"max_steps": 1})
+    assert set(looking.listening) == {"127.0.0.1"}
+
+
 @pytest.mark.full  # every process imports torch anew; the usual run stops and resumes `sft` in two
 @pytest.mark.parametrize("trainer", ["grpo", "rloo"])
 def test_processes_that_sample_answers_and_were_stopped_go_on_as_if_they_were_not(trainer: str, tmp_path: Path) -> None:

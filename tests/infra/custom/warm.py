@@ -56,7 +56,7 @@ def _check(task: Mapping[str, Any], folder: Path, tells: Connection, slowest_imp
     log = os.open(folder / "output.log", os.O_WRONLY | os.O_CREAT)
     os.dup2(log, sys.stdout.fileno())
     os.dup2(log, sys.stderr.fileno())
-    environment = bare_environment(folder, own_tmp=True)
+    environment = bare_environment(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.dont_write_bytecode = True  # a fresh process reads it from there

@@ -5,6 +5,8 @@ import json
 import re
 from pathlib import Path
 
+from adapters.base_models.trying import Tried
+from adapters.shared.plain_files import fault_in
 from domain.errors import InvalidBaseModel
 from domain.ports import BaseModel
 
@@ -15,9 +17,10 @@ _OF_A_MODEL = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tikt
 class BaseModels:
     """Opens base models."""
 
-    def __init__(self, samples: Path, registered: Path | None = None) -> None:
+    def __init__(self, samples: Path, registered: Path | None = None, tried: Tried | None = None) -> None:
         self._samples = samples
         self._registered = registered
+        self._tried = tried
 
     def names(self) -> list[str]:
         """The samples, and the folders in the operator's folder."""
@@ -44,7 +47,7 @@ class BaseModels:
         )
 
     def open(self, name: str) -> BaseModel:
-        """The model's source and the hash of its files. Raises `InvalidBaseModel`."""
+        """The model's source and the hash of its files; one that is new here is tried. Raises `InvalidBaseModel`."""
         located = self.located(name)
         if (named := self._named().get(located)) is not None:
             folder = named
@@ -53,7 +56,13 @@ class BaseModels:
         else:
             folder = _downloaded(located)
         _must_be_a_model(folder)
-        return BaseModel(name=name, source=str(folder), files_hash=_hash_of(folder))
+        files_hash = _hash_of(folder)
+        if self._tried is not None and folder.parent != self._samples and not self._is_a_sample(files_hash):
+            self._tried.must_be_harmless(name, folder, files_hash)
+        return BaseModel(name=name, source=str(folder), files_hash=files_hash)
+
+    def _is_a_sample(self, files_hash: str) -> bool:
+        return files_hash in {_hash_of(file.parent) for file in self._samples.glob("*/config.json")}
 
 
 def _downloaded(hub_id: str) -> Path:
@@ -75,6 +84,8 @@ def _downloaded(hub_id: str) -> Path:
 def _must_be_a_model(folder: Path) -> None:
     if not folder.is_dir():
         raise InvalidBaseModel(f"The base model {folder} is a file. Give the folder that holds config.json.")
+    if fault := fault_in(folder):
+        raise InvalidBaseModel(f"{fault}, and a base model is plain files. Nothing of it was opened.")
     config = folder / "config.json"
     if not config.is_file():
         hint = ""
