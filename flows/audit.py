@@ -7,7 +7,8 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 
-from domain.read_models import AuditEntry, AuditQuery, CountBy
+from adapters.prefect.pages import in_days, report_page
+from domain.read_models import AuditQuery, CountBy
 from flows.acting import ending_in_words, installation_of_this_run
 
 ENTRIES_SHOWN = 500
@@ -30,9 +31,9 @@ def audit_report(days: int = 7, method: str = "", actor: str = "", text: str = "
         counts = installation.service.audit_counts(CountBy.ACTION, query)
         told = sum(count.entries for count in counts)
         create_markdown_artifact(
-            _report(page.entries, told, {count.value or "": count.entries for count in counts}, days),
+            report_page(page.entries, told, {count.value or "": count.entries for count in counts}, days),
             key="audit-report",
-            description=f"The audit log of {_days(days)}",
+            description=f"The audit log of {in_days(days)}",
         )
         get_run_logger().info("%d entries in %d days; the report is this run's artifact", told, days)
     return None
@@ -46,23 +47,3 @@ def make_checkpoint() -> State[Any] | None:
         checkpoint, file = installation.proof.make_checkpoint(by=installation.user())
         get_run_logger().info("Checkpoint %d vouches for %d entries: %s", checkpoint.number, checkpoint.count, file)
     return None
-
-
-def _report(entries: tuple[AuditEntry, ...], told: int, counts: dict[str, int], days: int) -> str:
-    lines = [f"# The audit log of {_days(days)}", "", f"{told} entries.", "", "| Action | Entries |", "| --- | ---: |"]
-    lines += [f"| {action} | {entries} |" for action, entries in counts.items()]
-    lines += ["", "| Entry | When (UTC) | Outcome | What happened |", "| ---: | --- | --- | --- |"]
-    lines += [f"| {e.position} | {e.recorded_at:%Y-%m-%d %H:%M:%S} | {e.outcome} | {_cell(e.told)} |" for e in entries]
-    if told > len(entries):
-        lines += ["", f"These are the newest {len(entries)} of {told}. All of them: `tmm audit export FILE`"]
-    return "\n".join(lines) + "\n"
-
-
-def _days(number: int) -> str:
-    return "1 day" if number == 1 else f"{number} days"
-
-
-def _cell(text: str) -> str:
-    """Text that cannot break out of its cell, whoever wrote it."""
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(escaped.split())

@@ -1,0 +1,1 @@
+"""Small modules without state that several adapters need. They import the domain alone."""
