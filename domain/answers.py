@@ -4,20 +4,37 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-_MARKED = (
-    re.compile(r"<answer>(.*?)</answer>", re.DOTALL),
-    re.compile(r"^####\s*(.+?)\s*$", re.MULTILINE),
-    re.compile(r"\\boxed\{([^{}]*)\}"),
-)
-_REASONED = re.compile(r"\s*<think>.+?</think>\s*<answer>.+?</answer>\s*", re.DOTALL)
+# No pattern here tries several ways of dividing a text: a model may repeat a mark thousands of times.
+_HASHES = re.compile(r"^####", re.MULTILINE)
+_SAID = re.compile(r"\S")
+_BOXED = re.compile(r"\\boxed\{([^{}]*)\}")
 
 
 def marked_answer(text: str) -> str | None:
     """The last answer that a text marks as such, in `<answer>` tags, after `####` or in `\\boxed{}`; None without."""
-    for pattern in _MARKED:
-        if found := pattern.findall(text):
-            return str(found[-1]).strip()
+    for answers in (_in_tags(text), _after_hashes(text), _BOXED.findall(text)):
+        if answers:
+            return str(answers[-1]).strip()
     return None
+
+
+def _in_tags(text: str) -> list[str]:
+    answers: list[str] = []
+    position = 0
+    while (begins := text.find("<answer>", position)) >= 0 and (ends := text.find("</answer>", begins)) >= 0:
+        answers.append(text[begins + len("<answer>") : ends])
+        position = ends + len("</answer>")
+    return answers
+
+
+def _after_hashes(text: str) -> list[str]:
+    """What follows each `####` at the beginning of a line: the rest of its line, or the next that says anything."""
+    answers: list[str] = []
+    position = 0
+    while (hashes := _HASHES.search(text, position)) and (first := _SAID.search(text, hashes.end())):
+        position = end if (end := text.find("\n", first.start())) >= 0 else len(text)
+        answers.append(text[first.start() : position])
+    return answers
 
 
 def expected_answer(row: Mapping[str, Any]) -> str | None:
@@ -48,7 +65,16 @@ def is_right(said: str, expected: str) -> bool:
 
 def reasons_before_it_answers(said: str) -> bool:
     """Whether the whole text is `<think>…</think><answer>…</answer>`."""
-    return _REASONED.fullmatch(said) is not None and said.count("<answer>") == 1
+    thought, opened, answer = said.strip().partition("<answer>")
+    thought, answered = thought.rstrip(), answer.removesuffix("</answer>")
+    return (
+        bool(opened and answered)
+        and "<answer>" not in answer
+        and answer.endswith("</answer>")
+        and thought.startswith("<think>")
+        and thought.endswith("</think>")
+        and len(thought) > len("<think></think>")
+    )
 
 
 def text_of(said: Any) -> str:

@@ -7,9 +7,10 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 
+from adapters.prefect.pages import in_days, report_page
 from domain.bounded import shown
 from domain.errors import InvalidQuery
-from domain.read_models import AuditEntry, AuditQuery, CountBy
+from domain.read_models import AuditQuery, CountBy
 from flows.acting import ending_in_words, installation_of_this_run
 
 ENTRIES_SHOWN = 500
@@ -33,9 +34,9 @@ def audit_report(days: int = 7, method: str = "", actor: str = "", text: str = "
         counts = installation.service.audit_counts(CountBy.ACTION, query)
         told = sum(count.entries for count in counts)
         create_markdown_artifact(
-            _report(page.entries, told, {count.value or "": count.entries for count in counts}, days),
+            report_page(page.entries, told, {count.value or "": count.entries for count in counts}, days),
             key="audit-report",
-            description=f"The audit log of {_days(days)}",
+            description=f"The audit log of {in_days(days)}",
         )
         get_run_logger().info("%d entries in %d days; the report is this run's artifact", told, days)
     return None
@@ -51,27 +52,7 @@ def make_checkpoint() -> State[Any] | None:
     return None
 
 
-def _report(entries: tuple[AuditEntry, ...], told: int, counts: dict[str, int], days: int) -> str:
-    lines = [f"# The audit log of {_days(days)}", "", f"{told} entries.", "", "| Action | Entries |", "| --- | ---: |"]
-    lines += [f"| {action} | {entries} |" for action, entries in counts.items()]
-    lines += ["", "| Entry | When (UTC) | Outcome | What happened |", "| ---: | --- | --- | --- |"]
-    lines += [f"| {e.position} | {e.recorded_at:%Y-%m-%d %H:%M:%S} | {e.outcome} | {_cell(e.told)} |" for e in entries]
-    if told > len(entries):
-        lines += ["", f"These are the newest {len(entries)} of {told}. All of them: `tmm audit export FILE`"]
-    return "\n".join(lines) + "\n"
-
-
 def _days_ago(days: object) -> datetime:
     if not isinstance(days, int) or not 0 < days <= DAYS_AT_MOST:
         raise InvalidQuery(f"days: must be a whole number from 1 to {DAYS_AT_MOST:,}, not {shown(days)}.")
     return datetime.now(UTC) - timedelta(days=days)
-
-
-def _days(number: int) -> str:
-    return "1 day" if number == 1 else f"{number} days"
-
-
-def _cell(text: str) -> str:
-    """Text that cannot break out of its cell, whoever wrote it."""
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
-    return " ".join(escaped.split())

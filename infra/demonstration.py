@@ -166,7 +166,8 @@ def _keep(tmm: "Installation", supervisor: Supervisor, api_url: str) -> None:
     for backend in tmm.settings.backends:
         if not supervisor.has_worker(backend):
             supervisor.start_worker(backend, api_url)
-    remark(f"\nPrefect and its workers stay at {shown_address(api_url).removesuffix('/api')} until you press Ctrl-C.")
+    remark()
+    remark(f"Prefect and its workers stay at {shown_address(api_url).removesuffix('/api')} until you press Ctrl-C.")
     with suppress(KeyboardInterrupt):
         supervisor.watch()
 

@@ -57,7 +57,7 @@ class Supervisor:
     """
 
     settings: Settings
-    say: Callable[[str], None] = print
+    say: Callable[[str], None]
     _processes: dict[str, "_Started"] = field(default_factory=dict)
     _logs: dict[str, IO[bytes]] = field(default_factory=dict)
     _socket: socket.socket | None = None

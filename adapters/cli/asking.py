@@ -4,7 +4,7 @@ import click
 
 from adapters.cli.installation import Installation
 from adapters.cli.one_run import run_named
-from adapters.cli.output import as_json, plain, say, warn
+from adapters.cli.output import as_json, say, warn
 from adapters.cli.parameters import json_option
 
 
@@ -51,7 +51,7 @@ def ask(
         )
         return
     for question, base, result in zip(questions, asked.base, asked.result, strict=True):
-        say(click.style(plain(question), bold=True))
+        say(question, bold=True)
         _said(f"{found.request.base_model} before", base)
         _said(f"after {found.request.method}", result)
         if len(questions) > 1:
@@ -59,6 +59,6 @@ def ask(
 
 
 def _said(who: str, text: str) -> None:
-    say(f"  {plain(who)}:")
+    say(f"  {who}:")
     for line in text.splitlines() or ["(nothing)"]:
-        say(f"    {plain(line)}")
+        say(f"    {line}")

@@ -1,7 +1,5 @@
 """`tmm audit`: what happened, by whom, and under which licence."""
 
-import csv
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -10,10 +8,10 @@ from typing import Any
 import click
 
 from adapters.cli.installation import Installation
-from adapters.cli.output import as_json, moment, remark, say, table
+from adapters.cli.output import as_csv, as_json, as_json_lines, moment, remark, say, table
 from adapters.cli.parameters import MemberOf, Moment, json_option
 from adapters.cli.proving import accept_clock, checkpoint, export, verify
-from domain.audit_documents import cell, cloud_event
+from domain.audit_documents import cloud_event
 from domain.read_models import AuditEntry, AuditQuery, CountBy
 
 SHOWN = 50
@@ -157,18 +155,15 @@ def _write(entries: Iterable[AuditEntry], form: str, *, whole: bool, headed: boo
     """`whole` when nothing comes after these entries, `headed` when nothing came before them."""
     match form:
         case "jsonl":
-            for entry in entries:
-                say(json.dumps(entry.document(), ensure_ascii=False))
+            as_json_lines(entry.document() for entry in entries)
         case "cloudevents" if whole:
             as_json([cloud_event(entry) for entry in entries])
         case "cloudevents":
-            for entry in entries:
-                say(json.dumps(cloud_event(entry), ensure_ascii=False))
+            as_json_lines(cloud_event(entry) for entry in entries)
         case "csv":
-            writer = csv.writer(sys.stdout)
             if headed:
-                writer.writerow(AuditEntry.model_fields)
-            writer.writerows([cell(value) for value in entry.document().values()] for entry in entries)
+                as_csv([AuditEntry.model_fields])
+            as_csv(entry.document().values() for entry in entries)
         case _:
             _write_table(list(entries), whole=whole, headed=headed)
 

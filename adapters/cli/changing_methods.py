@@ -10,7 +10,7 @@ import click
 from adapters.cli.installation import Installation
 from adapters.cli.methods import train_line
 from adapters.cli.option_syntax import OPTION_HELP, options_changed
-from adapters.cli.output import at_a_terminal, plain, remark, say, warn
+from adapters.cli.output import agreed, at_a_terminal, plain, remark, say, warn
 from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.errors import InvalidMethod, RunNotFound, Unreachable
 from domain.method_spec import Backend, MethodSpec, MethodType
@@ -159,7 +159,7 @@ def delete(installation: Installation, name: str, yes: bool) -> None:
 def _confirmed(name: str) -> bool:
     if not at_a_terminal():
         raise click.UsageError(f"Nobody can be asked here. If you mean it: tmm delete {name} --yes")
-    return click.confirm(f"Delete {name}?", err=True)
+    return agreed(f"Delete {name}?")
 
 
 def _runs(count: int) -> str:

@@ -8,7 +8,7 @@ import click
 
 from adapters.cli.code_folders import CODE_FILE, fields_of
 from adapters.cli.installation import Installation
-from adapters.cli.output import as_json, plain, remark, say
+from adapters.cli.output import Mark, as_json, plain, remark, say
 from adapters.cli.parameters import BACKEND, json_option
 from domain.errors import CustomCodeFailed, InvalidMethod
 from domain.method_spec import Backend
@@ -87,8 +87,8 @@ def _tried_on(installation: Installation, backends: Sequence[Backend]) -> list[B
 
 
 def _show(finding: Finding) -> None:
-    mark = {"kept": click.style("ok", fg="green"), "broken": click.style("--", fg="red")}.get(finding.verdict, "? ")
-    say(f"{mark}  {plain(finding.claim)}: {plain(finding.words)}")
+    marks: dict[str, Mark] = {"kept": "ok", "broken": "--"}
+    say(f"{finding.claim}: {finding.words}", mark=marks.get(finding.verdict, "? "))
 
 
 def _claims(count: int) -> str:

@@ -1,6 +1,5 @@
 """`tmm custom` and `tmm check`: training logic of one's own, from a template to a method that can be chosen."""
 
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from adapters.cli.code_folders import CODE_FILE, METHOD_FILE, code_fields, field
 from adapters.cli.custom_versions import diff, restore, show, title, versions
 from adapters.cli.installation import Installation
 from adapters.cli.methods import train_line
-from adapters.cli.output import plain, remark, say, warn
+from adapters.cli.output import plain, remark, say, tell_where, warn
 from adapters.cli.parameters import BACKEND
 from domain.errors import CustomCodeFailed, InvalidMethod
 from domain.method_spec import Backend
@@ -89,8 +88,8 @@ def run_here(
             out=out,
             progress=_Printed(),
         )
-    except Exception:
-        traceback.print_exc()
+    except Exception as error:
+        tell_where(error)
         raise CustomCodeFailed(
             f"The code in {plain(folder)} did not come to its end; its traceback is above."
         ) from None

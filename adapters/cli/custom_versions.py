@@ -9,7 +9,7 @@ import click
 
 from adapters.cli.code_folders import folder_argument
 from adapters.cli.installation import Installation
-from adapters.cli.output import as_json, heading, moment, plain, remark, say, table, warn
+from adapters.cli.output import as_json, heading, moment, plain, remark, say, say_lines, table, warn
 from adapters.cli.parameters import json_option
 from domain.errors import InvalidMethod
 from domain.method_spec import MethodSpec
@@ -47,8 +47,8 @@ def versions(installation: Installation, name: str, json_wanted: bool) -> None:
 def show(installation: Installation, name: str, version: str | None) -> None:
     """Show the files of a method's code."""
     for path, text in _files(installation, name, version).items():
-        heading(plain(path))
-        say("\n".join(plain(line) for line in text.splitlines()))
+        heading(path)
+        say_lines(text.removesuffix("\n"))
 
 
 @click.command(short_help="Compare a method's code with another version, or with a folder.")
@@ -68,7 +68,7 @@ def diff(installation: Installation, name: str, version: str | None, other: str 
         )
         for line in lines:
             same = False
-            say(plain(line))
+            say_lines(line)
     if same:
         remark("They are the same.")
 

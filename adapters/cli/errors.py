@@ -2,12 +2,11 @@
 
 import os
 import sys
-import traceback
 from collections.abc import Callable
 
 import click
 
-from adapters.cli.output import plain
+from adapters.cli.output import remark, remark_lines, tell_where
 from domain.errors import (
     BadResult,
     CustomCodeFailed,
@@ -54,28 +53,28 @@ def tell(  # noqa: PLR0911 -- one a kind of error
 ) -> int:
     """Say what went wrong, on standard error; the exit code. `shown` hides secrets in what is said."""
     if debug:
-        click.echo(shown("".join(traceback.format_exception(error))), err=True, nl=False)
+        remark_lines(shown("".join(traceback.format_exception(error)).rstrip("\n")))
     match error:
         case click.exceptions.Exit():
             return error.exit_code
         case click.Abort() | KeyboardInterrupt():
-            click.echo("Interrupted.", err=True)
+            remark("Interrupted.")
             return INTERRUPTED
         case BrokenPipeError() if _reader_is_gone():
             return 0
         case click.exceptions.NoArgsIsHelpError():
-            click.echo(error.format_message(), err=True)
+            remark_lines(error.format_message())
             return error.exit_code
         case click.ClickException():
-            click.echo(f"error: {plain(shown(_usage(error)))}", err=True)
+            remark(f"error: {shown(_usage(error))}")
             return error.exit_code
     ours = error if isinstance(error, TrainingMethodError) else _explained(error, explain)
     if ours is not None:
-        click.echo(f"error: {plain(shown(str(ours)))}", err=True)
+        remark(f"error: {shown(str(ours))}")
         return exit_code_of(ours)
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "" if debug else " Append --debug to the command to see where, and please report it."
-    click.echo(f"error: Something unexpected went wrong ({plain(shown(words))}).{hint}", err=True)
+    remark(f"error: Something unexpected went wrong ({shown(words)}).{hint}")
     return UNEXPECTED
 
 

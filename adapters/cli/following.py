@@ -1,24 +1,20 @@
 """Following a run until it ends: a progress bar on a terminal, a line every few seconds anywhere else."""
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 from uuid import UUID
 
 import click
 
 from adapters.cli.errors import INTERRUPTED, TrainingFailed
 from adapters.cli.installation import Installation
-from adapters.cli.output import plain, remark
+from adapters.cli.output import progress_bar, remark
 from domain.errors import PrefectUnavailable
 from domain.read_models import Run
 from domain.training_run import RunStatus
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 LOOK_EVERY = 0.5
 ASK_PREFECT_EVERY = 1.0
@@ -47,7 +43,8 @@ def follow(installation: Installation, run_id: UUID, *, ended_before: datetime |
     try:
         return follow_to_the_end(installation, run_id, ended_before=ended_before)
     except KeyboardInterrupt:
-        remark(f"\nThe training goes on. See it with: tmm runs show {run_id}, or stop it with: tmm cancel {run_id}")
+        remark()
+        remark(f"The training goes on. See it with: tmm runs show {run_id}, or stop it with: tmm cancel {run_id}")
         raise click.exceptions.Exit(INTERRUPTED) from None
 
 
@@ -136,29 +133,10 @@ class _Lines:
         now = time.monotonic()
         if line != self._last and now - self._shown >= LINE_EVERY:
             self._last, self._shown = line, now
-            remark(plain(line))
-
-
-class _Bar:
-    """A progress bar and the worker's own words beside it."""
-
-    def __init__(self, progress: "Progress") -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=None)
-
-    def show(self, share: float | None, line: str) -> None:
-        total = None if share is None else 1.0
-        self._progress.update(self._task, total=total, completed=share or 0.0, description=plain(line))
+            remark(line)
 
 
 @contextmanager
 def _display() -> Iterator[Display]:
-    if not sys.stderr.isatty():
-        yield _Lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    columns = (BarColumn(bar_width=28), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        yield _Bar(progress)
+    with progress_bar() as bar:
+        yield bar or _Lines()

@@ -96,8 +96,10 @@ def _show_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
     if wanted and not ctx.resilient_parsing:
         from importlib.metadata import PackageNotFoundError, version
 
+        from adapters.cli.output import say
+
         with suppress(PackageNotFoundError):
-            click.echo(f"tmm {version('training-method-management')}")
+            say(f"tmm {version('training-method-management')}")
         ctx.exit()
 
 
@@ -144,7 +146,9 @@ def tmm(ctx: click.Context) -> None:
     everybody can train, query the audit log, and shape custom01 and custom02.
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        from adapters.cli.output import say_lines
+
+        say_lines(ctx.get_help())
 
 
 class _WhenAsked:

@@ -94,7 +94,7 @@ def train_line(method: SelectableMethod) -> str:
 
 def _show_method(method: SelectableMethod) -> None:
     spec = method.spec
-    say(click.style(spec.display_name if spec.display_name.isprintable() else spec.internal_name, bold=True))
+    say(spec.display_name, bold=True)
     facts(
         [
             ("internal name", spec.internal_name),

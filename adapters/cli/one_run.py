@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-import click
-
 from adapters.cli.output import (
     duration,
     facts,
@@ -13,7 +11,6 @@ from adapters.cli.output import (
     heading,
     moment,
     options_in_words,
-    plain,
     say,
 )
 from adapters.cli.sparkline import sparkline
@@ -55,7 +52,7 @@ def run_named(service: TrainingMethods, text: str) -> Run:
 
 def show_run(run: Run) -> None:
     """A run for people."""
-    say(click.style(f"{run.request.method}: {run.standing}", bold=True))
+    say(f"{run.request.method}: {run.standing}", bold=True)
     facts(
         [
             ("run", run.run_id),
@@ -108,7 +105,7 @@ def show_details(run: Run, steps: Sequence[Mapping[str, float]], answers: Sequen
     if answers:
         heading("Held-out prompts, answered before and after" + _how_many(answers))
     for answer in answers[:_ANSWERS_SHOWN]:
-        say(plain(answer["prompt"]))
+        say(answer["prompt"])
         told = [
             ("expected", answer["expected"]),
             ("before", _said(answer["before"])),

@@ -4,7 +4,7 @@ import click
 
 from adapters.cli.errors import UNREACHABLE
 from adapters.cli.installation import Installation
-from adapters.cli.output import as_json, heading, plain, remark, say, table, warn
+from adapters.cli.output import as_json, heading, remark, say, table, warn
 from adapters.cli.parameters import BACKEND, json_option
 from domain.errors import BackendUnavailable
 from domain.method_spec import Backend
@@ -113,7 +113,7 @@ def doctor(ctx: click.Context, fix: bool, json_wanted: bool) -> None:
     if fix:
         fixed = installation.fix()
         for sentence in fixed:
-            remark(f"fixed: {plain(sentence)}")
+            remark(f"fixed: {sentence}")
         if not fixed:
             remark("Nothing had to be put right.")
     settings, checks = installation.describe_settings(), installation.checks()
@@ -125,12 +125,11 @@ def doctor(ctx: click.Context, fix: bool, json_wanted: bool) -> None:
             }
         )
     else:
-        say(click.style("Settings", bold=True))
+        say("Settings", bold=True)
         table(("VARIABLE", "VALUE", "WHAT IT IS"), settings)
         heading("Checks")
         for check in checks:
-            mark = click.style("ok", fg="green") if check.ok else click.style("--", fg="red")
-            say(f"{mark}  {check.name}: {plain(check.words)}")
+            say(f"{check.name}: {check.words}", mark="ok" if check.ok else "--")
     if wrong := [check.name for check in checks if not check.ok]:
         remark(f"Not as it should be: {', '.join(wrong)}.")
         ctx.exit(UNREACHABLE)

@@ -1,41 +1,83 @@
-"""How results look: plain aligned text for people, one JSON document for programs."""
+"""How results look: plain aligned text for people, one JSON document for programs.
 
-import json
+Everything that the command line prints goes through this module, and nothing in it acts on the terminal that shows it:
+names, reasons and answers are other people's. A test holds that nobody prints beside it.
+"""
+
+import csv
+import io
 import shutil
 import sys
 import textwrap
+import traceback
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from adapters.shared.json_text import json_text
+from domain.printable import printable
 from domain.secrets import without_secrets
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+Mark = Literal["ok", "--", "? "]
 
 _GAP = "  "
 _NARROWEST = 20
+_COLOURS = {"ok": "green", "--": "red"}
 
 
-def say(text: str = "") -> None:
-    """A result, on standard output."""
-    click.echo(text)
+def say(text: str = "", *, bold: bool = False, mark: Mark | None = None) -> None:
+    """A result, on one line of standard output. What it is marked with stands before it, in its colour."""
+    shown = plain(text)
+    marked = "" if mark is None else click.style(mark, fg=_COLOURS.get(mark)) + _GAP
+    click.echo(marked + (click.style(shown, bold=True) if bold else shown))
 
 
-def remark(text: str) -> None:
-    """Something beside the result, on standard error."""
-    click.echo(text, err=True)
+def say_lines(text: str) -> None:
+    """A result of several lines, such as a file, on standard output."""
+    click.echo(printable(text, lines=True))
+
+
+def remark(text: str = "") -> None:
+    """Something beside the result, on one line of standard error."""
+    click.echo(plain(text), err=True)
+
+
+def remark_lines(text: str) -> None:
+    """Something of several lines beside the result, on standard error."""
+    click.echo(printable(text, lines=True), err=True)
 
 
 def warn(text: str | None) -> None:
     """A warning on standard error, if there is one."""
     if text:
-        remark(f"warning: {plain(without_secrets(text))}")
+        remark(f"warning: {without_secrets(text)}")
 
 
 def as_json(document: Any) -> None:
     """The one JSON document of a command."""
-    say(json.dumps(document, ensure_ascii=False, indent=2))
+    say_lines(json_text(document, indent=2))
+
+
+def as_json_lines(documents: Iterable[Any]) -> None:
+    """A JSON document on each line."""
+    for document in documents:
+        say(json_text(document))
+
+
+def as_csv(rows: Iterable[Iterable[object]]) -> None:
+    """Rows of CSV that neither a terminal nor a spreadsheet acts on."""
+    from domain.audit_documents import cell
+
+    written = io.StringIO()
+    csv.writer(written).writerows([printable(cell(value)) for value in row] for row in rows)
+    click.echo(written.getvalue(), nl=False)
 
 
 def at_a_terminal() -> bool:
@@ -43,19 +85,41 @@ def at_a_terminal() -> bool:
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
+def agreed(question: str) -> bool:
+    """Whether the person at the terminal says yes."""
+    return click.confirm(plain(question), err=True)
+
+
+@contextmanager
+def progress_bar() -> Iterator["Bar | None"]:
+    """A bar on standard error while something goes on; None where nobody watches one."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    columns = (BarColumn(bar_width=28), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        yield Bar(progress)
+
+
+class Bar:
+    """A progress bar with words beside it."""
+
+    def __init__(self, progress: "Progress") -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None)
+
+    def show(self, share: float | None, line: str) -> None:
+        """`share` is what is done, from 0 to 1, or None while nothing is known of it."""
+        total = None if share is None else 1.0
+        self._progress.update(self._task, total=total, completed=share or 0.0, description=plain(line))
+
+
 def plain(text: object) -> str:
     """Text on one line that cannot steer a terminal, whoever wrote it."""
-    return "".join(
-        " " if character in "\n\t\r" else "\N{REPLACEMENT CHARACTER}" if _steers(character) else character
-        for character in str(text)
-    )
-
-
-def _steers(character: str) -> bool:
-    # Control characters, and the marks that turn the direction of writing.
-    return (
-        unicodedata.category(character) == "Cc" or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
+    return printable(" ".join(str(text).replace("\r\n", "\n").replace("\t", " ").split("\n")))
 
 
 def moment(when: datetime | None) -> str:
@@ -69,7 +133,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]], *, clip: bool =
     widths = [max(_width(row[column]) for row in [list(head), *cells]) for column in range(len(head))]
     offset = len(indent) + sum(width + len(_GAP) for width in widths[:-1])
     room = max(_terminal_width() - offset, _NARROWEST) if sys.stdout.isatty() else 0
-    say(click.style(_line(head, widths, indent), bold=True))
+    say(_line(head, widths, indent), bold=True)
     for row in cells:
         last = [row[-1]]
         if room and _width(row[-1]) > room:
@@ -94,7 +158,7 @@ def facts(pairs: Sequence[tuple[str, object]], *, indent: str = "") -> None:
 
 def heading(text: str) -> None:
     say()
-    say(click.style(text, bold=True))
+    say(text, bold=True)
 
 
 def figure(name: str, value: float) -> str:

@@ -1,8 +1,11 @@
 """What a person sees of a method in Prefect: the run form, the description and the tags."""
 
+import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
+from adapters.shared.markdown import as_block, as_code, as_paragraphs, as_text
 from domain.method_spec import Backend, MethodType
 from domain.options import ConfigurationOption, OptionType, options_schema
 from domain.read_models import SelectableMethod
@@ -58,7 +61,7 @@ def run_form(
             datasets, "A name to choose, a local JSONL file or folder, or a hub id such as org/name"
         ),
         "options": {
-            **options_schema(spec.configuration_options),
+            **_options(spec.configuration_options),
             "description": "What this method lets you choose",
             "default": {option.name: option.default for option in spec.configuration_options},
         },
@@ -91,6 +94,14 @@ def run_form(
         "acting_for": _ACTING_FOR,
     }
     return _form(fields, required=["method", "backend", "base_model", "dataset"])
+
+
+def _options(options: Sequence[ConfigurationOption]) -> dict[str, Any]:
+    """Their schema. Prefect shows a field's description as markdown, and this one is somebody's text."""
+    schema = options_schema(options)
+    for field in schema["properties"].values():
+        field["description"] = as_text(field["description"])
+    return schema
 
 
 def add_form(names: list[str], trainers: Trainers, *, datasets: list[str], base_models: list[str]) -> dict[str, Any]:
@@ -192,7 +203,7 @@ def add_description(trainers: Trainers) -> str:
         "than its trainer's, never wider.",
     ]
     for name, trainer in sorted(trainers.items()):
-        lines += ["", f"## {name}", "", f"{trainer.summary}. On {_places(trainer)}."]
+        lines += ["", f"## {as_text(name)}", "", f"{as_text(trainer.summary)}. On {_places(trainer)}."]
         lines += _table(trainer.options)
     return "\n".join(lines)
 
@@ -273,29 +284,29 @@ def description(method: SelectableMethod, backend: Backend) -> str:
     spec = method.spec
     address = f"train/{deployment_name(method, backend)}"
     lines = [
-        f"# {spec.display_name}",
+        f"# {as_text(spec.display_name)}",
         "",
-        spec.description,
+        as_paragraphs(spec.description),
         "",
-        f"`{spec.method_type}` with the trainer `{spec.trainer}` on `{backend}`, version {method.version}.",
+        f"`{spec.method_type}` with the trainer {as_code(spec.trainer)} on `{backend}`, version {method.version}.",
     ]
     lines += options_table(method)
     base_model, dataset = spec.default_base_model or "BASE_MODEL", spec.default_dataset or "DATASET"
+    command = ["tmm", "train", spec.internal_name, "--backend", backend]
+    command += ["--base-model", base_model, "--dataset", dataset]
+    parameters = json.dumps({"base_model": base_model, "dataset": dataset})
     lines += [
         "",
         "From a shell:",
         "",
-        "```bash",
-        f"tmm train {spec.internal_name} --backend {backend} --base-model {base_model} --dataset {dataset}",
-        "```",
+        as_block(shlex.join(command), "bash"),
         "",
         "From Python:",
         "",
-        "```python",
-        "from prefect.deployments import run_deployment",
-        "",
-        f'run_deployment("{address}", parameters={{"base_model": "{base_model}", "dataset": "{dataset}"}})',
-        "```",
+        as_block(
+            f'from prefect.deployments import run_deployment\n\nrun_deployment("{address}", parameters={parameters})',
+            "python",
+        ),
     ]
     return "\n".join(lines)
 
@@ -313,12 +324,8 @@ def _table(options: Sequence[ConfigurationOption]) -> list[str]:
         "| Option | Default | Limits | |",
         "| --- | --- | --- | --- |",
         *(
-            f"| `{option.name}` | `{option.default}` | {option.limits or '-'} | {cell(option.description)} |"
+            f"| {as_code(option.name)} | {as_code(option.default)} | {as_text(option.limits) or '-'} | "
+            f"{as_text(option.description)} |"
             for option in options
         ),
     ]
-
-
-def cell(text: str) -> str:
-    """Text as it may stand in a cell of a markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from adapters.prefect import forms
 from adapters.prefect.client import prefect_client
+from adapters.shared.markdown import as_code, as_paragraphs, as_text
 from domain.method_spec import Backend
 from domain.read_models import AuditEntry, Run, SelectableMethod
 
@@ -65,11 +66,11 @@ def catalogue_page(selectable: Sequence[SelectableMethod], addresses: Mapping[tu
             else backend.value
             for backend in spec.backends
         )
-        lines.append(f"| {forms.cell(spec.display_name)} | `{spec.internal_name}` | {spec.method_type} | {backends} |")
+        lines.append(f"| {as_text(spec.display_name)} | `{spec.internal_name}` | {spec.method_type} | {backends} |")
     # Below the table, because Prefect cuts a wide one off.
     lines += [
         "",
-        *(f"- **{method.spec.display_name}**: {forms.cell(method.spec.description)}" for method in selectable),
+        *(f"- **{as_text(method.spec.display_name)}**: {as_text(method.spec.description)}" for method in selectable),
     ]
     return "\n".join([*lines, ""])
 
@@ -80,17 +81,17 @@ def method_page(
     """A method with its options, its history and its newest runs."""
     spec = method.spec
     lines = [
-        f"# {spec.display_name}",
+        f"# {as_text(spec.display_name)}",
         "",
-        spec.description,
+        as_paragraphs(spec.description),
         "",
-        f"`{spec.method_type}` with the trainer `{spec.trainer}` on {', '.join(spec.backends)}, "
+        f"`{spec.method_type}` with the trainer {as_code(spec.trainer)} on {', '.join(spec.backends)}, "
         f"version {method.version}.",
         *forms.options_table(method),
         "",
         "## History",
         "",
-        *(f"- {entry.occurred_at:%Y-%m-%d %H:%M} UTC: {forms.cell(entry.sentence)}" for entry in history),
+        *(f"- {entry.occurred_at:%Y-%m-%d %H:%M} UTC: {as_text(entry.sentence)}" for entry in history),
         "",
         "## Newest runs",
         "",
@@ -101,21 +102,37 @@ def method_page(
         lines += ["| Run | Requested (UTC) | By | Came to |", "| --- | --- | --- | --- |"]
     for run in runs:
         where = f"[{run.run_id}]({addresses[run.run_id]})" if run.run_id in addresses else str(run.run_id)
-        lines.append(
-            f"| {where} | {run.requested_at:%Y-%m-%d %H:%M} | {forms.cell(run.requested_by)} | {_came_to(run)} |"
-        )
+        lines.append(f"| {where} | {run.requested_at:%Y-%m-%d %H:%M} | {as_text(run.requested_by)} | {_came_to(run)} |")
     return "\n".join([*lines, ""])
 
 
 def run_page(title: str, line: str, curve: str) -> str:
     """A run as it goes: its newest line, and the curve as a picture that needs no network."""
-    lines = [f"# {title}", "", line, ""]
+    lines = [f"# {as_text(title)}", "", as_text(line), ""]
     if curve:
         lines.append(f"![How the training goes](data:image/svg+xml;base64,{b64encode(curve.encode()).decode()})")
     return "\n".join(lines)
 
 
+def report_page(entries: Sequence[AuditEntry], told: int, counts: Mapping[str, int], days: int) -> str:
+    """What happened in these days: how often what was done, and the newest entries of the `told` there are."""
+    lines = [f"# The audit log of {in_days(days)}", "", f"{told} entries.", ""]
+    lines += ["| Action | Entries |", "| --- | ---: |"]
+    lines += [f"| {as_text(action)} | {entries} |" for action, entries in counts.items()]
+    lines += ["", "| Entry | When (UTC) | Outcome | What happened |", "| ---: | --- | --- | --- |"]
+    lines += [
+        f"| {e.position} | {e.recorded_at:%Y-%m-%d %H:%M:%S} | {e.outcome} | {as_text(e.told)} |" for e in entries
+    ]
+    if told > len(entries):
+        lines += ["", f"These are the newest {len(entries)} of {told}. All of them: `tmm audit export FILE`"]
+    return "\n".join(lines) + "\n"
+
+
+def in_days(number: int) -> str:
+    return "1 day" if number == 1 else f"{number} days"
+
+
 def _came_to(run: Run) -> str:
     if run.after:
-        return f"{run.status}: " + ", ".join(f"{name} {value:.3f}" for name, value in run.after.items())
-    return f"{run.standing}: {forms.cell(run.reason)}" if run.reason else run.standing
+        return f"{run.status}: " + as_text(", ".join(f"{name} {value:.3f}" for name, value in run.after.items()))
+    return f"{run.standing}: {as_text(run.reason)}" if run.reason else run.standing

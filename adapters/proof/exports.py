@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from adapters.shared.json_text import json_text
 from adapters.shared.privacy import as_the_user_has_it
 from domain.audit_documents import cell, cloud_event
 from domain.errors import InvalidInput
@@ -106,7 +107,7 @@ def _stored(event: RecordedEvent) -> dict[str, Any]:
 
 def _jsonl(entries: Entries) -> Iterator[str]:
     for entry, event in entries:
-        yield json.dumps(entry.document() | {"event": _stored(event)}, ensure_ascii=False) + "\n"
+        yield json_text(entry.document() | {"event": _stored(event)}) + "\n"
 
 
 def _csv(entries: Entries) -> Iterator[str]:
@@ -128,7 +129,7 @@ def _csv_line(cells: list[str]) -> str:
 def _cloudevents(entries: Entries) -> Iterator[str]:
     comma = "[\n"
     for entry, event in entries:
-        yield comma + json.dumps(cloud_event(entry) | {"event": _stored(event)}, ensure_ascii=False)
+        yield comma + json_text(cloud_event(entry) | {"event": _stored(event)})
         comma = ",\n"
     yield "[]\n" if comma == "[\n" else "\n]\n"
 

@@ -177,6 +177,11 @@ def sha256_of(file: Path) -> str:
     return digest.hexdigest()
 
 
+def shown(text: str) -> str:
+    """Text on one line that acts on no terminal: what stands in the files may be anybody's."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Verify an export of the audit log.")
     parser.add_argument("export", type=Path, help="the exported file; its manifest lies beside it")
@@ -184,12 +189,12 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path, help="a checkpoint that the export must agree with")
     arguments = parser.parse_args()
     try:
-        sys.stdout.write(verify(arguments.export, arguments.public_key, arguments.checkpoint) + "\n")
+        sys.stdout.write(shown(verify(arguments.export, arguments.public_key, arguments.checkpoint)) + "\n")
     except FalseExport as false:
-        sys.stderr.write(f"FALSE: {false}\n")
+        sys.stderr.write(f"FALSE: {shown(str(false))}\n")
         return 1
     except (OSError, ValueError, KeyError, TypeError) as error:
-        sys.stderr.write(f"cannot be verified: {type(error).__name__}: {error}\n")
+        sys.stderr.write(f"cannot be verified: {type(error).__name__}: {shown(str(error))}\n")
         return 2
     return 0
 

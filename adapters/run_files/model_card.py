@@ -1,11 +1,11 @@
 """The model card: what the artefact is, what was measured, how it was made and how it is used."""
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adapters.run_files.story import RunStory, short_name
+from adapters.shared.markdown import as_block, as_code, as_text
 from domain.method_spec import Backend
 from domain.ports import Answer
 
@@ -16,7 +16,7 @@ def model_card(story: RunStory) -> str:
     """Markdown with the front matter that model hubs read."""
     parts = [
         _front_matter(story),
-        f"# {_one_line(story.title)}",
+        f"# {as_text(story.title)}",
         _what_it_is(story),
         "## What changed",
         _measures(story),
@@ -40,8 +40,8 @@ def card_of_merged(record: Mapping[str, Any]) -> str:
     ]
     parts = [
         "\n".join(["---", *(f"{name}: {json.dumps(value)}" for name, value in front.items()), "---"]),
-        f"# {_one_line(record['name'] or base + ' after ' + method['display_name'])}",
-        f"{_code(base)} with the adapter of the training run `{record['run_id']}` merged into its weights.",
+        f"# {as_text(record['name'] or base + ' after ' + method['display_name'])}",
+        f"{as_code(base)} with the adapter of the training run `{record['run_id']}` merged into its weights.",
         _table(("Measured", "Before", "After"), measured) if measured else "",
         "![Loss or reward over the steps](curve.svg)",
         "What the run was made of stands in `run.json`, every reported step in `metrics.jsonl`.",
@@ -70,8 +70,8 @@ def _what_it_is(story: RunStory) -> str:
     what = "An adapter for" if story.result.is_adapter else "All weights of"
     then = "trained" if story.result.is_adapter else "after a training"
     return (
-        f"{what} {_code(story.short_base_model)}, {then} with {_one_line(story.method.display_name)} "
-        f"({story.method.method_type}, trainer `{story.method.trainer}`) on {_code(story.short_dataset)}: "
+        f"{what} {as_code(story.short_base_model)}, {then} with {as_text(story.method.display_name)} "
+        f"({story.method.method_type}, trainer {as_code(story.method.trainer)}) on {as_code(story.short_dataset)}: "
         f"{story.result.steps} optimiser steps."
     )
 
@@ -100,10 +100,10 @@ def _answers(before: Sequence[Answer], after: Sequence[Answer]) -> Iterable[str]
         if len(before) > _SHOWN:
             yield f"The first {_SHOWN} of those in `answers.json`, as they come."
         for then, now in zip(before[:_SHOWN], after[:_SHOWN], strict=True):
-            yield f"Asked:\n\n{_block(then.prompt)}"
-            yield f"Expected:\n\n{_block(then.expected)}"
-            yield f"Before{_judged(then)}:\n\n{_block(then.said)}"
-            yield f"After{_judged(now)}:\n\n{_block(now.said)}"
+            yield f"Asked:\n\n{as_block(then.prompt)}"
+            yield f"Expected:\n\n{as_block(then.expected)}"
+            yield f"Before{_judged(then)}:\n\n{as_block(then.said)}"
+            yield f"After{_judged(now)}:\n\n{as_block(now.said)}"
 
 
 def _judged(answer: Answer) -> str:
@@ -114,12 +114,12 @@ def _use(story: RunStory) -> str:
     run_id, base = story.run.run_id, story.short_base_model
     commands = f'```sh\ntmm ask {run_id} "your question"\ntmm export {run_id} --out FOLDER\n```'
     if story.run.request.backend is Backend.MLX:
-        opened = f'load("{base}", adapter_path="FOLDER")' if story.result.is_adapter else 'load("FOLDER")'
+        opened = f'load({json.dumps(base)}, adapter_path="FOLDER")' if story.result.is_adapter else 'load("FOLDER")'
         code = f"from mlx_lm import generate, load\n\nmodel, tokenizer = {opened}"
     elif story.result.is_adapter:
         code = (
             "from peft import PeftModel\nfrom transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-            f'model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("{base}"), "FOLDER")\n'
+            f'model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({json.dumps(base)}), "FOLDER")\n'
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
         )
     else:
@@ -128,7 +128,7 @@ def _use(story: RunStory) -> str:
             'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
             'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
         )
-    return f"{commands}\n\nOr, with `FOLDER` being the folder of this file:\n\n```python\n{code}\n```"
+    return f"{commands}\n\nOr, with `FOLDER` being the folder of this file:\n\n{as_block(code, 'python')}"
 
 
 def _made(story: RunStory) -> str:
@@ -157,26 +157,5 @@ def _made(story: RunStory) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(_one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _code(text: str) -> str:
-    fence = _fence(text, shortest=1)
-    inside = f" {_one_line(text)} " if "`" in text else _one_line(text)
-    return f"{fence}{inside}{fence}"
-
-
-def _block(text: str) -> str:
-    fence = _fence(text, shortest=3)
-    return f"{fence}text\n{text}\n{fence}"
-
-
-def _fence(text: str, *, shortest: int) -> str:
-    """Backticks that no run of backticks in the text can close: what a model says must not become part of the page."""
-    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
-    return "`" * max(shortest, longest + 1)
+    first, *others = ["| " + " | ".join(as_text(cell) for cell in line) + " |" for line in (head, *rows)]
+    return "\n".join([first, "| " + " | ".join(["---"] * len(head)) + " |", *others])

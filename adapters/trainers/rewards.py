@@ -6,10 +6,11 @@ written as JSON: `regex("^[0-9]+$")=0.5, length(200)=0.1`.
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.trainers.patterns import Pattern
 from domain.answers import expected_answer, is_right, reasons_before_it_answers
 from domain.training import InvalidInput, Row
 
@@ -135,30 +136,56 @@ def _format() -> Judge:
 
 
 def _regex(pattern: str) -> Judge:
-    try:
-        compiled = re.compile(pattern, re.DOTALL)
-    except re.error as error:
-        raise InvalidInput(f"The reward 'regex' has a pattern that cannot be used: {error}.") from None
-    return lambda said, _: float(compiled.search(said) is not None)
+    searched = Pattern(pattern, of="The reward 'regex'", dotall=True)
+    return lambda said, _: float(searched.is_in(said))
 
 
 def _json_schema(schema: dict[str, Any]) -> Judge:
     import jsonschema
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
 
     validator = jsonschema.validators.validator_for(schema)
+    limited: Any = jsonschema.validators.extend
+    patterns: dict[str, Pattern] = {}
+
+    def must_have(_: Any, pattern: str, instance: Any, __: Any) -> Iterator[jsonschema.ValidationError]:
+        if isinstance(instance, str) and not patterns[pattern].is_in(instance):
+            yield jsonschema.ValidationError("the pattern is not in it")
+
     try:
         validator.check_schema(schema)
+        patterns |= {pattern: Pattern(pattern, of="The reward 'json_schema'") for pattern in _patterns_in(schema)}
+        # Nothing is fetched, and a schema that refers to itself without end shows it on any value.
+        checking = limited(validator, {"pattern": must_have})(schema, registry=Registry())
+        for value in (None, "", 0, [0], {"": 0}):
+            checking.is_valid(value)
     except jsonschema.SchemaError as error:
         raise InvalidInput(f"The reward 'json_schema' has a schema that cannot be used: {error.message}.") from None
-    checking = validator(schema)
+    except (RecursionError, Unresolvable) as error:
+        raise InvalidInput(f"The reward 'json_schema' has a schema whose $ref leads nowhere: {error}.") from None
 
     def judge(said: str, _: Row) -> float:
         try:
             return float(checking.is_valid(json.loads(said)))
-        except ValueError:
+        except (ValueError, RecursionError):  # no JSON, or deeper than anybody nests
             return 0.0
 
     return judge
+
+
+def _patterns_in(schema: Any) -> Iterator[str]:
+    match schema:
+        case dict():
+            for name, inner in schema.items():
+                if name == "pattern" and isinstance(inner, str):
+                    yield inner
+                elif name == "patternProperties" and inner:
+                    raise InvalidInput("The reward 'json_schema' takes no patternProperties. Write pattern instead.")
+                yield from _patterns_in(inner)
+        case list():
+            for inner in schema:
+                yield from _patterns_in(inner)
 
 
 def _length(longest: int) -> Judge:

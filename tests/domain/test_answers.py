@@ -1,6 +1,11 @@
 """What counts as an answer."""
 
+import re
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.answers import expected_answer, is_right, marked_answer, reasons_before_it_answers
 
@@ -62,3 +67,43 @@ def test_a_row_expects_its_answer_or_what_its_demonstration_marks() -> None:
 )
 def test_reasoning_comes_before_the_one_answer_and_nothing_else(said: str, in_format: bool) -> None:
     assert reasons_before_it_answers(said) is in_format
+
+
+# The definitions, as patterns: what they say is what counts, however long that takes them.
+IN_TAGS = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+AFTER_HASHES = re.compile(r"^####\s*(\S.*?)\s*$", re.MULTILINE)
+IN_FORMAT = re.compile(r"\s*<think>.+?</think>\s*<answer>.+?</answer>\s*", re.DOTALL)
+SAID = st.lists(
+    st.sampled_from(["<think>", "</think>", "<answer>", "</answer>", "####", "\n", " ", "x", "7", "\\boxed{", "}"]),
+    max_size=14,
+).map("".join)
+
+
+@given(SAID)
+def test_what_is_marked_is_what_the_definitions_say(said: str) -> None:
+    found = IN_TAGS.findall(said) or AFTER_HASHES.findall(said) or re.findall(r"\\boxed\{([^{}]*)\}", said)
+    assert marked_answer(said) == (found[-1].strip() if found else None)
+    assert reasons_before_it_answers(said) == (IN_FORMAT.fullmatch(said) is not None and said.count("<answer>") == 1)
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        *("<answer>", "<think>", "</think>", "</answer>", "####", "####\n", "#### a ", " ", "\n", "\\boxed{"),
+        *("<think>a</think><answer>b", "</think><answer>b</answer>", "</answer><answer>"),
+    ],
+)
+@pytest.mark.parametrize("begin", ["", "<think>a", "<answer>", "#### "])
+def test_a_model_that_repeats_itself_is_judged_as_fast(begin: str, repeated: str) -> None:
+    def took(times: int) -> float:
+        said = begin + repeated * times + "x"
+        fastest = float("inf")
+        for _ in range(3):
+            began = time.perf_counter()
+            marked_answer(said)
+            reasons_before_it_answers(said)
+            fastest = min(fastest, time.perf_counter() - began)
+        return fastest
+
+    # Eight times the text; ways of dividing it would take 64 times as long, or more.
+    assert took(16_000) < 30 * max(took(2_000), 1e-4)

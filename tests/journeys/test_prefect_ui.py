@@ -227,3 +227,39 @@ def test_the_page_of_the_methods_is_a_table_that_leads_to_their_forms(
     page.get_by_role("link", name="cuda").first.wait_for()
     page.get_by_text("SFT-Demo").first.wait_for()
     _keep(page, "training-methods", tmp_path)
+
+
+NOT_OURS = (
+    "![a picture](http://elsewhere.example/a.png) <img src=http://elsewhere.example/b.png> "
+    "<input type=password placeholder=Password> [come in](http://elsewhere.example) # Not a heading"
+)
+
+
+def test_texts_of_people_are_shown_as_text_and_make_nothing_of_the_pages(
+    page: Any, machine: Machine, tmp_path: Path
+) -> None:
+    said = machine.tmm("modify", "custom01", "--description", NOT_OURS, "--option", f"max_steps,description={NOT_OURS}")
+    assert said.returncode == 0, said.stderr
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def shown(path: str) -> None:
+        page.goto(_ui(machine, path))
+        page.get_by_text("<input type=password placeholder=Password>").first.wait_for()
+        assert page.locator("input[type=password], [src*='elsewhere'], a[href*='elsewhere']").count() == 0
+        _keep(page, path.rpartition("/")[2] or "page", tmp_path)
+
+    def known() -> Any:
+        found = machine.prefect("GET", "/deployments/name/train/custom01-cuda")
+        return found if "placeholder" in found["description"] else None
+
+    deployment = eventually(known, within=60, what="the description of custom01")
+    shown(f"/deployments/deployment/{deployment['id']}")
+    shown(f"/deployments/deployment/{deployment['id']}/run")
+
+    def written() -> Any:
+        found = machine.prefect("POST", "/artifacts/filter", artifacts={"key": {"any_": ["training-method-custom01"]}})
+        return next((one for one in found if "placeholder" in one["data"]), None)
+
+    shown(f"/artifacts/artifact/{eventually(written, within=90, what='the page of custom01')['id']}")
+    assert not [address for address in asked if "elsewhere" in address]

@@ -8,6 +8,7 @@ from prefect.utilities.schema_tools import validation
 
 from adapters import trainers
 from adapters.prefect import forms
+from adapters.shared.markdown import as_code, as_text
 from domain.method_spec import Backend
 from domain.preinstalled import preinstalled_methods
 from domain.read_models import SelectableMethod
@@ -67,7 +68,7 @@ def test_the_page_of_the_add_form_tells_every_trainers_options_and_limits() -> N
     for name, trainer in trainers.declarations().items():
         told = page.split(f"## {name}\n")[1].split("\n## ")[0]
         for option in trainer.options:
-            assert f"| `{option.name}` | `{option.default}` | {option.limits or '-'} |" in told
+            assert f"| `{option.name}` | {as_code(option.default)} | {as_text(option.limits) or '-'} |" in told
 
 
 def test_the_delete_form_is_a_drop_down_of_the_methods_there_are() -> None:

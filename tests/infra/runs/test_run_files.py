@@ -94,7 +94,7 @@ def test_the_model_card_can_be_read_by_a_hub_and_says_what_was_measured(folder: 
     assert whole.before is not None
     assert whole.after is not None
     assert f"| loss | {whole.before['loss']:.3f} | {whole.after['loss']:.3f} |" in body
-    assert "# Adder | `one`" in body
+    assert r"# Adder \| \`one\`" in body
     assert str(whole.run_id) in body
 
 
