@@ -6,8 +6,7 @@ from typing import Any, Protocol, cast
 
 from domain.audit_index import Indexed, Place, first_difference, from_bytes
 from domain.event_log import READ_AT_ONCE, EventLog
-from domain.events import DomainEvent
-from domain.projections import Parts, audit_log, methods_and_runs
+from domain.projections import audit_log, methods_and_runs
 from domain.proof import Checkpoint
 from domain.read_models import COUNTED, LOG_BEGINS, Head
 from domain.values import Value

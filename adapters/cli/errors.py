@@ -2,11 +2,12 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Callable
 
 import click
 
-from adapters.cli.output import remark, remark_lines, tell_where
+from adapters.cli.output import remark, remark_lines
 from domain.errors import (
     BadResult,
     CustomCodeFailed,

@@ -60,6 +60,11 @@ def warn(text: str | None) -> None:
         remark(f"warning: {without_secrets(text)}")
 
 
+def tell_where(error: BaseException) -> None:
+    """The traceback of an error, on standard error, without secrets."""
+    remark_lines(without_secrets("".join(traceback.format_exception(error))).rstrip("\n"))
+
+
 def as_json(document: Any) -> None:
     """The one JSON document of a command."""
     say_lines(json_text(document, indent=2))

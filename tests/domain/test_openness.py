@@ -39,7 +39,8 @@ def test_a_folder_on_the_way_that_others_may_write_lets_them_put_another_in_its_
     found = opening(*steps)
     assert found is not None
     assert found.mended_by == "chmod go-w /srv"
-    # Where nobody removes what is another's, as in /tmp, that is not so; but who may write the thing itself may change it.
+    # Where nobody removes what is another's, as in /tmp, that is not so;
+    # but whoever may write the thing itself may change it.
     assert opening(("/tmp", FOLDER | 0o1777, ROOT), ("/tmp/x", FOLDER | 0o755, ME)) is None
     assert opening(("/tmp", FOLDER | 0o1777, ROOT), ("/tmp/x", FOLDER | 0o1777, ME)) is not None
 

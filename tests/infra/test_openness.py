@@ -1,4 +1,4 @@
-"""A team's installation does not start where what its rules stand on lies open to others, and the doctor says what does."""
+"""A team's installation does not start where what its rules stand on lies open; the doctor says what does."""
 
 import os
 import shlex
