@@ -32,10 +32,15 @@ def must_be_the_operators(settings: Settings, *, thoroughly: bool = False) -> No
 
     The code, of tens of thousands of files, and the database's roles are looked at `thoroughly` alone.
     """
-    if (refused := not_the_operator(settings)) is not None:
-        raise refused
+    must_be_ones_own(settings)
     if settings.team:
         must_not_lie_open(openings(settings, thoroughly=thoroughly))
+
+
+def must_be_ones_own(settings: Settings) -> None:
+    """Raise `NotTheOperator` for a user who may not look into the data folder."""
+    if (refused := not_the_operator(settings)) is not None:
+        raise refused
 
 
 def not_the_operator(settings: Settings) -> NotTheOperator | None:

@@ -21,7 +21,7 @@ from domain.training import Checkpoints, Trainer
 from domain.training_run import Provenance, RunRequest
 from domain.users import PREFECT, Origin, User
 from infra.custom.checked_code import CheckedCode
-from infra.openness import must_be_the_operators
+from infra.openness import must_be_ones_own, must_be_the_operators
 from infra.operating_system_user import operating_system_user
 from infra.prefect_environment import (
     api_url_or_refuse,
@@ -105,6 +105,7 @@ class Installation:
     def licences(self) -> "InstalledLicences":
         from adapters.licences import InstalledLicences
 
+        must_be_ones_own(self.settings)
         return InstalledLicences(self.settings.licences, self.settings.trust_store, self.clock)
 
     @cached_property

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,7 +13,7 @@ from eventsourcing.persistence import IntegrityError, OperationalError
 from prefect.client.schemas.objects import State
 from prefect.logging import disable_run_logger
 
-from adapters.licences import acting as acting_tokens
+from domain.clock import Time
 from domain.errors import CommercialUsersOnly, InvalidMethod, RunAlreadyFinished, TokenDoesNotHold
 from domain.operations import ActingTokenUsed
 from domain.preinstalled import SFT_DEMO
@@ -165,12 +165,11 @@ def test_an_answer_given_before_outlives_the_token(
     token, unused = (token_for(installation, key, "delete", DELETE) for _ in range(2))
     first = ran(flow, "delete", DELETE, token)
 
-    class Later(datetime):
-        @classmethod
-        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
-            return datetime.now(UTC) + timedelta(hours=2)
+    def later() -> Time:
+        now = Time.of_this_machine().now + timedelta(hours=2)
+        return Time(now, now)
 
-    monkeypatch.setattr(acting_tokens, "datetime", Later)
+    monkeypatch.setattr(flow.service, "time", later)
     assert ran(flow, "delete", DELETE, token).message == first.message
     assert "expired at" in (ran(flow, "delete", DELETE, unused).message or "")
 

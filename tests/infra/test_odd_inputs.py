@@ -20,7 +20,7 @@ from domain.method_spec import MethodSpec
 from domain.read_models import AuditQuery, CountBy
 from domain.training_run import Provenance, RunRequest
 from domain.users import User
-from infra.acting_for import acting_user, issue_token
+from infra.acting_for import acting, issue_token
 from infra.settings import Settings
 from infra.wiring import Installation
 from tests.odd_values import ARGUMENTS, NUMBERS, TEXTS, VALUES
@@ -205,14 +205,14 @@ def test_tokens_of_programs(site: Site, tries: int) -> None:
     actions = st.sampled_from([("train", REQUEST), ("add", METHOD), ("delete", {"internal_name": "custom02"})])
 
     def bring(token: Any, action: tuple[str, dict[str, Any]], odd: dict[str, Any]) -> Callable[[], object]:
-        return lambda: acting_user(flow, token, action=action[0], given=action[1] | odd)
+        return lambda: acting(flow, token, action=action[0], given=action[1] | odd)
 
     def issue(person: str, action: tuple[str, dict[str, Any]], odd: dict[str, Any]) -> Callable[[], object]:
         given = action[1] | odd
 
         def do() -> None:
             token = issue_token(site.installation, site.key, person=person, action=action[0], given=given, minutes=5)
-            acting_user(flow, token, action=action[0], given=given)
+            acting(flow, token, action=action[0], given=given)
 
         return do
 

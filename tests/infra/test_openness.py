@@ -35,13 +35,15 @@ def code(reachable: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Code of an installation, in place of that of this checkout, whose permissions are what they are."""
     folder = reachable / "code"
     (folder / "domain").mkdir(parents=True)
-    (folder / "domain" / "users.py").write_text("")
+    (folder / "library").mkdir()
+    for file in (folder / "domain" / "users.py", folder / "python"):
+        file.write_text("")
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     monkeypatch.setattr(openness, "CHECKOUT", folder)
     monkeypatch.setattr(openness.sys, "prefix", str(folder / "packages"))
-    monkeypatch.setattr(openness.sys, "executable", str(folder / "domain" / "users.py"))
-    monkeypatch.setattr(openness.os, "__file__", str(folder / "domain" / "users.py"))
+    monkeypatch.setattr(openness.sys, "executable", str(folder / "python"))
+    monkeypatch.setattr(openness.os, "__file__", str(folder / "library" / "os.py"))
     monkeypatch.setattr(openness, "SERVICES_ENVIRONMENT", reachable / "environment")
     return folder
 
@@ -75,7 +77,7 @@ def test_a_team_s_installation_in_which_nothing_lies_open_starts(team: Settings)
     assert openings(team, thoroughly=True) == []
     with Installation(team) as installation:
         assert installation.service.selectable_methods()
-    with Supervisor(team):
+    with Supervisor(team, print):
         pass
 
 
@@ -110,7 +112,7 @@ def test_code_deep_in_the_checkout_is_looked_at_when_processes_are_started(team:
     deep.chmod(0o666)
     with Installation(team) as installation:
         assert installation.service.selectable_methods()  # every command would be slower
-    with pytest.raises(InstallationLiesOpen, match=f"the code: others may change {deep}"), Supervisor(team):
+    with pytest.raises(InstallationLiesOpen, match=f"the code: others may change {deep}"), Supervisor(team, print):
         pass
     (code / "domain" / "method.py").write_text("")
     (code / "domain" / "method.py").chmod(0o666)
@@ -129,7 +131,7 @@ def test_what_another_user_owns_lies_open_to_that_user(team: Settings) -> None:
 
 def test_what_a_data_folder_of_one_s_own_leaves_open_is_closed_and_not_refused(team: Settings) -> None:
     team.home.chmod(0o755)
-    with Supervisor(team):
+    with Supervisor(team, print):
         assert team.home.stat().st_mode & 0o077 == 0
 
 
@@ -168,7 +170,7 @@ def test_a_role_that_may_change_the_event_log_lies_open_and_one_that_may_only_ap
             connection.execute(f"GRANT DELETE ON tmm.stored_events TO {meddler}")
             (found,) = openings(settings, thoroughly=True)
             assert f"the database's role '{meddler}' may change it" in found.words
-            with pytest.raises(InstallationLiesOpen, match=meddler), Supervisor(settings):
+            with pytest.raises(InstallationLiesOpen, match=meddler), Supervisor(settings, print):
                 pass
             connection.execute(shlex.split(found.mended_by)[2])
             assert openings(settings, thoroughly=True) == []

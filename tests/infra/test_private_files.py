@@ -118,7 +118,7 @@ def test_what_lies_open_in_a_closed_folder_is_closed_when_processes_are_started(
     settings.home.chmod(0o700)
     close_to_others(settings)
     assert mode_of(files[0]) == oct(0o644)  # a command need not look into what nobody comes to
-    with Supervisor(settings):
+    with Supervisor(settings, print):
         assert open_to_others(settings.home) == {}
 
 

@@ -149,6 +149,7 @@ USED: dict[tuple[str, ...], list[tuple[str, ...]]] = {
     ("audit", "why"): [("sft-support",), (ACTS,)],
     ("audit", "verify"): [(), ("--export", ACTS)],
     ("audit", "checkpoint"): [()],
+    ("audit", "accept-clock"): [()],
     ("audit", "export"): [(ACTS,), ("all.jsonl",)],
     ("token",): [()],
     ("token", "issue"): [
@@ -167,6 +168,7 @@ USED: dict[tuple[str, ...], list[tuple[str, ...]]] = {
     ("licence", "trust"): [(ACTS,)],
     # What these start is started by the journeys; they print through the same functions.
     ("demo",): [(ACTS,)],
+    ("env",): [()],
     ("up",): [("--backend", ACTS)],
     ("worker",): [("--backend", ACTS)],
     ("pools",): [()],
@@ -219,12 +221,15 @@ def test_a_person_sees_what_was_written(tmm: Tmm, written: None) -> None:
 PRINTER = "adapters/cli/output.py"
 # Programs of their own: what auditors run without ours, children whose words their parent reads, scripts of developers.
 PROGRAMS = {
+    "adapters/base_models/trial.py",
     "adapters/proof/verify_export.py",
     "adapters/trainers/one_of_several.py",
     "infra/custom/child.py",
     "adapters/prefect/warm_worker/fork_server.py",
     "adapters/prefect/warm_worker/make_imports.py",
+    "infra/logs.py",
     "infra/prefect_process.py",
+    "infra/worker_process.py",
     "infra/samples/make_base_model.py",
     "infra/samples/make_datasets.py",
 }

@@ -83,7 +83,7 @@ def look(room: Room) -> Look:
             held_out_hash="",
         )
         return look_at(
-            RunRequest.parse({"method": "m", "backend": backend, "base_model": "b", "dataset": "d"}),
+            RunRequest.parse({"method": "mine", "backend": backend, "base_model": "b", "dataset": "d"}),
             TrainerDeclaration(name="trainer", summary="-", backends=(backend,), method_types=types, options=()),
             OPTIONS | options,
             dataset,
