@@ -13,7 +13,7 @@ from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggre
 from eventsourcing.persistence import Notification
 from eventsourcing.utils import register_topic
 
-from domain.users import User
+from domain.people.users import User
 from domain.values import Value
 
 

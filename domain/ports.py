@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from domain.method_spec import MethodCode
+from domain.catalogue.method_spec import MethodCode
+from domain.people.users import Entitlement
 from domain.training import Row
-from domain.users import Entitlement
 
 
 class Licences(Protocol):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import UUID
 
+from domain.catalogue.method_spec import Backend
 from domain.errors import BadResult, InvalidInput
-from domain.method_spec import Backend
 
 __all__ = [
     "BadResult",

@@ -8,9 +8,9 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
 
 from adapters.prefect.pages import in_days, report_page
+from domain.audit.read_models import AuditQuery, CountBy
 from domain.bounded import shown
 from domain.errors import InvalidQuery
-from domain.read_models import AuditQuery, CountBy
 from flows.acting import ending_in_words, installation_of_this_run
 
 ENTRIES_SHOWN = 500

@@ -6,8 +6,8 @@ from uuid import UUID
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from adapters.curve import curve_svg
 from adapters.prefect.progress import ToldToPrefect
+from adapters.shared.curve import curve_svg
 from domain.bounded import shown
 from domain.errors import RunNotFound
 from domain.training import Meeting

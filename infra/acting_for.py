@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from domain.acting import ActingToken
+from domain.catalogue.options import options_after_defaults
 from domain.errors import InvalidInput, InvalidRunRequest, NotFound, TokenDoesNotHold
-from domain.options import options_after_defaults
+from domain.people.users import User
 from domain.printable import printable
-from domain.training_run import RunRequest
-from domain.users import User
+from domain.runs.training_run import RunRequest
+from domain.use_cases.acting import ActingToken
 from infra.adding import spec_of
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import trainers
 from domain.bounded import shown
+from domain.catalogue.method_spec import MethodSpec
+from domain.catalogue.options import ConfigurationOption
 from domain.errors import InvalidMethod
-from domain.method_spec import MethodSpec
-from domain.options import ConfigurationOption
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from domain.errors import Unreachable
-from domain.training_run import RunStatus
+from domain.runs.training_run import RunStatus
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.cli.installation import Check
+from domain.audit.operations import KeyPurpose
+from domain.catalogue.method_spec import Backend
 from domain.errors import TrainingMethodError
-from domain.method_spec import Backend
-from domain.operations import KeyPurpose
 from domain.secrets import shown_address
-from infra.custom.confined_here import confinement_check
 from infra.explaining import shown
-from infra.openness import openings
-from infra.prefect_environment import asking, known_api_url, password_of
+from infra.serving.confined_here import confinement_check
+from infra.serving.openness import openings
+from infra.serving.prefect_environment import asking, known_api_url, password_of
 from infra.settings import Settings
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ def main() -> None:
 
 
 def _installation() -> "Installation":
-    from infra.closing import close_to_others
+    from infra.serving.closing import close_to_others
     from infra.wiring import Installation
 
     installation = Installation.from_environment()

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import preflight, trainers
 from adapters.preflight import Measured
-from domain.method_spec import MethodSpec
+from adapters.shared.training_progress import lines_told
+from domain.catalogue.method_spec import MethodSpec
+from domain.catalogue.trainer_declaration import trainer_of
 from domain.ports import BaseModel, Dataset, Device
-from domain.run_plan import Counted, RunPlan
-from domain.trainers import trainer_of
-from domain.training_run import RunRequest, RunStatus
-from infra.training_progress import lines_told
+from domain.runs.run_plan import Counted, RunPlan
+from domain.runs.training_run import RunRequest, RunStatus
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from domain.ports import BaseModel, Dataset
-from domain.training_run import Provenance
+from domain.runs.training_run import Provenance
 
 _PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "mlx", "mlx-lm", "numpy", "prefect")
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from domain.carrying import Carried, CarriedAs, Fix, fix_for
+from adapters.machines.run_process import carrier_of
+from domain.audit.read_models import Run
 from domain.errors import EventUnreadable, RunAlreadyFinished, RunNotFound
-from domain.read_models import Run
-from domain.training_run import RunStatus
-from infra.run_process import carrier_of
+from domain.runs.flow_runs import Carried, CarriedAs, Fix, fix_for
+from domain.runs.training_run import RunStatus
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

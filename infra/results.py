@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.shared.training_progress import METRICS_FILE, numbers_of, steps_in, steps_told
+from domain.audit.read_models import Run
+from domain.catalogue.method_spec import MethodType
 from domain.errors import InvalidRunRequest
-from domain.method_spec import MethodType
 from domain.ports import Asked, BaseModel, ExportedModel
-from domain.read_models import Run
-from domain.training_run import RunStatus
-from infra.training_progress import METRICS_FILE, numbers_of, steps_in, steps_told
+from domain.runs.training_run import RunStatus
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -33,7 +33,7 @@ def answers_of(installation: "Installation", run: Run) -> list[dict[str, Any]]:
 
 def export(installation: "Installation", run: Run, out: Path) -> ExportedModel:
     """Write the model of a completed run, with what explains it, as one folder that other programs open."""
-    from adapters import exports
+    from adapters.exports import model_folder as exports
     from adapters.run_files import explain_export, weights_hash_of
 
     trained = _trained(installation, run)
@@ -50,7 +50,7 @@ def ask(
 ) -> Asked:
     """Let the base model and the result of a completed run answer, on the backend that the run had."""
     from adapters.evaluation import opened
-    from adapters.exports import is_adapter
+    from adapters.exports.model_folder import is_adapter
 
     if installation.service.method_of_run(run.run_id).method_type is MethodType.REWARD:
         raise InvalidRunRequest(f"Training run {run.run_id} made a reward model, which judges answers and gives none.")

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from domain.catalogue.method_spec import Backend
 from domain.errors import InvalidSettings
-from domain.method_spec import Backend
-from infra.worker_kind import WorkerKind
+from infra.serving.worker_kind import WorkerKind
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

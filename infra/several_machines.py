@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from adapters import trainers
-from adapters.trainers import several_processes
-from domain.carrying import Carried, CarriedAs
+from adapters.machines.slots import own_slot
+from adapters.shared.polling import patiently
+from adapters.shared.training_progress import Watcher
+from adapters.trainers.torch.distributed import processes as several_processes
 from domain.errors import InvalidInput, MachineMissing, PrefectUnavailable
+from domain.runs.flow_runs import Carried, CarriedAs
 from domain.training import Meeting, TrainingJob
-from infra.patience import patiently
-from infra.prefect_environment import api_url_or_refuse
-from infra.slots import own_slot
-from infra.training_progress import Watcher
+from infra.serving.prefect_environment import api_url_or_refuse
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

@@ -11,7 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from adapters.custom_code.running import CustomTrainer
+from adapters.evaluation.kept_measures import measured_once
+from adapters.machines.run_process import this_process_runs
+from adapters.machines.slots import own_slot
 from adapters.run_files import RunStory, weights_hash_of, write_run_files
+from adapters.shared.polling import patiently
+from adapters.shared.training_progress import RunProgress, Watcher, lines_told
+from domain.audit.read_models import AuditQuery
+from domain.catalogue.options import OptionValue
 from domain.errors import (
     InvalidDataset,
     MachineMissing,
@@ -19,22 +27,14 @@ from domain.errors import (
     RunNotFound,
     TrainingMethodError,
 )
-from domain.options import OptionValue
 from domain.ports import BaseModel, Dataset, Device, Evaluation
-from domain.read_models import AuditQuery
-from domain.run_plan import RunPlan
+from domain.runs.run_plan import RunPlan
+from domain.runs.training_run import Provenance, RunRequest, RunStatus
 from domain.training import Trainer, TrainingJob, TrainingResult
-from domain.training_run import Provenance, RunRequest, RunStatus
 from infra.acting_for import Acting, acting
-from infra.custom.running import CustomTrainer
-from infra.measured_before import measured_once
-from infra.patience import patiently
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
-from infra.run_process import this_process_runs
 from infra.several_machines import with_other_machines
-from infra.slots import own_slot
-from infra.training_progress import RunProgress, Watcher, lines_told
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

@@ -7,9 +7,9 @@ from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
-from domain.read_models import Head
-from domain.service import TrainingMethods
-from domain.verification import Compared, Followed
+from domain.audit.read_models import Head
+from domain.audit.verification import Compared, Followed
+from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
 from infra.wiring import open_catalogue
 

@@ -8,22 +8,23 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from adapters import trainers
+from adapters.custom_code.checked_code import CheckedCode
+from adapters.store.tables import LogClock, create_tables, made_ready
+from domain.audit.read_models import Run
+from domain.catalogue.method_spec import Backend
+from domain.catalogue.preinstalled import preinstalled_methods
+from domain.catalogue.trainer_declaration import Trainers
 from domain.clock import Clock
 from domain.errors import PrefectUnavailable, TrainingMethodError
-from domain.method_spec import Backend
+from domain.people.users import PREFECT, Origin, User
 from domain.ports import Asked, Device, ExportedModel
-from domain.preinstalled import preinstalled_methods
-from domain.read_models import Run
-from domain.run_plan import RunPlan
-from domain.service import TrainingMethods
-from domain.trainers import Trainers
+from domain.runs.run_plan import RunPlan
+from domain.runs.training_run import Provenance, RunRequest
 from domain.training import Checkpoints, Trainer
-from domain.training_run import Provenance, RunRequest
-from domain.users import PREFECT, Origin, User
-from infra.custom.checked_code import CheckedCode
-from infra.openness import must_be_ones_own, must_be_the_operators
+from domain.use_cases.service import TrainingMethods
 from infra.operating_system_user import operating_system_user
-from infra.prefect_environment import (
+from infra.serving.openness import must_be_ones_own, must_be_the_operators
+from infra.serving.prefect_environment import (
     api_url_or_refuse,
     known_api_url,
     lines_for_programs,
@@ -32,14 +33,15 @@ from infra.prefect_environment import (
     sign_in_link,
 )
 from infra.settings import Settings
-from infra.store import LogClock, create_tables, made_ready
 
 if TYPE_CHECKING:
-    from adapters.artifacts import Artifacts
-    from adapters.base_models import BaseModels
+    from adapters.artifacts.artifact_store import Artifacts
+    from adapters.artifacts.shared_checkpoints import SharedCheckpoints
     from adapters.cli.installation import Check
+    from adapters.custom_code.workshop import Workshop
     from adapters.datasets import Datasets
     from adapters.licences import ActingTokens, InstalledLicences
+    from adapters.models import BaseModels
     from adapters.prefect.carrying import PrefectCarrying
     from adapters.prefect.catalogue import PrefectCatalogue
     from adapters.prefect.events import PrefectEvents
@@ -47,8 +49,6 @@ if TYPE_CHECKING:
     from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
-    from infra.custom.workshop import Workshop
-    from infra.shared_checkpoints import SharedCheckpoints
 
 
 class Installation:
@@ -65,7 +65,7 @@ class Installation:
     @classmethod
     def for_flow(cls, flow_run_id: UUID) -> Self:
         """The installation as a flow run sees it: the acting user is `prefect`."""
-        from infra.logs import hide_secrets_in_logs
+        from infra.serving.logs import hide_secrets_in_logs
 
         settings = Settings.from_environment()
         hide_secrets_in_logs(settings)
@@ -271,19 +271,19 @@ class Installation:
 
     def up(self, backends: Sequence[Backend], *, with_workers: bool) -> None:
         """Prefect server and workers until interrupted."""
-        from infra.serving import serve
+        from infra.serving.serving import serve
 
         serve(self, backends, with_workers=with_workers)
 
     def worker(self, backend: Backend) -> None:
         """One worker until interrupted."""
-        from infra.serving import work
+        from infra.serving.serving import work
 
         work(self, backend)
 
     def demo(self, method: str, *, keep: bool) -> None:
         """Everything from nothing to a trained model."""
-        from infra.demonstration import demonstrate
+        from infra.serving.demonstration import demonstrate
 
         demonstrate(self, method, keep=keep)
 
@@ -343,7 +343,7 @@ class Installation:
     @cached_property
     def workshop(self) -> "Workshop":
         """Where methods' own code is made, checked and kept."""
-        from infra.custom.workshop import Workshop
+        from adapters.custom_code.workshop import Workshop
 
         return Workshop(self)
 
@@ -351,7 +351,7 @@ class Installation:
         return trainers.code_hash()
 
     def device(self, backend: Backend) -> Device:
-        from adapters.devices import device_for
+        from adapters.machines.devices import device_for
 
         return device_for(backend)
 
@@ -362,7 +362,7 @@ class Installation:
         return folder
 
     def checkpoints(self, run_id: UUID) -> Checkpoints:
-        from adapters.checkpoints import FolderCheckpoints
+        from adapters.artifacts.checkpoints import FolderCheckpoints
 
         return FolderCheckpoints(self.run_folder(run_id) / "checkpoints")
 
@@ -371,8 +371,8 @@ class Installation:
         """Where machines give checkpoints to one another; None where each keeps its own."""
         if not (address := self.settings.shared_checkpoints):
             return None
-        from adapters.artifacts import Artifacts
-        from infra.shared_checkpoints import SharedCheckpoints
+        from adapters.artifacts.artifact_store import Artifacts
+        from adapters.artifacts.shared_checkpoints import SharedCheckpoints
 
         return SharedCheckpoints(Artifacts(address, shared=True))
 
@@ -400,7 +400,7 @@ class Installation:
 
     @cached_property
     def artifacts(self) -> "Artifacts":
-        from adapters.artifacts import Artifacts
+        from adapters.artifacts.artifact_store import Artifacts
 
         return Artifacts(self.settings.artifacts, shared=self.settings.shares_artifacts)
 
@@ -412,7 +412,7 @@ class Installation:
 
     @cached_property
     def base_models(self) -> "BaseModels":
-        from adapters.base_models import BaseModels, Tried
+        from adapters.models import BaseModels, Tried
 
         return BaseModels(self.settings.samples, self.settings.base_models, Tried(self.settings.tried))
 
@@ -421,13 +421,13 @@ def open_catalogue(settings: Settings, trainers: Trainers) -> TrainingMethods:
     """The catalogue on the store that the settings name, whose tables are there."""
     code = CheckedCode(settings)
     if settings.database_url:
-        from adapters.event_store.postgres import PostgresStore
-        from adapters.views.postgres import PostgresViews
+        from adapters.store.postgres_log import PostgresStore
+        from adapters.store.postgres_views import PostgresViews
 
         postgres = PostgresStore(settings.database_url)
         return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers, code=code)
-    from adapters.event_store.sqlite import LOCK_TIMEOUT_S, SQLiteStore
-    from adapters.views.sqlite import SQLiteViews
+    from adapters.store.sqlite_log import LOCK_TIMEOUT_S, SQLiteStore
+    from adapters.store.sqlite_views import SQLiteViews
 
     views = SQLiteViews(settings.sqlite_file, lock_timeout_s=LOCK_TIMEOUT_S)
     return TrainingMethods(SQLiteStore(settings.sqlite_file), views=views, trainers=trainers, code=code)

@@ -16,10 +16,10 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from adapters.mlx_runtime import make_ready
-from domain.service import TrainingMethods
+from adapters.shared.mlx_runtime import make_ready
+from adapters.store.tables import create_tables
+from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
-from infra.store import create_tables
 from infra.wiring import Installation, open_catalogue
 from tests.people import TRAINERS
 
@@ -155,3 +155,12 @@ def service(migrated: Settings) -> Iterator[TrainingMethods]:
     """An empty catalogue with the tests' trainers, on each database in turn."""
     with open_catalogue(migrated, TRAINERS) as service:
         yield service
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks of methods' own code need not wait for libraries."""
+    from adapters.custom_code import workshop
+    from tests.adapters.custom_code.warm import in_a_warm_process
+
+    monkeypatch.setattr(workshop, "in_a_process", in_a_warm_process)

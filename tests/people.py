@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from domain.method_spec import Backend, MethodSpec, MethodType
-from domain.options import ConfigurationOption, OptionType
-from domain.preinstalled import SFT_DEMO
-from domain.trainers import TrainerDeclaration
-from domain.training_run import Provenance, RunRequest
-from domain.users import Edition, Entitlement, Origin, User
+from domain.catalogue.method_spec import Backend, MethodSpec, MethodType
+from domain.catalogue.options import ConfigurationOption, OptionType
+from domain.catalogue.preinstalled import SFT_DEMO
+from domain.catalogue.trainer_declaration import TrainerDeclaration
+from domain.people.users import Edition, Entitlement, Origin, User
+from domain.runs.training_run import Provenance, RunRequest
 
 ALICE = User(
     name="alice",

@@ -11,8 +11,8 @@ from adapters.cli.installation import Installation
 from adapters.cli.output import as_csv, as_json, as_json_lines, moment, remark, say, table
 from adapters.cli.parameters import MemberOf, Moment, json_option
 from adapters.cli.proving import accept_clock, checkpoint, export, verify
-from domain.audit_documents import cloud_event
-from domain.read_models import AuditEntry, AuditQuery, CountBy
+from adapters.shared.entry_documents import cloud_event
+from domain.audit.read_models import AuditEntry, AuditQuery, CountBy
 
 SHOWN = 50
 _FOLLOWS_EVERY_S = 0.5

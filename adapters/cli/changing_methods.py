@@ -12,9 +12,9 @@ from adapters.cli.methods import train_line
 from adapters.cli.option_syntax import OPTION_HELP, options_changed
 from adapters.cli.output import agreed, at_a_terminal, plain, remark, say, warn
 from adapters.cli.parameters import BACKEND, METHOD_TYPE
+from domain.audit.read_models import SelectableMethod
+from domain.catalogue.method_spec import Backend, MethodSpec, MethodType
 from domain.errors import InvalidMethod, RunNotFound, Unreachable
-from domain.method_spec import Backend, MethodSpec, MethodType
-from domain.read_models import SelectableMethod
 
 if TYPE_CHECKING:
     from adapters.cli.method_files import MethodFile

@@ -10,8 +10,8 @@ from adapters.cli.code_folders import CODE_FILE, fields_of
 from adapters.cli.installation import Installation
 from adapters.cli.output import Mark, as_json, plain, remark, say
 from adapters.cli.parameters import BACKEND, json_option
+from domain.catalogue.method_spec import Backend
 from domain.errors import CustomCodeFailed, InvalidMethod
-from domain.method_spec import Backend
 from domain.ports import Finding
 
 

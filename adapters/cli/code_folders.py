@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from adapters.cli.method_files import MethodFile
+from domain.catalogue.method_spec import CUSTOM, Backend, MethodCode, MethodSpec
 from domain.errors import InvalidMethod
-from domain.method_spec import CUSTOM, Backend, MethodCode, MethodSpec
 
 METHOD_FILE = "method.yaml"
 CODE_FILE = "method.py"

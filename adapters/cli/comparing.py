@@ -12,8 +12,8 @@ from adapters.cli.one_run import curve_lines, run_named
 from adapters.cli.output import as_json, duration, facts, figure, heading, option_value, remark, say, table
 from adapters.cli.parameters import json_option
 from adapters.shared.privacy import as_the_user_has_it
-from domain.comparing import Comparison, Difference, compared
-from domain.read_models import Run
+from domain.audit.read_models import Run
+from domain.runs.comparison import Comparison, Difference, compared
 
 _SHORT = 12
 
@@ -48,7 +48,7 @@ Steps = Sequence[Mapping[str, float]]
 
 
 def _write_picture(file: Path, first: Run, second: Run, *steps: Steps) -> None:
-    from adapters.curve import curves_svg
+    from adapters.shared.curve import curves_svg
 
     try:
         with as_the_user_has_it(file):

@@ -12,9 +12,9 @@ from adapters.cli.installation import Installation
 from adapters.cli.methods import train_line
 from adapters.cli.output import plain, remark, say, tell_where, warn
 from adapters.cli.parameters import BACKEND
+from domain.catalogue.method_spec import Backend
+from domain.catalogue.training_method import TEMPLATES
 from domain.errors import CustomCodeFailed, InvalidMethod
-from domain.method_spec import Backend
-from domain.training_method import TEMPLATES
 
 __all__ = ["check", "custom"]
 

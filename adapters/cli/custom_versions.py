@@ -11,10 +11,10 @@ from adapters.cli.code_folders import folder_argument
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, heading, moment, plain, remark, say, say_lines, table, warn
 from adapters.cli.parameters import json_option
+from domain.audit.read_models import MethodVersion, SelectableMethod
+from domain.catalogue.method_spec import MethodSpec
 from domain.errors import InvalidMethod
-from domain.method_spec import MethodSpec
 from domain.ports import KeptCode
-from domain.read_models import MethodVersion, SelectableMethod
 
 _PUT_BACK = ("code", "trainer", "backends", "configuration_options", "default_base_model", "default_dataset")
 _OF_VERSION = "A version as tmm custom versions lists them, or the beginning of a code's hash"

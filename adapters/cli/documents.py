@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from domain.comparing import Comparison, Difference
-from domain.read_models import AuditEntry, Run, SelectableMethod
+from domain.audit.read_models import AuditEntry, Run, SelectableMethod
+from domain.runs.comparison import Comparison, Difference
 from domain.secrets import shown_address
 
 

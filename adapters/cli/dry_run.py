@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapters.cli.output import as_json, duration, facts, options_in_words, say, warn
-from domain.run_plan import RunPlan
+from domain.runs.run_plan import RunPlan
 
 
 def show_plan(plan: RunPlan, *, json_wanted: bool) -> None:

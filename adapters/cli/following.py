@@ -12,9 +12,9 @@ import click
 from adapters.cli.errors import INTERRUPTED, TrainingFailed
 from adapters.cli.installation import Installation
 from adapters.cli.output import progress_bar, remark
+from domain.audit.read_models import Run
 from domain.errors import PrefectUnavailable
-from domain.read_models import Run
-from domain.training_run import RunStatus
+from domain.runs.training_run import RunStatus
 
 LOOK_EVERY = 0.5
 ASK_PREFECT_EVERY = 1.0

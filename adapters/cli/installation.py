@@ -6,19 +6,19 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
-from domain.carrying import Queue
+from domain.audit.proof import Checkpoint
+from domain.audit.read_models import Run
+from domain.audit.verified_log import Verification
+from domain.catalogue.method_spec import Backend, MethodCode, MethodSpec
 from domain.errors import TrainingMethodError
-from domain.licence import Licence, LicenceStanding
-from domain.method_spec import Backend, MethodCode, MethodSpec
+from domain.people.licences import Licence, LicenceStanding
+from domain.people.users import User
 from domain.ports import Asked, ExportedModel, Finding, KeptCode, Licences, Progressed, WorkPool
-from domain.proof import Checkpoint
-from domain.read_models import Run
-from domain.run_plan import RunPlan
-from domain.service import TrainingMethods
+from domain.runs.flow_runs import Queue
+from domain.runs.run_plan import RunPlan
+from domain.runs.training_run import Provenance, RunRequest
 from domain.training import Progress, TrainingResult
-from domain.training_run import Provenance, RunRequest
-from domain.users import User
-from domain.verified_log import Verification
+from domain.use_cases.service import TrainingMethods
 
 
 class Settings(Protocol):

@@ -9,10 +9,10 @@ import click
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, facts, heading, plain, remark, say, warn
 from adapters.cli.parameters import json_option
+from domain.audit.operations import KeyPurpose
 from domain.errors import Unreachable
-from domain.licence import EVERYONE, Licence, LicenceStanding
-from domain.operations import KeyPurpose
-from domain.users import PREFECT, User
+from domain.people.licences import EVERYONE, Licence, LicenceStanding
+from domain.people.users import PREFECT, User
 
 _USERS_SHOWN = 8
 

@@ -5,7 +5,7 @@ import click
 from adapters.cli.errors import exit_code_of
 from adapters.cli.installation import Installation
 from adapters.cli.output import plain, say
-from domain.queries import Action
+from domain.use_cases.queries import Action
 
 
 @click.command("can", short_help="Say beforehand whether you may add, delete or modify a method.")

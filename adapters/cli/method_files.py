@@ -10,8 +10,8 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
+from domain.catalogue.method_spec import LARGEST_METHOD
 from domain.errors import InvalidMethod
-from domain.method_spec import LARGEST_METHOD
 
 _LARGEST = 5 * LARGEST_METHOD
 """Bytes, comments and all."""

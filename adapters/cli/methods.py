@@ -9,8 +9,8 @@ from adapters.cli.documents import entry_document, method_document, run_document
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, facts, heading, moment, option_value, remark, say, table
 from adapters.cli.parameters import BACKEND, METHOD_TYPE, Moment, json_option
-from domain.method_spec import Backend, MethodType
-from domain.read_models import AuditEntry, AuditQuery, Run, SelectableMethod
+from domain.audit.read_models import AuditEntry, AuditQuery, Run, SelectableMethod
+from domain.catalogue.method_spec import Backend, MethodType
 
 HISTORY_SHOWN = 10
 RUNS_SHOWN = 5

@@ -14,12 +14,12 @@ from adapters.cli.output import (
     say,
 )
 from adapters.cli.sparkline import sparkline
-from adapters.curve import TOLD
+from adapters.shared.curve import TOLD
+from domain.audit.read_models import Run
 from domain.errors import InvalidRunRequest, RunNotFound
-from domain.read_models import Run
+from domain.runs.training_run import RunStatus
 from domain.secrets import shown_address
-from domain.service import TrainingMethods
-from domain.training_run import RunStatus
+from domain.use_cases.service import TrainingMethods
 
 SHORTEST_PREFIX = 4
 _ALL = 10_000

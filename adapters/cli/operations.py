@@ -6,8 +6,8 @@ from adapters.cli.errors import UNREACHABLE
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, heading, remark, say, table, warn
 from adapters.cli.parameters import BACKEND, json_option
+from domain.catalogue.method_spec import Backend
 from domain.errors import BackendUnavailable
-from domain.method_spec import Backend
 
 
 @click.command(short_help="Go from nothing to a trained model, in one terminal.")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from domain.catalogue.options import ConfigurationOption, OptionType
 from domain.errors import InvalidConfigurationOptions
-from domain.options import ConfigurationOption, OptionType
 
 OPTION_HELP = (
     "An option to offer, as NAME:TYPE=DEFAULT and then ,minimum=… ,maximum=… ,choices=a|b ,max_length=… "

@@ -78,7 +78,7 @@ def as_json_lines(documents: Iterable[Any]) -> None:
 
 def as_csv(rows: Iterable[Iterable[object]]) -> None:
     """Rows of CSV that neither a terminal nor a spreadsheet acts on."""
-    from domain.audit_documents import cell
+    from adapters.shared.entry_documents import cell
 
     written = io.StringIO()
     csv.writer(written).writerows([printable(cell(value)) for value in row] for row in rows)

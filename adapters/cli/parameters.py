@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from domain.carrying import Queue
-from domain.method_spec import Backend, MethodType
-from domain.training_run import RunStatus
+from domain.catalogue.method_spec import Backend, MethodType
+from domain.runs.flow_runs import Queue
+from domain.runs.training_run import RunStatus
 
 
 class MemberOf(click.ParamType[StrEnum]):

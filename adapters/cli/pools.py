@@ -7,7 +7,7 @@ import click
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, remark, say, table
 from adapters.cli.parameters import BACKEND, json_option
-from domain.method_spec import Backend
+from domain.catalogue.method_spec import Backend
 
 _queue_option = click.option("--queue", metavar="NAME", help="Only this queue of the pool.")
 

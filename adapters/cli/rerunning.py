@@ -12,11 +12,11 @@ from adapters.cli.one_run import run_named, show_run
 from adapters.cli.output import as_json, heading, option_value, remark, say, warn
 from adapters.cli.parameters import json_option
 from adapters.cli.training import must_have_completed, no_wait_option, queue_option, say_requested, start
-from domain.carrying import Queue
-from domain.comparing import Comparison, Difference, changed_since, compared
-from domain.options import options_after_defaults
-from domain.read_models import Run
-from domain.training_run import RunRequest, RunStatus
+from domain.audit.read_models import Run
+from domain.catalogue.options import options_after_defaults
+from domain.runs.comparison import Comparison, Difference, changed_since, compared
+from domain.runs.flow_runs import Queue
+from domain.runs.training_run import RunRequest, RunStatus
 
 
 @click.command(short_help="Repeat a run from the log, and say whether its curve agrees.")

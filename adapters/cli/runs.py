@@ -12,10 +12,10 @@ from adapters.cli.installation import Installation
 from adapters.cli.one_run import run_named, show_details, show_run
 from adapters.cli.output import as_json, moment, remark, say, table, warn
 from adapters.cli.parameters import RUN_STATUS, json_option
+from domain.audit.read_models import Run
 from domain.errors import RunAlreadyFinished, RunNotFound, Unreachable
-from domain.read_models import Run
-from domain.training_run import RunStatus
-from domain.users import User
+from domain.people.users import User
+from domain.runs.training_run import RunStatus
 
 CANCELLED_WITHIN = 60.0
 """Seconds. A worker stops its run in a few; of one that died, the service ends the run after half a minute."""

@@ -9,7 +9,7 @@ import click
 from adapters.cli.installation import Installation
 from adapters.cli.licence import record_key_trusted
 from adapters.cli.output import plain, remark, say
-from domain.operations import KeyPurpose
+from domain.audit.operations import KeyPurpose
 
 
 @click.group(short_help="Let a program act for a person, for a short time and one command.")

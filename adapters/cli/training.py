@@ -17,12 +17,12 @@ from adapters.cli.option_syntax import SET_HELP, values_given
 from adapters.cli.output import as_json, plain, remark, say
 from adapters.cli.parameters import BACKEND, QUEUE, json_option
 from adapters.cli.pools import named, to_resume
-from domain.carrying import Queue
+from domain.audit.read_models import Run
+from domain.catalogue.method_spec import Backend, MethodSpec
+from domain.catalogue.options import options_after_defaults
 from domain.errors import MethodNotSelectable, RunAlreadyFinished, TrainingMethodError
-from domain.method_spec import Backend, MethodSpec
-from domain.options import options_after_defaults
-from domain.read_models import Run
-from domain.training_run import RunRequest, RunStatus
+from domain.runs.flow_runs import Queue
+from domain.runs.training_run import RunRequest, RunStatus
 
 COLUMNS_HELP = "What the dataset's columns are called, such as prompt=question, completion=answer."
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from adapters.datasets.reading import RawRow, rows_of
-from adapters.quiet import quiet
+from adapters.shared.quiet import quiet
 from domain.errors import InvalidDataset
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?")

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from adapters.datasets.reading import RawRow
-from domain.answers import marked_answer
 from domain.errors import InvalidDataset
+from domain.runs.grading import marked_answer
 
 ROLES = ("system", "user", "assistant", "tool")
 

@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 
 from adapters.datasets.rows import Located
-from domain.answers import question_of
 from domain.errors import InvalidDataset
+from domain.runs.grading import question_of
 
 HELD_OUT_SHARE = 0.1
 MOST_HELD_OUT = 200

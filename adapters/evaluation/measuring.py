@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from adapters.conversations import prompt_of
-from domain.answers import expected_answer, is_right, reasons_before_it_answers, text_of
+from adapters.shared.conversations import prompt_of
 from domain.ports import Answer, Device, Evaluation
+from domain.runs.grading import expected_answer, is_right, reasons_before_it_answers, text_of
 from domain.training import Row
 
 MOST_ROWS = 200

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adapters.conversations import Encoded, completed, encode, prompt_ids
 from adapters.evaluation.batches import in_batches
-from adapters.mlx_runtime import make_ready
-from adapters.quiet import quiet
+from adapters.shared.conversations import Encoded, completed, encode, prompt_ids
+from adapters.shared.mlx_runtime import make_ready
 from adapters.shared.opening import opened_on_mlx, tokenizer_of
+from adapters.shared.quiet import quiet
 from domain.training import Row
 
 

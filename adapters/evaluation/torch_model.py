@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adapters.conversations import Encoded, completed, encode, prompt_ids
 from adapters.evaluation.batches import in_batches
-from adapters.quiet import quiet
+from adapters.shared.conversations import Encoded, completed, encode, prompt_ids
 from adapters.shared.opening import model_of, tokenizer_of
+from adapters.shared.quiet import quiet
 from domain.training import Row
 
 T = TypeVar("T")

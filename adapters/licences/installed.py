@@ -11,8 +11,8 @@ from adapters.licences.files import Unusable, read_small, write_new, write_whole
 from adapters.licences.keys import TrustStore, generate_pair, key_id_of, private_key
 from domain.clock import Clock, MachineClock
 from domain.errors import DatabaseUnavailable, InvalidLicence
-from domain.licence import Licence, LicenceStanding
-from domain.users import Edition, Entitlement
+from domain.people.licences import Licence, LicenceStanding
+from domain.people.users import Edition, Entitlement
 
 SUFFIX = ".licence"
 MOST_FILES = 100

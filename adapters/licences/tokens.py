@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from adapters.licences.files import Unusable
 from adapters.licences.keys import TrustStore, key_id_of
-from domain.licence import Licence
+from domain.people.licences import Licence
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from adapters.prefect.client import prefect_client
 from adapters.prefect.forms import SHARE_TAG, TAG
-from domain.carrying import Carried, CarriedAs
+from domain.runs.flow_runs import Carried, CarriedAs
 
 if TYPE_CHECKING:
     from prefect.client.schemas.filters import FlowRunFilter

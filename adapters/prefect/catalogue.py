@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from adapters.prefect import forms
 from adapters.prefect.client import prefect_client
 from adapters.prefect.deployments import OUR_FLOWS, of_a_share, of_methods, of_the_catalogue
-from domain.method_spec import Backend
-from domain.read_models import SelectableMethod
+from domain.audit.read_models import SelectableMethod
+from domain.catalogue.method_spec import Backend
+from domain.catalogue.trainer_declaration import Trainers
 from domain.secrets import shown_address
-from domain.trainers import Trainers
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from adapters.prefect import forms
-from domain.carrying import Queue
-from domain.method_spec import Backend
-from domain.read_models import SelectableMethod
-from domain.trainers import Trainers
+from domain.audit.read_models import SelectableMethod
+from domain.catalogue.method_spec import Backend
+from domain.catalogue.trainer_declaration import Trainers
+from domain.runs.flow_runs import Queue
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from adapters.prefect.client import prefect_client
 from domain.events import DomainEvent
-from domain.training_run import TrainingRun
+from domain.runs.training_run import TrainingRun
 
 RESOURCE = "prefect.resource.id"
 

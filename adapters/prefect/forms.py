@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from adapters.shared.markdown import as_block, as_code, as_paragraphs, as_text
-from domain.method_spec import Backend, MethodType
-from domain.options import ConfigurationOption, OptionType, options_schema
-from domain.read_models import SelectableMethod
-from domain.trainers import TrainerDeclaration, Trainers
+from domain.audit.read_models import SelectableMethod
+from domain.catalogue.method_spec import Backend, MethodType
+from domain.catalogue.options import ConfigurationOption, OptionType, options_schema
+from domain.catalogue.trainer_declaration import TrainerDeclaration, Trainers
 
 TAG = "training-method"
 """Deployments with this tag are ours, and nobody else's."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.prefect.client import prefect_client
 from adapters.prefect.deployments import CATALOGUE_QUEUE
-from domain.carrying import Queue
+from domain.catalogue.method_spec import Backend
 from domain.errors import NotFound
-from domain.method_spec import Backend
 from domain.ports import PoolQueue, WorkPool
+from domain.runs.flow_runs import Queue
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -7,12 +7,12 @@ from uuid import UUID
 from adapters.prefect.client import prefect_client
 from adapters.prefect.deployments import of_a_share
 from adapters.prefect.forms import SHARE_TAG, TAG
-from domain.carrying import Queue
+from domain.catalogue.method_spec import Backend
 from domain.errors import BackendUnavailable, RunNotFound
-from domain.method_spec import Backend
 from domain.ports import Progressed
+from domain.runs.flow_runs import Queue
+from domain.runs.training_run import RunRequest
 from domain.secrets import shown_address
-from domain.training_run import RunRequest
 
 
 class PrefectRuns:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.shared.weights import tensors_of
+from domain.catalogue.method_spec import Backend, MethodType
 from domain.errors import InvalidBaseModel
-from domain.method_spec import Backend, MethodType
 from domain.ports import BaseModel
 
 _WRITES = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapters.epochs import steps_to_take
-from adapters.shares import problem_with_shares
+from adapters.shared.epochs import steps_to_take
+from adapters.shared.shares import problem_with_shares
 from domain.errors import InvalidConfigurationOptions, InvalidDataset
-from domain.run_plan import Tokens
+from domain.runs.run_plan import Tokens
 
 Options = Mapping[str, Any]
 

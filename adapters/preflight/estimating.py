@@ -8,7 +8,7 @@ from typing import Any
 from adapters.preflight.base_models import BaseModelFacts
 from adapters.preflight.room import Room
 from domain.ports import Device
-from domain.run_plan import Counted, Estimate, Tokens
+from domain.runs.run_plan import Counted, Estimate, Tokens
 
 # Multiplications and additions a second that a training really gets, until one was measured.
 _RATE_OF_A_CORE = 25e9

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from adapters.conversations import prompt_of
-from domain.answers import question_of, text_of
+from adapters.shared.conversations import prompt_of
 from domain.errors import InvalidDataset
+from domain.runs.grading import question_of, text_of
 from domain.training import Row
 
 

@@ -8,13 +8,13 @@ from adapters.preflight.base_models import BaseModelFacts, must_fit
 from adapters.preflight.estimating import Measured, Work, certain_memory, counted, estimated, work_of
 from adapters.preflight.room import Room
 from adapters.preflight.shapes import asks_only, must_take
+from domain.catalogue.method_spec import MethodType
+from domain.catalogue.trainer_declaration import TrainerDeclaration
 from domain.errors import InvalidRunRequest
-from domain.method_spec import MethodType
 from domain.ports import Dataset, Device
-from domain.run_plan import Estimate, RunPlan, Shape, Tokens
-from domain.trainers import TrainerDeclaration
+from domain.runs.run_plan import Estimate, RunPlan, Shape, Tokens
+from domain.runs.training_run import RunRequest
 from domain.training import Row
-from domain.training_run import RunRequest
 
 _CHECKPOINTS_KEPT = 2
 

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from domain.catalogue.method_spec import MethodType
 from domain.errors import InvalidDataset
-from domain.method_spec import MethodType
-from domain.run_plan import Shape
+from domain.runs.run_plan import Shape
 
 # The first whose columns are all there is the shape: those that ask for more stand before those that ask for less.
 _COLUMNS = {

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from adapters.conversations import completed, encode, prompt_ids, prompt_of
-from adapters.quiet import quiet
+from adapters.shared.conversations import completed, encode, prompt_ids, prompt_of
 from adapters.shared.opening import tokenizer_of
+from adapters.shared.quiet import quiet
 from domain.errors import InvalidBaseModel, InvalidDataset
-from domain.run_plan import Shape, Tokens
+from domain.runs.run_plan import Shape, Tokens
 from domain.training import Row
 
 # Enough to know the share that is cut to within three per cent; a million rows would take minutes.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from domain.audit.proof import Checkpoint, canonical
 from domain.errors import InvalidInput
-from domain.proof import Checkpoint, canonical
 
 
 class CheckpointFolder:

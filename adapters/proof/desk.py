@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.exports import Exported, export
 from adapters.proof.signing import FolderSigner, is_signed, key_id_of, verifying_key
+from domain.audit.proof import Checkpoint
+from domain.audit.read_models import AuditQuery
+from domain.audit.verification import Finding
+from domain.audit.verified_log import Beside, Verification, VerifiedLog
 from domain.errors import BadResult, InvalidInput
-from domain.proof import Checkpoint
-from domain.read_models import AuditQuery
-from domain.users import User
-from domain.verification import Finding
-from domain.verified_log import Beside, Verification, VerifiedLog
+from domain.people.users import User
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

@@ -6,7 +6,7 @@ from typing import Any
 
 from adapters.run_files.story import RunStory, short_name
 from adapters.shared.markdown import as_block, as_code, as_text
-from domain.method_spec import Backend
+from domain.catalogue.method_spec import Backend
 from domain.ports import Answer
 
 _SHOWN = 3

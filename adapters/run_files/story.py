@@ -6,11 +6,11 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import Any
 
-from domain.method_spec import MethodSpec
+from domain.audit.read_models import AuditEntry, Run
+from domain.catalogue.method_spec import MethodSpec
 from domain.ports import Dataset, Evaluation
-from domain.read_models import AuditEntry, Run
+from domain.runs.training_run import Provenance
 from domain.training import TrainingResult
-from domain.training_run import Provenance
 
 
 @dataclass(frozen=True)

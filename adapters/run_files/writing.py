@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from adapters.curve import curve_svg
 from adapters.run_files.model_card import card_of_merged, model_card
 from adapters.run_files.story import RunStory
+from adapters.shared.curve import curve_svg
 
 
 def write_run_files(folder: Path, story: RunStory) -> None:

@@ -8,10 +8,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
+from domain.catalogue.method_spec import Backend, MethodType
+from domain.catalogue.options import declared_options
+from domain.catalogue.trainer_declaration import TrainerDeclaration
 from domain.errors import InvalidMethod
-from domain.method_spec import Backend, MethodType
-from domain.options import declared_options
-from domain.trainers import TrainerDeclaration
 from domain.training import Trainer
 
 _CUDA, _MLX = (Backend.CUDA,), (Backend.MLX,)
@@ -27,76 +27,82 @@ class _BuiltIn:
 
 _BUILT_IN: dict[str, _BuiltIn] = {
     "sft": _BuiltIn(
-        "adapters.trainers.sft", "Supervised fine-tuning of all weights or a LoRA adapter", _CUDA, (MethodType.SFT,)
+        "adapters.trainers.torch.sft",
+        "Supervised fine-tuning of all weights or a LoRA adapter",
+        _CUDA,
+        (MethodType.SFT,),
     ),
     "mlx-lora": _BuiltIn(
-        "adapters.trainers.mlx_lora",
+        "adapters.trainers.mlx.mlx_lora",
         "Supervised fine-tuning on MLX: a LoRA or DoRA adapter, or all weights",
         _MLX,
         (MethodType.PEFT, MethodType.SFT),
     ),
     "mlx-dpo": _BuiltIn(
-        "adapters.trainers.mlx_dpo",
+        "adapters.trainers.mlx.mlx_dpo",
         "Direct preference optimisation on MLX, from chosen and rejected answers",
         _MLX,
         (MethodType.DPO,),
     ),
     "mlx-orpo": _BuiltIn(
-        "adapters.trainers.mlx_orpo",
+        "adapters.trainers.mlx.mlx_orpo",
         "Odds-ratio preference optimisation on MLX, from chosen and rejected answers",
         _MLX,
         (MethodType.ORPO,),
     ),
     "mlx-grpo": _BuiltIn(
-        "adapters.trainers.mlx_grpo",
+        "adapters.trainers.mlx.mlx_grpo",
         "Group Relative Policy Optimization on MLX with rewards that a program verifies",
         _MLX,
         (MethodType.GRPO,),
     ),
     "mlx-ppo": _BuiltIn(
-        "adapters.trainers.mlx_ppo",
+        "adapters.trainers.mlx.mlx_ppo",
         "Proximal Policy Optimisation on MLX with rewards that a program verifies",
         _MLX,
         (MethodType.PPO,),
     ),
     "peft": _BuiltIn(
-        "adapters.trainers.peft",
+        "adapters.trainers.torch.peft",
         "Parameter-efficient fine-tuning: LoRA, rsLoRA, DoRA, IA3 or prompt tuning",
         _CUDA,
         (MethodType.PEFT,),
     ),
     "dpo": _BuiltIn(
-        "adapters.trainers.dpo", "Direct preference optimisation on pairs of answers", _CUDA, (MethodType.DPO,)
+        "adapters.trainers.torch.dpo", "Direct preference optimisation on pairs of answers", _CUDA, (MethodType.DPO,)
     ),
     "kto": _BuiltIn(
-        "adapters.trainers.kto",
+        "adapters.trainers.torch.kto",
         "Kahneman-Tversky optimisation on wanted and unwanted answers",
         _CUDA,
         (MethodType.KTO,),
     ),
     "orpo": _BuiltIn(
-        "adapters.trainers.orpo", "Odds-ratio preference optimisation on pairs of answers", _CUDA, (MethodType.ORPO,)
+        "adapters.trainers.torch.orpo",
+        "Odds-ratio preference optimisation on pairs of answers",
+        _CUDA,
+        (MethodType.ORPO,),
     ),
     "reward": _BuiltIn(
-        "adapters.trainers.reward",
+        "adapters.trainers.torch.reward",
         "A reward model that learns to score answers from pairs",
         _CUDA,
         (MethodType.REWARD,),
     ),
     "grpo": _BuiltIn(
-        "adapters.trainers.grpo",
+        "adapters.trainers.torch.grpo",
         "Group Relative Policy Optimization with rewards that a program verifies",
         _CUDA,
         (MethodType.GRPO,),
     ),
     "rloo": _BuiltIn(
-        "adapters.trainers.rloo",
+        "adapters.trainers.torch.rloo",
         "REINFORCE leave-one-out with rewards that a program verifies",
         _CUDA,
         (MethodType.RLOO,),
     ),
     "ppo": _BuiltIn(
-        "adapters.trainers.ppo",
+        "adapters.trainers.torch.ppo",
         "Proximal Policy Optimisation with verifiable rewards or a trained reward model",
         _CUDA,
         (MethodType.PPO,),

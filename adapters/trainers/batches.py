@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.conversations import Encoded
+from adapters.shared.conversations import Encoded
 
 # Arrays by their names; the first dimension of each are the rows.
 Batch = Mapping[str, Any]

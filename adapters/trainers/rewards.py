@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.trainers.patterns import Pattern
-from domain.answers import expected_answer, is_right, reasons_before_it_answers
+from domain.runs.grading import expected_answer, is_right, reasons_before_it_answers
 from domain.training import InvalidInput, Row
 
 # What a reward says of one completion of one row's prompt, usually between 0 and 1.

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from adapters.quiet import quiet
+from adapters.shared.quiet import quiet
 from adapters.trainers import bad_results
 from adapters.trainers.rewards import Reward, parse_rewards
 from adapters.trainers.shapes import must_have_columns
-from domain.answers import text_of
 from domain.errors import InvalidConfigurationOptions
+from domain.runs.grading import text_of
 from domain.training import Progress, TrainingJob, TrainingResult
 
 
@@ -26,7 +26,7 @@ def train_on_rewards(
 
     `processes` share the answers of a step. `settings` are the config's own, on top of what all such trainers take.
     """
-    from adapters.trainers import huggingface
+    from adapters.trainers.torch.common import huggingface
 
     must_have_columns(job, ("prompt",), trainer=name)
     if options.batch_size % options.num_generations:
@@ -96,7 +96,7 @@ def _verified(reward: Reward, job: TrainingJob) -> Function:
 
 
 def _scored(reward_model: str, job: TrainingJob) -> Function:
-    from adapters.trainers.reward_models import judged_by_model
+    from adapters.trainers.torch.common.reward_models import judged_by_model
 
     judge = judged_by_model(reward_model, device=job.device)
 

@@ -10,12 +10,12 @@ from uuid import UUID, uuid5
 
 import psycopg
 
-from adapters.event_store.mapper import PydanticMapper
-from domain.method_spec import Change
-from domain.refusals import ActionRefused
-from domain.training_method import TrainingMethod
-from domain.training_run import TrainingRun
-from domain.users import Edition, Entitlement, Origin, User
+from adapters.store.mapper import PydanticMapper
+from domain.audit.refusals import ActionRefused
+from domain.catalogue.method_spec import Change
+from domain.catalogue.training_method import TrainingMethod
+from domain.people.users import Edition, Entitlement, Origin, User
+from domain.runs.training_run import TrainingRun
 from infra.settings import Settings
 from tests.people import PROVENANCE, method, request
 

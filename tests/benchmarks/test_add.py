@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import psycopg
 
-from domain.service import TrainingMethods
-from domain.training_method import TrainingMethod
+from domain.catalogue.training_method import TrainingMethod
+from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
 from tests.people import ALICE, method
 

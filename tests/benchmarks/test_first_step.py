@@ -4,8 +4,8 @@ python -m pytest --full tests/benchmarks/test_first_step.py
 
 A small SFT run, the polling of `tmm up`, both ways on one machine in turns, about four minutes on two quiet cores.
 Each round has a run with a seed that was not there before, whose base model is measured, and one with a seed that was,
-whose measure is known (`infra/measured_before.py`). The first run of each way, which reads the libraries from the
-disk, does not count.
+whose measure is known (`adapters/evaluation/kept_measures.py`). The first run of each way, which reads the libraries
+from the disk, does not count.
 """
 
 import json
@@ -24,7 +24,7 @@ from uuid import UUID
 import pytest
 
 from adapters.prefect.client import prefect_client
-from infra.prefect_environment import prefect_environment
+from infra.serving.prefect_environment import prefect_environment
 from tests.journeys.conftest import SAMPLES, Machine, eventually
 
 pytestmark = [pytest.mark.full, pytest.mark.journey, pytest.mark.training]
@@ -60,7 +60,7 @@ def machine_with_both_workers(folder: Path) -> Iterator[tuple[Machine, dict[str,
         }
         log = folder / "stock.log"
         with log.open("wb") as output:
-            command = [sys.executable, "-m", "infra.prefect_process", "worker", STOCK, STOCK]
+            command = [sys.executable, "-m", "infra.serving.prefect_process", "worker", STOCK, STOCK]
             process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
         try:
             eventually(lambda: "TMM_WORKER is stock" in log.read_text(), within=120, what="the other worker")

@@ -19,10 +19,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.read_models import AuditEntry, AuditQuery, CountBy
-from domain.service import TrainingMethods
+from adapters.store.tables import create_tables
+from domain.audit.read_models import AuditEntry, AuditQuery, CountBy
+from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
-from infra.store import create_tables
 from infra.verifying import VerifyingBeside
 from infra.wiring import open_catalogue
 from tests.benchmarks.long_log import ACTORS, BEGAN, METHODS, write

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.mlx_runtime import make_ready
+from adapters.shared.mlx_runtime import make_ready
 from tests.adapters.trainers.running import SMALL_BASE, job, rows, trained
 
 pytestmark = [pytest.mark.full, pytest.mark.training]

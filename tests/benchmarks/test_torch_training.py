@@ -101,7 +101,7 @@ def on_answers(named: str, imported: str = "trl") -> str:
 
 BARE_GRPO = """
 from trl import GRPOConfig, GRPOTrainer
-from domain.answers import is_right, reasons_before_it_answers
+from domain.runs.grading import is_right, reasons_before_it_answers
 def exact_answer(completions, answer, **_):
     return [float(is_right(said[0]["content"], wanted)) for said, wanted in zip(completions, answer)]
 def format(completions, **_):

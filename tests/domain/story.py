@@ -7,12 +7,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from domain.catalogue.method_spec import MethodSpec
+from domain.catalogue.training_method import TrainingMethod
 from domain.errors import TrainingMethodError
 from domain.events import Aggregate, DomainEvent
-from domain.method_spec import MethodSpec
-from domain.training_method import TrainingMethod
-from domain.training_run import RunRequest, TrainingRun
-from domain.users import User
+from domain.people.users import User
+from domain.runs.training_run import RunRequest, TrainingRun
 from tests.people import ALICE, PROVENANCE
 
 Deed = Callable[[Any], Any]

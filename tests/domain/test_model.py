@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from adapters.store.tables import create_tables
+from domain.audit.read_models import AuditQuery
+from domain.catalogue.method_spec import MethodSpec
+from domain.catalogue.preinstalled import PREINSTALLED
 from domain.errors import (
     CommercialUsersOnly,
     MethodAlreadyExists,
@@ -19,13 +23,9 @@ from domain.errors import (
     Refused,
     RunAlreadyFinished,
 )
-from domain.method_spec import MethodSpec
-from domain.preinstalled import PREINSTALLED
-from domain.read_models import AuditQuery
-from domain.training_run import RunStatus
-from domain.users import User
+from domain.people.users import User
+from domain.runs.training_run import RunStatus
 from infra.settings import Settings
-from infra.store import create_tables
 from infra.wiring import open_catalogue
 from tests.people import ALICE, BOB, CARLA, PROVENANCE, TRAINERS, method, request
 

@@ -13,11 +13,11 @@ from eventsourcing.persistence import IntegrityError, OperationalError
 from prefect.client.schemas.objects import State
 from prefect.logging import disable_run_logger
 
+from domain.audit.operations import ActingTokenUsed
+from domain.audit.read_models import AuditQuery
+from domain.catalogue.preinstalled import SFT_DEMO
 from domain.clock import Time
 from domain.errors import CommercialUsersOnly, InvalidMethod, RunAlreadyFinished, TokenDoesNotHold
-from domain.operations import ActingTokenUsed
-from domain.preinstalled import SFT_DEMO
-from domain.read_models import AuditQuery
 from flows import manage
 from infra.acting_for import acting, issue_token
 from infra.settings import Settings

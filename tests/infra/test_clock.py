@@ -17,7 +17,7 @@ import pytest
 from adapters.cli import run
 from domain.clock import Time, told
 from domain.errors import ClockNotBehind
-from domain.users import Edition
+from domain.people.users import Edition
 from infra.operating_system_user import operating_system_user
 from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation

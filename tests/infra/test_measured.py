@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from adapters.shared.training_progress import METRICS_FILE
 from domain.ports import Device
-from domain.run_plan import Counted
+from domain.runs.run_plan import Counted
 from infra.preparing import MEASURED_FILE, note_measured
-from infra.training_progress import METRICS_FILE
 
 PLAN: Any = SimpleNamespace(trainer="sft", device=Device("cpu", "CPU"), counted=Counted(1e9, 0.1))
 

@@ -15,11 +15,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from adapters.cli import run as run_command
+from domain.audit.read_models import AuditQuery, CountBy
+from domain.catalogue.method_spec import MethodSpec
 from domain.errors import CommercialUsersOnly, TrainingMethodError
-from domain.method_spec import MethodSpec
-from domain.read_models import AuditQuery, CountBy
-from domain.training_run import Provenance, RunRequest
-from domain.users import User
+from domain.people.users import User
+from domain.runs.training_run import Provenance, RunRequest
 from infra.acting_for import acting, issue_token
 from infra.settings import Settings
 from infra.wiring import Installation

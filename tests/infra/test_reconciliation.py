@@ -10,10 +10,10 @@ from uuid import UUID
 
 import pytest
 
-from domain.carrying import Carried, CarriedAs
+from adapters.machines.run_process import this_process_runs
+from domain.runs.flow_runs import Carried, CarriedAs
 from infra import reconciliation
 from infra.reconciliation import Reconciler
-from infra.run_process import this_process_runs
 
 BEGAN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SHOWN = Carried(run_id=UUID(int=7), as_=CarriedAs.RUNNING, name="Running", message="", since=BEGAN, attempt=1)

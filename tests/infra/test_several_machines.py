@@ -9,9 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from adapters.trainers import several_processes
-from domain.carrying import Carried, CarriedAs
+from adapters.trainers.torch.distributed import processes as several_processes
 from domain.errors import InvalidInput, MachineMissing, PrefectUnavailable
+from domain.runs.flow_runs import Carried, CarriedAs
 from domain.training import Meeting
 from infra import several_machines
 from infra.settings import Settings

@@ -17,12 +17,12 @@ import httpx
 import psutil
 import pytest
 
+from domain.audit.read_models import Run
 from domain.errors import RunNotFound
-from domain.read_models import Run
-from infra.prefect_password import kept_password
+from infra.serving.prefect_password import kept_password
+from infra.serving.worker_kind import WorkerKind, why_fresh
 from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation
-from infra.worker_kind import WorkerKind, why_fresh
 
 T = TypeVar("T")
 

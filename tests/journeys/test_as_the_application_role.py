@@ -7,8 +7,8 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from domain.read_models import AuditQuery
-from domain.training_run import RunStatus
+from domain.audit.read_models import AuditQuery
+from domain.runs.training_run import RunStatus
 from infra.settings import Settings
 from infra.wiring import Installation
 from tests.conftest import PostgresServer

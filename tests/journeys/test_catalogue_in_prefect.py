@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.read_models import AuditQuery
+from domain.audit.read_models import AuditQuery
 from infra.wiring import Installation
 from tests.journeys.conftest import Machine, eventually
 

@@ -7,9 +7,9 @@ from uuid import UUID
 import psutil
 import pytest
 
-from domain.method_spec import CUSTOM, Backend
+from domain.catalogue.method_spec import CUSTOM, Backend
 from infra.wiring import Installation
-from tests.infra.custom.test_conformance import GOOD
+from tests.adapters.custom_code.test_conformance import GOOD
 from tests.journeys.conftest import Machine, eventually
 
 pytestmark = pytest.mark.journey

@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from adapters import trainers
-from domain.method_spec import Backend, MethodSpec
+from domain.catalogue.method_spec import Backend, MethodSpec
 from infra.settings import CHECKOUT
 from infra.wiring import Installation
 from tests.adapters.trainers.shaped_rows import SHAPES

@@ -20,9 +20,9 @@ from prefect.workers.process import ProcessWorker
 
 from adapters.prefect.deployments import OPERATORS
 from adapters.prefect.worker.worker import ENGINE
-from domain.method_spec import Backend
-from domain.read_models import AuditEntry, AuditQuery
-from infra.prefect_environment import prefect_environment
+from domain.audit.read_models import AuditEntry, AuditQuery
+from domain.catalogue.method_spec import Backend
+from infra.serving.prefect_environment import prefect_environment
 from infra.wiring import Installation
 from tests.journeys.conftest import Machine, eventually
 

@@ -14,7 +14,7 @@ from tests.journeys.test_stopping import BOTH_KINDS_IN_FULL, start
 
 pytestmark = pytest.mark.journey
 
-WORKER, SERVER = "infra.prefect_process worker", "infra.prefect_process server"
+WORKER, SERVER = "infra.serving.prefect_process worker", "infra.serving.prefect_process server"
 
 
 def _trains(machine: Machine, tiny: Path) -> UUID:

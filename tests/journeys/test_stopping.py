@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from domain.read_models import AuditQuery
+from domain.audit.read_models import AuditQuery
 from infra.operating_system_user import operating_system_user
 from infra.wiring import Installation
 from tests.journeys.conftest import Machine

@@ -18,7 +18,7 @@ import psutil
 import psycopg
 import pytest
 
-from domain.training_run import TrainingRun
+from domain.runs.training_run import TrainingRun
 from infra.wiring import Installation
 from tests.conftest import PostgresServer
 from tests.journeys.conftest import Machine, eventually
@@ -325,4 +325,4 @@ def test_a_run_completes_although_its_machine_does_not_reach_prefect_at_its_end(
 
 
 def _worker_of(carrier: psutil.Process) -> psutil.Process:
-    return next(parent for parent in carrier.parents() if "infra.prefect_process" in " ".join(parent.cmdline()))
+    return next(parent for parent in carrier.parents() if "infra.serving.prefect_process" in " ".join(parent.cmdline()))

@@ -25,7 +25,7 @@ from prefect.workers.process import ProcessWorker
 
 from adapters.prefect.asking import ask_while_something_happens
 from adapters.prefect.client import prefect_client
-from infra.prefect_environment import prefect_environment
+from infra.serving.prefect_environment import prefect_environment
 from infra.settings import CHECKOUT
 from tests.journeys.conftest import Machine
 

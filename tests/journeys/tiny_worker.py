@@ -1,4 +1,4 @@
-"""Our worker as `infra.prefect_process` starts it, but for the flow `tiny` of the journeys instead of the service's.
+"""Our worker as `infra.serving.prefect_process` starts it, but for the journeys' flow `tiny` and not the service's.
 
     python -m tests.journeys.tiny_worker POOL NAME
 
@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from adapters.prefect.deployments import OurFlow
-from infra import prefect_process, worker_process
+from infra.serving import prefect_process, worker_process
 
 TINY = {"tiny": OurFlow("tiny.tiny", "pool-.*")}
 

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from domain.training_run import RunRequest
+from domain.runs.training_run import RunRequest
 from infra.wiring import Installation
 from tests.adapters.cli.conftest import Tmm
 from tests.people import PROVENANCE

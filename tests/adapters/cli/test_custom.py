@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from domain.method_spec import MethodCode
-from infra.custom.workshop import Workshop
+from adapters.custom_code.workshop import Workshop
+from domain.catalogue.method_spec import MethodCode
 from infra.wiring import Installation
 from tests.adapters.cli.conftest import Answer, Tmm
 

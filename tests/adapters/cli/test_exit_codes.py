@@ -12,7 +12,7 @@ from adapters.cli import run
 from adapters.cli.errors import EXIT_CODES, FAILED, INTERRUPTED, UNEXPECTED, tell
 from adapters.cli.training import must_have_completed
 from domain import errors
-from domain.training_run import RunRequest
+from domain.runs.training_run import RunRequest
 from infra.settings import Settings
 from infra.wiring import Installation
 from tests.adapters.cli.conftest import Tmm

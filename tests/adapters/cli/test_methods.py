@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.read_models import AuditQuery
+from domain.audit.read_models import AuditQuery
 from infra.wiring import Installation
 from tests.adapters.cli.conftest import Tmm
 

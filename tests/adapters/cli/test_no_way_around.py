@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import pytest
 
+from domain.catalogue.preinstalled import SFT_DEMO
+from domain.catalogue.training_method import TrainingMethod
 from domain.errors import CommercialUsersOnly
-from domain.preinstalled import SFT_DEMO
-from domain.training_method import TrainingMethod
-from domain.users import INSTALLER, Edition
+from domain.people.users import INSTALLER, Edition
 from infra.settings import CHECKOUT
 from infra.wiring import Installation
 
@@ -41,10 +41,10 @@ def calls(name: str) -> Iterator[tuple[str, ast.Call]]:
 def test_only_the_aggregate_makes_its_events() -> None:
     events = {"Preinstalled", "Added", "AddedAgain", "Modified", "Deleted"}
     made = {(file, name) for name in (*events, "trigger_event", "_create") for file, _ in calls(name)}
-    assert {file for file, name in made if name in events} <= {"domain/projections.py"}  # as patterns of a match
+    assert {file for file, name in made if name in events} <= {"domain/audit/projections.py"}  # as patterns of a match
     assert {file for file, name in made if name in ("trigger_event", "_create")} == {
-        "domain/training_method.py",
-        "domain/training_run.py",
+        "domain/catalogue/training_method.py",
+        "domain/runs/training_run.py",
     }
 
 
@@ -55,7 +55,7 @@ def test_only_the_licence_adapter_makes_a_commercial_entitlement() -> None:
 
 
 def test_only_the_wiring_makes_a_user_beside_the_installer() -> None:
-    assert {file for file, _ in calls("User")} == {"infra/wiring.py", "domain/users.py"}
+    assert {file for file, _ in calls("User")} == {"infra/wiring.py", "domain/people/users.py"}
     assert INSTALLER.entitlement.edition is Edition.NONCOMMERCIAL
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from adapters.cli.training import awaited
-from domain.carrying import Queue
 from domain.ports import WorkPool
+from domain.runs.flow_runs import Queue
 from tests.people import request
 
 

@@ -221,15 +221,15 @@ def test_a_person_sees_what_was_written(tmm: Tmm, written: None) -> None:
 PRINTER = "adapters/cli/output.py"
 # Programs of their own: what auditors run without ours, children whose words their parent reads, scripts of developers.
 PROGRAMS = {
-    "adapters/base_models/trial.py",
+    "adapters/models/trial.py",
     "adapters/proof/verify_export.py",
-    "adapters/trainers/one_of_several.py",
-    "infra/custom/child.py",
+    "adapters/trainers/torch/distributed/rank.py",
+    "adapters/custom_code/child.py",
     "adapters/prefect/warm_worker/fork_server.py",
     "adapters/prefect/warm_worker/make_imports.py",
-    "infra/logs.py",
-    "infra/prefect_process.py",
-    "infra/worker_process.py",
+    "infra/serving/logs.py",
+    "infra/serving/prefect_process.py",
+    "infra/serving/worker_process.py",
     "infra/samples/make_base_model.py",
     "infra/samples/make_datasets.py",
 }

@@ -16,9 +16,9 @@ from adapters.datasets.hub import is_hub_id
 from adapters.datasets.reading import RawRow
 from adapters.datasets.rows import Located, normalised
 from adapters.datasets.splitting import hold_out
-from domain.answers import question_of
 from domain.errors import InvalidDataset
 from domain.ports import Dataset
+from domain.runs.grading import question_of
 from infra import samples
 
 SAMPLES = Path(samples.__file__).parent

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from adapters.licences import InstalledLicences
 from adapters.licences.keys import generate_pair, key_id_of, private_key
 from adapters.licences.tokens import KIND, sign
-from domain.licence import Licence
-from domain.users import Edition
+from domain.people.licences import Licence
+from domain.people.users import Edition
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 

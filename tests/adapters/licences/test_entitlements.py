@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from adapters.licences import InstalledLicences
 from adapters.licences.files import LARGEST
 from adapters.licences.installed import MOST_FILES
-from domain.users import Edition
+from domain.people.users import Edition
 from tests.adapters.licences.conftest import NOW, Issuer, Site, encoded, part
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import InvalidLicence
-from domain.users import Edition
+from domain.people.users import Edition
 from tests.adapters.licences.conftest import NOW, Issuer, Site
 
 

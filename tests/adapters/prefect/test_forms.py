@@ -9,9 +9,9 @@ from prefect.utilities.schema_tools import validation
 from adapters import trainers
 from adapters.prefect import forms
 from adapters.shared.markdown import as_code, as_text
-from domain.method_spec import Backend
-from domain.preinstalled import preinstalled_methods
-from domain.read_models import SelectableMethod
+from domain.audit.read_models import SelectableMethod
+from domain.catalogue.method_spec import Backend
+from domain.catalogue.preinstalled import preinstalled_methods
 
 NAMES = {"datasets": ["sft-demo", "tickets.jsonl"], "base_models": ["small-base"]}
 SPEC = next(spec for spec in preinstalled_methods((Backend.CUDA,)) if spec.internal_name == "sft-demo")

@@ -11,12 +11,12 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from adapters.prefect import forms, pages
-from domain.method_spec import Backend, MethodSpec
-from domain.options import ConfigurationOption, OptionType
-from domain.preinstalled import SFT_DEMO
-from domain.read_models import AuditEntry, Run, SelectableMethod
-from domain.training_run import RunStatus
-from tests.adapters.test_markdown import TEXTS, kinds
+from domain.audit.read_models import AuditEntry, Run, SelectableMethod
+from domain.catalogue.method_spec import Backend, MethodSpec
+from domain.catalogue.options import ConfigurationOption, OptionType
+from domain.catalogue.preinstalled import SFT_DEMO
+from domain.runs.training_run import RunStatus
+from tests.adapters.shared.test_markdown import TEXTS, kinds
 from tests.people import request
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from adapters.preflight import Measured, Room, facts_of, look_at
-from domain.method_spec import Backend, MethodType
+from domain.catalogue.method_spec import Backend, MethodType
+from domain.catalogue.trainer_declaration import TrainerDeclaration
 from domain.ports import BaseModel, Dataset, Device
-from domain.run_plan import RunPlan
-from domain.trainers import TrainerDeclaration
-from domain.training_run import RunRequest
+from domain.runs.run_plan import RunPlan
+from domain.runs.training_run import RunRequest
 from infra import samples
 
 SMALL_BASE = Path(samples.__file__).parent / "small-base"

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from adapters.preflight import Measured, Room
+from domain.catalogue.method_spec import Backend, MethodType
 from domain.errors import InvalidConfigurationOptions, InvalidDataset, InvalidRunRequest
-from domain.method_spec import Backend, MethodType
-from domain.run_plan import Counted, RunPlan
+from domain.runs.run_plan import Counted, RunPlan
 
 Look = Callable[..., RunPlan]
 

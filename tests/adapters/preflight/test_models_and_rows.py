@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from adapters.preflight import facts_of, must_judge
+from domain.catalogue.method_spec import Backend, MethodType
 from domain.errors import InvalidBaseModel, InvalidDataset
-from domain.method_spec import Backend, MethodType
 from domain.ports import BaseModel
-from domain.run_plan import RunPlan, Shape
+from domain.runs.run_plan import RunPlan, Shape
 
 Changed = Callable[..., BaseModel]
 Look = Callable[..., RunPlan]

@@ -16,10 +16,10 @@ import pytest
 from adapters.proof import verify_export
 from adapters.proof.exports import export
 from adapters.proof.signing import FolderSigner
+from adapters.store.tables import create_tables
+from domain.audit.proof import canonical
 from domain.errors import CommercialUsersOnly, InvalidInput
-from domain.proof import canonical
 from infra.settings import Settings
-from infra.store import create_tables
 from infra.wiring import Installation
 from tests.people import ALICE, BOB, method
 

@@ -13,12 +13,12 @@ import pytest
 
 from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.signing import FolderSigner
-from domain import verified_log
-from domain.proof import canonical
-from domain.read_models import AuditQuery, Head
-from domain.verification import Compared, Finding, Followed, bounded
+from adapters.store.tables import create_tables
+from domain.audit import verified_log
+from domain.audit.proof import canonical
+from domain.audit.read_models import AuditQuery, Head
+from domain.audit.verification import Compared, Finding, Followed, bounded
 from infra.settings import Settings
-from infra.store import create_tables
 from infra.wiring import Installation
 from tests.people import ALICE, PROVENANCE, method, request
 

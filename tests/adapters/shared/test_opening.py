@@ -65,7 +65,7 @@ def test_models_are_opened_in_one_place_and_in_the_templates_that_people_copy() 
         for name, _ in calls(path)
         if path != OPENING and name != "load_dataset"
     }
-    assert {path.parts[:2] for path in elsewhere} <= {("infra", "templates"), ("adapters", "base_models")}
+    assert {path.parts[:2] for path in elsewhere} <= {("infra", "templates"), ("adapters", "models")}
 
 
 @pytest.fixture
@@ -108,8 +108,10 @@ LOADERS = {
     "a tokenizer": "opening.tokenizer_of(source)",
     "a configuration": "opening.config_of(source)",
     "a model": "from transformers import AutoModelForCausalLM as K; opening.model_of(K, source)",
-    "a judge": "from adapters.trainers.reward_models import judged_by_model as j; j(source, device='cpu')",
-    "a model on MLX": ("from adapters.mlx_runtime import make_ready; make_ready(); opening.opened_on_mlx(source)"),
+    "a judge": "from adapters.trainers.torch.common.reward_models import judged_by_model as j; j(source, device='cpu')",
+    "a model on MLX": (
+        "from adapters.shared.mlx_runtime import make_ready; make_ready(); opening.opened_on_mlx(source)"
+    ),
     "what is measured with torch": (
         "from adapters.evaluation.torch_model import opened\nwith opened(source, None, 'cpu', is_adapter=False): pass"
     ),

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from adapters.base_models import BaseModels
 from adapters.cli.code_folders import fields_of
-from adapters.custom_code import Code
+from adapters.custom_code.code_store import Code
+from adapters.custom_code.running import CustomTrainer, Limits
 from adapters.datasets import Datasets
+from adapters.models import BaseModels
 from domain.errors import CustomCodeFailed, InvalidBaseModel, InvalidDataset, InvalidMethod
 from domain.training import TrainingJob
-from infra.custom.running import CustomTrainer, Limits
 from infra.settings import CHECKOUT
-from tests.infra.custom.conftest import OPTIONS, Steps, Write, job, limits, write
+from tests.adapters.custom_code.conftest import OPTIONS, Steps, Write, job, limits, write
 
 __all__ = ["job", "limits", "write"]
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from adapters.checkpoints import FolderCheckpoints
+from adapters.artifacts.checkpoints import FolderCheckpoints
 from adapters.datasets import Datasets
-from domain.method_spec import Backend
+from domain.catalogue.method_spec import Backend
 from domain.training import TrainingJob
 from infra import samples
 from tests.adapters.trainers.shaped_rows import SHAPES

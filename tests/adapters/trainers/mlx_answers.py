@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from adapters.mlx_runtime import make_ready
+from adapters.shared.mlx_runtime import make_ready
 from tests.adapters.trainers.running import SMALL_BASE, rows
 
 

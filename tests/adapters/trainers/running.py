@@ -6,13 +6,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from adapters.checkpoints import FolderCheckpoints
-from domain.method_spec import Backend
+from adapters.artifacts.checkpoints import FolderCheckpoints
+from adapters.trainers import load
+from domain.catalogue.method_spec import Backend
 from domain.training import TrainingJob, TrainingResult
 
 SAMPLES = Path(__file__).parents[3] / "infra" / "samples"
@@ -69,7 +69,7 @@ def job(folder: Path, data: list[dict[str, Any]], *, seed: int = 0, device: str 
 
 
 def trained(trainer: str, run: TrainingJob, progress: Recorded | None = None, **options: Any) -> TrainingResult:
-    module: Any = import_module(f"adapters.trainers.{trainer}")
+    module: Any = load(trainer.replace("_", "-"))
     return module.train(run, module.Options(**options), progress or Recorded())
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from adapters.artifacts import hash_of
+from adapters.artifacts.artifact_store import hash_of
 from adapters.trainers import common_options, load
 from domain.errors import InvalidInput
 from domain.training import TrainingResult
+from tests.adapters.custom_code.test_built_in_trainers import IN_FULL
 from tests.adapters.trainers.running import Recorded, job, rows
 from tests.adapters.trainers.shaped_rows import SHAPES
-from tests.infra.custom.test_built_in_trainers import IN_FULL
 
 pytestmark = pytest.mark.training
 
@@ -122,7 +122,8 @@ REFUSED_HERE = {
 
 # The options that trainers share go through the same lines for all of them: sft and grpo stand for the others.
 STAND_FOR_ALL = ("sft", "grpo")
-# What changes the weights is seen by the conformance kit in every run (tests/infra/custom/test_built_in_trainers.py).
+# What changes the weights is seen by the conformance kit in every run
+# (tests/adapters/custom_code/test_built_in_trainers.py).
 CHECKED = DATASETS.keys() - IN_FULL
 SHARED = {
     option

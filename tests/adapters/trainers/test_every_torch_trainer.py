@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from adapters.artifacts import hash_of
+from adapters.artifacts.artifact_store import hash_of
 from adapters.evaluation import evaluate
 from adapters.trainers import load
 from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput
 from domain.ports import Device
 from domain.training import TrainingJob
-from tests.infra.custom.test_built_in_trainers import IN_FULL
+from tests.adapters.custom_code.test_built_in_trainers import IN_FULL
 
 pytestmark = pytest.mark.training
 
@@ -50,7 +50,7 @@ CASES = [
     Case("rloo", "grpo-demo", "accuracy", 0.45),
 ]
 each_case = pytest.mark.parametrize("case", CASES, ids=str)
-# In every run the conformance kit sees the others go on (tests/infra/custom/test_built_in_trainers.py).
+# In every run the conformance kit sees the others go on (tests/adapters/custom_code/test_built_in_trainers.py).
 NOT_CHECKED = [case for case in CASES if "adapter" in case.options or case.trainer in IN_FULL]
 
 
@@ -74,7 +74,7 @@ def test_the_held_out_measure_moves_the_right_way(case: Case, job: Jobs, hearing
     assert after.metrics[case.measure] > case.reaches > before.metrics[case.measure]
 
 
-# With the trainers' own adapters the conformance kit sees it (tests/infra/custom/test_built_in_trainers.py).
+# With the trainers' own adapters the conformance kit sees it (tests/adapters/custom_code/test_built_in_trainers.py).
 @pytest.mark.parametrize(
     "case", [case for case in CASES if "adapter" in case.options or case.trainer == "rloo"], ids=str
 )

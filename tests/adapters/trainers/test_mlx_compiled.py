@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from adapters.mlx_runtime import make_ready
+from adapters.shared.mlx_runtime import make_ready
 from tests.adapters.trainers.running import Recorded, job, pairs, rows, trained
 
 pytestmark = [

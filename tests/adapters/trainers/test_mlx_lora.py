@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from adapters.trainers import mlx_lora
-from adapters.trainers.mlx_lora import Options
+from adapters.trainers.mlx import mlx_lora
+from adapters.trainers.mlx.mlx_lora import Options
 from domain.errors import InvalidConfigurationOptions, InvalidInput
 from domain.training import BadResult
 from tests.adapters.trainers.mlx_answers import right_answers

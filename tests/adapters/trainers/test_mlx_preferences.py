@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from adapters.evaluation import evaluate
-from adapters.mlx_runtime import make_ready
-from adapters.trainers import mlx_dpo, mlx_orpo
-from adapters.trainers.mlx_steps import StepOptions
+from adapters.shared.mlx_runtime import make_ready
+from adapters.trainers.mlx import mlx_dpo, mlx_orpo
+from adapters.trainers.mlx.mlx_steps import StepOptions
 from domain.errors import InvalidConfigurationOptions, InvalidInput
 from domain.ports import Device
 from domain.training import BadResult

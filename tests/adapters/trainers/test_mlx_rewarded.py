@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adapters.trainers import mlx_grpo, mlx_ppo
-from adapters.trainers.mlx_steps import StepOptions
+from adapters.trainers.mlx import mlx_grpo, mlx_ppo
+from adapters.trainers.mlx.mlx_steps import StepOptions
 from domain.errors import InvalidConfigurationOptions, InvalidInput
 from domain.training import BadResult
 from tests.adapters.trainers.mlx_answers import right_answers
@@ -80,7 +80,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(
 # What each option visibly changes; those that all trainers on MLX share are in test_mlx_lora.py.
 
 
-@pytest.mark.full  # in the usual run the conformance kit sees it (tests/infra/custom/test_built_in_trainers.py)
+@pytest.mark.full  # in the usual run the conformance kit sees it (tests/adapters/custom_code/test_built_in_trainers.py)
 @pytest.mark.parametrize(
     ("trainer", "option", "value"),
     [

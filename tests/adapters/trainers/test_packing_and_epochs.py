@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.epochs import steps_to_take
-from adapters.trainers.packing import must_keep_rows_apart
+from adapters.shared.epochs import steps_to_take
+from adapters.trainers.torch.common.packing import must_keep_rows_apart
 from domain.errors import InvalidConfigurationOptions
 from tests.adapters.trainers.running import SMALL_BASE, Recorded, job, pairs, rows, trained, weights
 
@@ -101,7 +101,7 @@ def test_packing_is_refused_where_rows_would_see_one_another(tmp_path: Path) -> 
 
 def test_trainers_on_mlx_offer_no_packing_and_a_method_that_does_is_refused_with_a_sentence() -> None:
     from adapters.trainers import declarations
-    from domain.method_spec import MethodSpec
+    from domain.catalogue.method_spec import MethodSpec
 
     offered = declarations()["sft"].options
     packing = next(option for option in offered if option.name == "packing")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from adapters.mlx_runtime import make_ready
+from adapters.shared.mlx_runtime import make_ready
 from adapters.trainers import policy_gradient as pg
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from adapters.evaluation import evaluate
-from adapters.trainers import torch_steps
-from adapters.trainers.ppo import Options
+from adapters.trainers.torch.common import torch_steps
+from adapters.trainers.torch.ppo import Options
 from domain.errors import InvalidConfigurationOptions, InvalidInput
 from domain.ports import Device
 from domain.training import BadResult
@@ -217,7 +217,7 @@ def test_answers_that_are_all_cut_off_are_a_bad_result(tmp_path: Path) -> None:
 
 
 def test_a_learning_rate_that_breaks_the_model_is_a_bad_result(tmp_path: Path) -> None:
-    from adapters.trainers import ppo
+    from adapters.trainers.torch import ppo
 
     beyond_every_limit = Options(**FEW).model_copy(update={"learning_rate": 1e30})
     with pytest.raises(BadResult, match="Lower learning_rate"):

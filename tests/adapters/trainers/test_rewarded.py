@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.trainers import grpo
+from adapters.trainers.torch import grpo
 from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput
 from domain.training import TrainingJob
 

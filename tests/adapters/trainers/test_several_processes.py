@@ -16,9 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from adapters.trainers import declarations, several_processes
+from adapters.trainers import declarations
+from adapters.trainers.torch.distributed import processes as several_processes
+from domain.catalogue.preinstalled import GRPO_DEMO
 from domain.errors import BadResult, InvalidConfigurationOptions, MachineMissing
-from domain.preinstalled import GRPO_DEMO
 from domain.training import Meeting, TrainingJob, TrainingResult
 from tests.adapters.trainers import aborting_at_exit
 from tests.adapters.trainers.running import Recorded, job, killed, pairs, rows, trained, weights
@@ -47,7 +48,9 @@ def under_way(where: str = "") -> list[psutil.Process]:
     """The processes of a training that live; on another machine those of the folder with this name."""
     children = psutil.Process().children(recursive=bool(where))
     lines = {child: " ".join(child.cmdline()) for child in children}
-    return [child for child, line in lines.items() if "adapters.trainers.one_of_several" in line and where in line]
+    return [
+        child for child, line in lines.items() if "adapters.trainers.torch.distributed.rank" in line and where in line
+    ]
 
 
 def furthest_apart(one: TrainingResult, other: TrainingResult) -> float:
@@ -65,7 +68,7 @@ import json, sys
 from dataclasses import replace
 from pathlib import Path
 from adapters.trainers import load, several_processes
-from domain.preinstalled import GRPO_DEMO
+from domain.catalogue.preinstalled import GRPO_DEMO
 from domain.training import Meeting
 from tests.adapters.trainers.running import job, rows
 trainer, folder, port, options = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), json.loads(sys.argv[4])

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from adapters.artifacts import hash_of
-from adapters.trainers import sft
+from adapters.artifacts.artifact_store import hash_of
+from adapters.trainers.torch import sft
 from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput
 from domain.training import TrainingJob
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from adapters.evaluation import evaluate, opened
-from adapters.quiet import quiet
+from adapters.shared.quiet import quiet
 from domain.ports import Device
 from tests.adapters.trainers.running import SMALL_BASE, Recorded, job, killed, rows, trained, weights
 

@@ -10,9 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from adapters.cli import run
-from domain.carrying import Queue
-from domain.read_models import Run
-from domain.training_run import RunRequest
+from domain.audit.read_models import Run
+from domain.runs.flow_runs import Queue
+from domain.runs.training_run import RunRequest
 from infra.settings import Settings
 from infra.training_session import recorded_session
 from infra.wiring import Installation

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from domain.carrying import Carried, CarriedAs
+from domain.audit.read_models import AuditEntry, AuditQuery
 from domain.errors import RunAlreadyFinished
-from domain.read_models import AuditEntry, AuditQuery
-from domain.training_run import RunStatus
+from domain.runs.flow_runs import Carried, CarriedAs
+from domain.runs.training_run import RunStatus
 from infra import reconciliation
 from infra.reconciliation import Reconciler
 from infra.wiring import Installation

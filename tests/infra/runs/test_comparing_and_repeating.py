@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from domain.read_models import Run
+from domain.audit.read_models import Run
 from infra.wiring import Installation
 
 Tmm = Callable[..., Any]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from adapters.artifacts import hash_of
-from domain.read_models import Run
+from adapters.artifacts.artifact_store import hash_of
+from domain.audit.read_models import Run
 from infra.wiring import Installation
 
 pytestmark = pytest.mark.training

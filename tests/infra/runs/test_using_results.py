@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from adapters.evaluation import opened
+from domain.audit.read_models import Run
 from domain.ports import Device
-from domain.read_models import Run
 from infra.wiring import Installation
 
 pytestmark = pytest.mark.training
@@ -65,7 +65,7 @@ def test_nothing_is_written_over(tmm: Tmm, whole: Run, tmp_path: Path) -> None:
 
 
 def test_a_prompt_that_was_trained_cannot_be_merged(whole: Run, house: Installation, tmp_path: Path) -> None:
-    from adapters.exports import export
+    from adapters.exports.model_folder import export
     from domain.errors import InvalidInput
 
     (tmp_path / "trained").mkdir()
@@ -100,7 +100,7 @@ def test_the_same_seed_draws_the_same_answers(tmm: Tmm, whole: Run) -> None:
 def test_a_run_without_a_model_cannot_be_asked_or_exported(tmm: Tmm, house: Installation, tmp_path: Path) -> None:
     from uuid import uuid4
 
-    from domain.training_run import RunRequest
+    from domain.runs.training_run import RunRequest
 
     run_id = uuid4()
     request = {"method": "sft-demo", "backend": "cuda", "base_model": "small-base", "dataset": "sft-demo"}

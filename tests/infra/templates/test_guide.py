@@ -58,7 +58,7 @@ def test_a_piece_of_code_in_the_guide_runs(text: str) -> None:
         said = [[{"role": "assistant", "content": "it is 85"}], [{"role": "assistant", "content": "no"}]]
         assert made["reward"](said, ["85", "85"]) == [1.1, 0.1]
     if "Options" in made and made["Options"].model_fields:
-        from domain.options import declared_options
+        from domain.catalogue.options import declared_options
 
         assert [option.name for option in declared_options(made["Options"])] == [
             "max_steps",

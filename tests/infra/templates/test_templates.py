@@ -8,13 +8,13 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.checkpoints import FolderCheckpoints
+from adapters.artifacts.checkpoints import FolderCheckpoints
+from adapters.custom_code.running import CustomTrainer
+from adapters.custom_code.workshop import TEMPLATES, limits
 from adapters.evaluation import evaluate
-from domain.method_spec import Backend
+from domain.catalogue.method_spec import Backend
 from domain.ports import Finding
 from domain.training import TrainingJob
-from infra.custom.running import CustomTrainer
-from infra.custom.workshop import TEMPLATES, limits
 from infra.settings import Settings
 from infra.wiring import Installation
 

@@ -1,1 +1,0 @@
-"""The event log: pydantic events as JSON bytes in SQLite or PostgreSQL, appended and never changed."""

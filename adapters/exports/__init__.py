@@ -1,0 +1,1 @@
+"""What a training made, as a folder that other programs open."""

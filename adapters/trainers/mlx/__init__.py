@@ -1,0 +1,1 @@
+"""The trainers on MLX, and what they share."""

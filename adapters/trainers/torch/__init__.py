@@ -1,0 +1,1 @@
+"""The trainers on torch: one readable file each."""

@@ -1,0 +1,61 @@
+"""What trainers on trl that learn from demonstrations have in common: SFT, and PEFT with its kinds of adapters."""
+
+from typing import Any
+
+from adapters.shared.conversations import encode
+from adapters.shared.quiet import quiet
+from adapters.trainers.bad_results import some_must_be_learned
+from adapters.trainers.shapes import must_have_columns
+from domain.training import Progress, TrainingJob, TrainingResult
+
+
+def train_on_demonstrations(
+    name: str, job: TrainingJob, options: Any, progress: Progress, *, adapter: Any = None, loading: Any = None
+) -> TrainingResult:
+    """Minimise the mean negative log-likelihood of the assistant's tokens, or of all tokens of plain texts.
+
+    `adapter` is peft's configuration of what is trained in place of the weights, `loading` says how they are loaded.
+    """
+    must_have_columns(job, ("messages",), ("prompt", "completion"), ("text",), trainer=name)
+    with quiet():
+        from datasets import Dataset
+        from trl import SFTConfig, SFTTrainer, pack_dataset
+
+        from adapters.trainers.torch.common import huggingface
+        from adapters.trainers.torch.common.packing import must_keep_rows_apart
+
+        model, tokenizer = huggingface.open_model(job, **loading or {})
+        longest = huggingface.longest(model, options.max_length)
+        rows = [encode(tokenizer, row).cut_to(longest) for row in job.rows]
+        some_must_be_learned([sum(row.learned[1:]) for row in rows], max_length=longest)
+        rows = [row for row in rows if any(row.learned[1:])]
+        dataset = Dataset.from_dict(
+            {
+                "input_ids": [row.ids for row in rows],
+                "labels": [
+                    [token if learned else -100 for token, learned in zip(row.ids, row.learned, strict=True)]
+                    for row in rows
+                ],
+            }
+        )
+        if options.packing:
+            must_keep_rows_apart(model, adapter)
+            dataset = pack_dataset(dataset, longest, "bfd")
+        return huggingface.run(
+            SFTTrainer,
+            job,
+            progress,
+            is_adapter=adapter is not None,
+            model=model,
+            args=SFTConfig(
+                **huggingface.arguments(
+                    job, options, steps=huggingface.steps_of(options, dataset), processes=options.all_processes
+                ),
+                max_length=None,  # cut above, where it is known which tokens are learned
+                packing=options.packing,
+                dataset_kwargs={"skip_prepare_dataset": True},
+            ),
+            train_dataset=dataset,
+            processing_class=tokenizer,
+            peft_config=adapter,
+        )

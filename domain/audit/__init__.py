@@ -1,0 +1,1 @@
+"""The log of events, what is read from it, and what proves it untouched."""

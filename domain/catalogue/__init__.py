@@ -1,0 +1,1 @@
+"""Training methods: what they are made of, and the rules of the catalogue."""

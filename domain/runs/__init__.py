@@ -1,0 +1,1 @@
+"""Trainings: from the request to what came of it."""

@@ -1,0 +1,1 @@
+"""The Prefect server and its workers: started, watched and stopped."""
