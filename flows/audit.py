@@ -30,8 +30,8 @@ def audit_report(days: int = 7, method: str = "", actor: str = "", text: str = "
             newest_first=True,
             limit=ENTRIES_SHOWN,
         )
-        page = installation.service.audit_page(query)
-        counts = installation.service.audit_counts(CountBy.ACTION, query)
+        page = installation.auditing.page(query)
+        counts = installation.auditing.counts(CountBy.ACTION, query)
         told = sum(count.entries for count in counts)
         create_markdown_artifact(
             report_page(page.entries, told, {count.value or "": count.entries for count in counts}, days),

@@ -44,12 +44,14 @@ def add_training_method(
         "default_dataset": default_dataset,
     }
     with installation_of_this_run() as installation:
-        service, who = installation.service, acting(installation, acting_for, action="add", given=asked)
+        who = acting(installation, acting_for, action="add", given=asked)
         if who.answer:
             return _answered_before(installation, who.answer)
-        with service.rights_before_values("add", named(asked), by=who.user, tried=asked, token=who.token):
+        with installation.catalogue.rights_before_values(
+            "add", named(asked), by=who.user, tried=asked, token=who.token
+        ):
             spec = spec_of(installation, asked)
-        service.add_method(spec, by=who.user, token=who.token)
+        installation.catalogue.add(spec, by=who.user, token=who.token)
         get_run_logger().info("%s can be chosen now", spec.display_name)
         _follow(installation.update_prefect())
     return None
@@ -67,7 +69,7 @@ def delete_training_method(internal_name: str, only_tell: bool = False, acting_f
         who = acting(installation, acting_for, action="delete", given=asked)
         if who.answer:
             return _answered_before(installation, who.answer)
-        cancelled = installation.service.delete_method(name, by=who.user, token=who.token)
+        cancelled = installation.catalogue.delete(name, by=who.user, token=who.token)
         get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", name, len(cancelled))
         _follow(installation.update_prefect())
     return None

@@ -28,14 +28,14 @@ def record_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[An
     # The state that hooks are given is made up by the worker; the flow run's own has the words of who cancelled.
     reason = with_prefects_words(CANCELLED, flow_run.state.message if flow_run.state else None)
     with Installation.for_flow(flow_run.id) as installation, suppress(RunNotFound, RunAlreadyFinished):
-        installation.service.cancel_run(flow_run.id, reason, by=installation.user())
+        installation.trainings.cancel(flow_run.id, reason, by=installation.user())
 
 
 def record_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 -- a hook's shape
     """A flow run whose process is gone is a failed training run, which may be resumed."""
     reason = with_prefects_words(ENDED, state.message)
     with Installation.for_flow(flow_run.id) as installation, suppress(RunNotFound, RunAlreadyFinished):
-        installation.service.fail_run(flow_run.id, reason, interrupted=True, by=installation.user())
+        installation.trainings.fail(flow_run.id, reason, interrupted=True, by=installation.user())
 
 
 @flow(
@@ -125,8 +125,8 @@ def publish(session: TrainingSession) -> None:
 
 def _interrupted(installation: Installation) -> None:
     """A run that is suspended goes on when it is resumed; one that had not started then starts."""
-    if installation.service.training_run(this_run()).status is RunStatus.RUNNING:
-        installation.service.fail_run(this_run(), SUSPENDED, interrupted=True, by=installation.user())
+    if installation.trainings.one(this_run()).status is RunStatus.RUNNING:
+        installation.trainings.fail(this_run(), SUSPENDED, interrupted=True, by=installation.user())
 
 
 def _told(method: object, backend: object) -> ToldToPrefect:
@@ -137,7 +137,7 @@ def _told(method: object, backend: object) -> ToldToPrefect:
 def _cancelled(installation: Installation, gone: MethodNotSelectable) -> State[Any]:
     """Prefect shows what the event store says of a run whose method was deleted before it started: cancelled."""
     with suppress(RunNotFound):
-        if installation.service.training_run(this_run()).status is RunStatus.CANCELLED:
+        if installation.trainings.one(this_run()).status is RunStatus.CANCELLED:
             return Cancelled(message=str(gone))
     raise gone
 

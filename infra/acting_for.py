@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from domain.catalogue.options import options_after_defaults
 from domain.errors import InvalidInput, InvalidRunRequest, NotFound, TokenDoesNotHold
+from domain.people.acting import ActingForPersons, ActingToken
 from domain.people.users import User
 from domain.printable import printable
 from domain.runs.training_run import RunRequest
-from domain.use_cases.acting import ActingToken
 from infra.adding import spec_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def acting(tmm: "Installation", token: object, *, action: str, given: Mapping[st
             person=tmm.user(acting_for=signed.person),
             brought_by=user,
         )
-        answer = tmm.service.answered(held, action=action, name=named(given))
+        answer = ActingForPersons(tmm.log).answered(held, action=action, name=named(given))
         if answer is None:
             tmm.acting_tokens.must_hold_now(signed, action=action)
             try:
@@ -59,7 +59,7 @@ def acting(tmm: "Installation", token: object, *, action: str, given: Mapping[st
             except (InvalidInput, NotFound) as error:
                 raise TokenDoesNotHold(f"cannot be for these parameters: {error}") from None
     except TokenDoesNotHold as refusal:
-        tmm.service.record_refused(
+        tmm.commands.record_refused(
             refusal, action="request" if action == "train" else action, name=named(given), tried=given, by=user
         )
         raise
@@ -88,7 +88,7 @@ def bound_parameters(tmm: "Installation", action: str, given: Mapping[str, Any])
         return spec_of(tmm, given).model_dump(mode="json")
     if not isinstance(given.get("method"), str):
         raise InvalidRunRequest("method: is missing.")
-    spec = tmm.service.selectable_method(given["method"]).spec
+    spec = tmm.catalogue.method(given["method"]).spec
     defaults = {
         "backend": spec.backends[0],
         **({"base_model": spec.default_base_model} if spec.default_base_model else {}),

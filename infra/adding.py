@@ -28,7 +28,7 @@ def spec_of(tmm: "Installation", asked: Mapping[str, Any]) -> MethodSpec:
     if like is not None:
         if not isinstance(like, str):
             raise InvalidMethod(f"{FROM}: must be the internal name of a method, not {shown(like)}.")
-        copied = tmm.service.selectable_method(like).spec
+        copied = tmm.catalogue.method(like).spec
     fields = copied.model_dump(mode="json") if copied is not None else {}
     if "internal_name" in given:
         fields["display_name"] = given["internal_name"]

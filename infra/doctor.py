@@ -72,15 +72,15 @@ def _each(installation: "Installation", looked_at: list[tuple[str, Callable[[], 
 
 
 def _database(installation: "Installation") -> Check:
-    behind = installation.service.views_behind()
-    head = installation.service.catch_up()
+    behind = installation.log.views_behind()
+    head = installation.log.catch_up()
     where = shown_address(installation.settings.database_url) or str(installation.settings.sqlite_file)
     caught_up = f"; the views were {behind} behind and have caught up" if behind else "; the views are up to date"
     return Check("database", ok=True, words=f"{where} holds {head.position} log entries{caught_up}")
 
 
 def _log_entries(installation: "Installation") -> Check:
-    unreadable = installation.service.unreadable(limit=_UNREADABLE_TOLD + 1)
+    unreadable = installation.auditing.unreadable(limit=_UNREADABLE_TOLD + 1)
     if not unreadable:
         return Check("log entries", ok=True, words="every event of the log can be read")
     told = [f"entry {entry.position}: {entry.sentence}" for entry in unreadable[:_UNREADABLE_TOLD]]
@@ -132,7 +132,7 @@ def _clock(installation: "Installation") -> Check:
 
 def _keys(installation: "Installation") -> Check:
     """Each key that can make somebody commercial, or name a person, and who trusted it."""
-    told, settings = installation.service.keys_trusted(), installation.settings
+    told, settings = installation.auditing.keys_trusted(), installation.settings
     signing, acting = installation.licences.trusted_keys(), installation.acting_tokens.trusted_keys()
     trusted = [(KeyPurpose.LICENCE, key_id, "signs licences", settings.trust_store) for key_id in signing]
     trusted += [(KeyPurpose.ACTING, key_id, "says for whom programs act", settings.acting_keys) for key_id in acting]

@@ -29,8 +29,8 @@ _READ_TWICE_AT_MOST = 50_000_000
 
 def planned(installation: "Installation", request: RunRequest) -> RunPlan:
     """What a run of this request would do. Raises the error that says why it cannot go well."""
-    spec = installation.service.selectable_method(request.method).spec
-    options = installation.service.options_of(request)
+    spec = installation.catalogue.method(request.method).spec
+    options = installation.trainings.options_of(request)
     device = installation.device(request.backend)
     dataset = installation.datasets.load(request.dataset, seed=request.seed, columns=request.columns)
     base_model = installation.base_models.open(request.base_model)
@@ -63,8 +63,8 @@ def looked_at(
 
 def must_be_possible(installation: "Installation", request: RunRequest) -> None:
     """What can be seen in a moment to be impossible is refused before anything is created."""
-    spec = installation.service.selectable_method(request.method).spec
-    options = installation.service.options_of(request)
+    spec = installation.catalogue.method(request.method).spec
+    options = installation.trainings.options_of(request)
     if not _is_at_hand(installation.datasets.names(), request.dataset):
         return
     dataset = installation.datasets.load(request.dataset, seed=request.seed, columns=request.columns)
@@ -120,7 +120,7 @@ def note_measured(folder: Path, plan: RunPlan, *, since: datetime) -> None:
 def _measured(installation: "Installation", trainer: str, device: Device) -> list[Measured]:
     """What the newest completed runs with this trainer took on this device of this machine."""
     found = []
-    for run in installation.service.training_runs(status=RunStatus.COMPLETED, limit=_EARLIER_RUNS):
+    for run in installation.trainings.all(status=RunStatus.COMPLETED, limit=_EARLIER_RUNS):
         with suppress(OSError, ValueError, KeyError, TypeError):
             said = json.loads((installation.settings.runs / str(run.run_id) / MEASURED_FILE).read_bytes())
             if (said["trainer"], said["device"]) == (trainer, device.description):

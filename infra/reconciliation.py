@@ -52,15 +52,17 @@ class Reconciler:
 
         `alone` says that nobody else can be carrying runs now: then nothing is given time to come right by itself.
         """
-        service, now = self._tmm.service, datetime.now(UTC)
+        now = datetime.now(UTC)
         runs = {run.run_id: run for run in self._of_interest(now)}
-        carried = self._tmm.carrying.carried(runs) | {run.run_id: run for run in self._tmm.carrying.under_way()}
+        carried = self._tmm.flow_run_states.carried(runs) | {
+            run.run_id: run for run in self._tmm.flow_run_states.under_way()
+        }
         done = []
         for run_id in runs.keys() | carried.keys():
             run = runs.get(run_id)
             if run is None:
                 with suppress(RunNotFound):
-                    run = service.training_run(run_id)
+                    run = self._tmm.trainings.one(run_id)
             shown = carried.get(run_id)
             lives = self._lives(run_id, run, shown, alone=alone)
             fix = fix_for(run, shown, lives=lives, now=now + timedelta(days=1) if alone else now)
@@ -69,10 +71,9 @@ class Reconciler:
         return done
 
     def _of_interest(self, now: datetime) -> Iterable[Run]:
-        service = self._tmm.service
-        yield from service.training_runs(status=RunStatus.REQUESTED, limit=_ALL)
-        yield from service.training_runs(status=RunStatus.RUNNING, limit=_ALL)
-        for run in service.training_runs(limit=_NEWEST):
+        yield from self._tmm.trainings.all(status=RunStatus.REQUESTED, limit=_ALL)
+        yield from self._tmm.trainings.all(status=RunStatus.RUNNING, limit=_ALL)
+        for run in self._tmm.trainings.all(limit=_NEWEST):
             if run.finished_at is not None and now - run.finished_at < _RECENT:
                 yield run
 
@@ -89,7 +90,7 @@ class Reconciler:
 
     def _silent(self, shown: Carried) -> bool:
         """Whether the process was not heard for so long, while we were listening."""
-        sign, now = self._tmm.carrying.last_sign_of_life(shown.run_id) or shown.since, time.monotonic()
+        sign, now = self._tmm.flow_run_states.last_sign_of_life(shown.run_id) or shown.since, time.monotonic()
         told = (shown.attempt, sign)
         before = self._heard.get(shown.run_id)
         listened = before is not None and before.told == told and now - before.looked_at < _LISTENS_IF_LOOKED_WITHIN_S
@@ -99,21 +100,21 @@ class Reconciler:
 
     def _carry_out(self, run_id: UUID, fix: Fix) -> bool:
         # Not whoever runs this: they have looked, and ended nothing.
-        service, by = self._tmm.service, self._tmm.prefect_user(run_id)
+        by = self._tmm.prefect_user(run_id)
         try:
             if fix.record is RunStatus.CANCELLED:
-                service.cancel_run(run_id, fix.reason, by=by)
+                self._tmm.trainings.cancel(run_id, fix.reason, by=by)
             elif fix.record is RunStatus.FAILED:
-                service.fail_run(run_id, fix.reason, interrupted=fix.interrupted, by=by)
+                self._tmm.trainings.fail(run_id, fix.reason, interrupted=fix.interrupted, by=by)
         except (RunAlreadyFinished, EventUnreadable):
             return False  # somebody was faster; the next look shows Prefect what they recorded
         if fix.end_process and (carrier := carrier_of(self._folder(run_id))) is not None:
             # After the end is recorded: a process that is ended would record that it crashed.
             carrier.end()
         if fix.show is not None:
-            self._tmm.carrying.end(run_id, fix.show, fix.reason)
+            self._tmm.flow_run_states.end(run_id, fix.show, fix.reason)
         if fix.take_again:
-            self._tmm.carrying.let_be_taken(run_id)
+            self._tmm.flow_run_states.let_be_taken(run_id)
         return True
 
     def _folder(self, run_id: UUID) -> Path:

@@ -52,7 +52,7 @@ def ask(
     from adapters.evaluation import opened
     from adapters.exports.model_folder import is_adapter
 
-    if installation.service.method_of_run(run.run_id).method_type is MethodType.REWARD:
+    if installation.trainings.method_of(run.run_id).method_type is MethodType.REWARD:
         raise InvalidRunRequest(f"Training run {run.run_id} made a reward model, which judges answers and gives none.")
     trained = _trained(installation, run)
     base_model, warning = _base_model(installation, run)

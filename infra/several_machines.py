@@ -63,7 +63,7 @@ def with_other_machines(
                     "checkpoint": checkpoint,
                     "step": step,
                 }
-                others.asked.append(tmm.runs.ask_for_a_machine(job.backend, share))
+                others.asked.append(tmm.flow_runs.ask_for_a_machine(job.backend, share))
             others.come(watcher)
             yield replace(job, meeting=Meeting(address, port, machines, machine=0, all_are_there=others.are_there))
         finally:
@@ -120,7 +120,7 @@ class _Others:
                 self._shown("Another machine that took part has left.")
 
     def _shown(self, missing: str) -> list[Carried]:
-        found = list(self.tmm.carrying.carried(self.asked).values())
+        found = list(self.tmm.flow_run_states.carried(self.asked).values())
         for each in found:
             if each.as_.final and each.as_ is not CarriedAs.COMPLETED:
                 raise MachineMissing(f"{missing} {each.message}")
@@ -129,14 +129,14 @@ class _Others:
     def go(self) -> None:
         """See the others end, as they do by themselves when the training has; else they are told to."""
         began = time.monotonic()
-        while left := [each for each in self.tmm.carrying.carried(self.asked).values() if not each.as_.final]:
+        while left := [each for each in self.tmm.flow_run_states.carried(self.asked).values() if not each.as_.final]:
             waited = time.monotonic() - began
             for each in left:
                 if each.as_ in (CarriedAs.SCHEDULED, CarriedAs.PENDING) or waited > _ENDS_WITHIN_S:
-                    self.tmm.runs.cancel(each.run_id, "The training that it took part in has ended.")
+                    self.tmm.flow_runs.cancel(each.run_id, "The training that it took part in has ended.")
                 if waited > _GONE_WITHIN_S:
                     gone = "Nothing was heard of it when its training ended."
-                    self.tmm.carrying.end(each.run_id, CarriedAs.CRASHED, gone)
+                    self.tmm.flow_run_states.end(each.run_id, CarriedAs.CRASHED, gone)
             time.sleep(_LOOK_EVERY_S)
 
 
@@ -161,7 +161,7 @@ def take_part(
     Raises `InvalidInput` when something here is not what the run began with, `Unreachable` when the training ends
     before it is done.
     """
-    run = patiently(lambda: tmm.service.training_run(run_id))
+    run = patiently(lambda: tmm.trainings.one(run_id))
     request, began = run.request, run.provenance
     if began is None or run.options is None or not _goes_on(tmm, run_id, attempt):
         raise InvalidInput(f"Training run {run_id} does not go on any more as it did when this machine was asked.")
@@ -174,7 +174,7 @@ def take_part(
     ):
         if here != there:
             raise InvalidInput(f"The {what} on this machine is not what {began.machine} has, which leads the training.")
-    trainer = patiently(lambda: tmm.service.method_of_run(run_id)).trainer
+    trainer = patiently(lambda: tmm.trainings.method_of(run_id)).trainer
     options = trainers.load(trainer).Options.model_validate(run.options)
     module, goes_on = trainers.module_of(trainer), partial(_goes_on, tmm, run_id, attempt)
     job = TrainingJob(
@@ -203,6 +203,6 @@ def take_part(
 
 def _goes_on(tmm: "Installation", run_id: UUID, attempt: int) -> bool:
     with suppress(PrefectUnavailable):  # for as long as it is away, nothing else is known
-        shown = tmm.carrying.carried([run_id]).get(run_id)
+        shown = tmm.flow_run_states.carried([run_id]).get(run_id)
         return shown is not None and shown.as_ is CarriedAs.RUNNING and shown.attempt == attempt
     return True

@@ -60,7 +60,6 @@ class TrainingSession:
         asker: Acting,
     ) -> None:
         self._installation = installation
-        self._service = installation.service
         self._by = installation.user()
         self._asker = asker
         self._request = request
@@ -82,11 +81,11 @@ class TrainingSession:
 
     def start(self) -> TrainingJob:
         """Request the run if nobody did, open what it needs, and record the start with its provenance."""
-        service, tmm, request = self._service, self._installation, self._request
+        tmm, request = self._installation, self._request
         self._watcher.phase("opening the base model and the dataset")
         asked = uuid4()
         by, token = self._asker.user, self._asker.token
-        run = patiently(lambda: service.request_run(self.run_id, request, by=by, command_id=asked, token=token))
+        run = patiently(lambda: tmm.trainings.request(self.run_id, request, by=by, command_id=asked, token=token))
         resumed = run.interrupted and run.status is RunStatus.FAILED
         if run.status is not RunStatus.REQUESTED and not resumed:
             # A final end stays one, and a process that is gone did not record its end yet.
@@ -106,7 +105,7 @@ class TrainingSession:
         self._plan = looked_at(
             tmm,
             request,
-            patiently(lambda: service.method_of_run(self.run_id)),
+            patiently(lambda: self._installation.trainings.method_of(self.run_id)),
             self._options,
             self._dataset,
             self._base_model,
@@ -128,11 +127,13 @@ class TrainingSession:
 
     def _started(self, provenance: Provenance) -> Mapping[str, OptionValue]:
         command_id = uuid4()
-        return patiently(lambda: self._service.start_run(self.run_id, provenance, by=self._by, command_id=command_id))
+        return patiently(
+            lambda: self._installation.trainings.start(self.run_id, provenance, by=self._by, command_id=command_id)
+        )
 
     def _resumed(self, provenance: Provenance) -> Mapping[str, OptionValue]:
         """Record that an interrupted run goes on as it began, from its newest checkpoint or else from its beginning."""
-        began = patiently(lambda: self._service.training_run(self.run_id))
+        began = patiently(lambda: self._installation.trainings.one(self.run_id))
         if began.options is None or began.provenance is None:
             raise RunAlreadyFinished(
                 f"Training run {self.run_id} was interrupted before it started, so there is nothing to go on with. "
@@ -150,7 +151,7 @@ class TrainingSession:
         newest = checkpoints.newest()
         command_id = uuid4()
         patiently(
-            lambda: self._service.resume_run(
+            lambda: self._installation.trainings.resume(
                 self.run_id, newest[0] if newest else 0, by=self._by, command_id=command_id
             )
         )
@@ -205,7 +206,7 @@ class TrainingSession:
         note_measured(self._job.folder, self._plan, since=self._taken_up)
         command_id = uuid4()
         patiently(
-            lambda: self._service.complete_run(
+            lambda: self._installation.trainings.complete(
                 self.run_id,
                 artifact=address,
                 artifact_hash=artifact_hash,
@@ -225,11 +226,12 @@ class TrainingSession:
 
     def _story(self) -> RunStory:
         """What the artefact tells of this run."""
-        service = self._service
         return RunStory(
-            run=patiently(lambda: service.training_run(self.run_id)),
-            method=patiently(lambda: service.method_of_run(self.run_id)),
-            requested=patiently(lambda: service.audit(AuditQuery(run=self.run_id, action="request", limit=1)))[0],
+            run=patiently(lambda: self._installation.trainings.one(self.run_id)),
+            method=patiently(lambda: self._installation.trainings.method_of(self.run_id)),
+            requested=patiently(
+                lambda: self._installation.auditing.entries(AuditQuery(run=self.run_id, action="request", limit=1))
+            )[0],
             dataset=self._dataset,
             result=self._result,
             before=self._before,
@@ -284,7 +286,7 @@ def recorded_session(
         watcher.phase(f"{'interrupted' if interrupted else 'failed'}: {reason}")
         with suppress(RunNotFound, RunAlreadyFinished):
             patiently(
-                lambda: installation.service.fail_run(
+                lambda: installation.trainings.fail(
                     run_id, reason, interrupted=interrupted, by=installation.user(), command_id=command_id
                 )
             )
@@ -298,7 +300,7 @@ def _let_go_of_copies(installation: "Installation") -> None:
 
     def has_ended(run_id: UUID) -> bool:
         with suppress(RunNotFound):
-            run = installation.service.training_run(run_id)
+            run = installation.trainings.one(run_id)
             return run.finished_at is not None and not run.interrupted
         return False
 
@@ -309,7 +311,7 @@ def _let_go_of_copies(installation: "Installation") -> None:
 def _asker(installation: "Installation", run_id: UUID, asked: Mapping[str, Any], acting_for: str) -> Acting:
     """Who asks for the run; of one that was requested before, that is recorded already, whatever has expired since."""
     with suppress(RunNotFound):
-        patiently(lambda: installation.service.training_run(run_id))
+        patiently(lambda: installation.trainings.one(run_id))
         return Acting(installation.user())
     return patiently(lambda: acting(installation, acting_for, action="train", given=asked))
 

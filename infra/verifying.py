@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from domain.audit.read_models import Head
 from domain.audit.verification import Compared, Followed
-from domain.use_cases.service import TrainingMethods
+from domain.audit.verified_log import VerifiedLog
 from infra.settings import Settings
-from infra.wiring import open_catalogue
+from infra.wiring import open_log
 
 T = TypeVar("T")
 
@@ -30,11 +30,11 @@ class VerifyingBeside:
         """Start to compare these entries; what it returns waits for what came of it."""
         return self._start(partial(_compare, first, last))
 
-    def _start(self, work: Callable[[TrainingMethods], T]) -> Callable[[], T]:
+    def _start(self, work: Callable[[VerifiedLog], T]) -> Callable[[], T]:
         # An interrupt at the terminal reaches both processes: this one says so, the other goes without a word.
         quietly = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=quietly)
-        working = pool.submit(_with_the_catalogue, self._settings, work)
+        working = pool.submit(_with_the_log, self._settings, work)
 
         def wait() -> T:
             with pool:
@@ -43,14 +43,14 @@ class VerifyingBeside:
         return wait
 
 
-def _with_the_catalogue(settings: Settings, work: Callable[[TrainingMethods], T]) -> T:
-    with open_catalogue(settings, {}) as service:
-        return work(service)
+def _with_the_log(settings: Settings, work: Callable[[VerifiedLog], T]) -> T:
+    with open_log(settings) as log:
+        return work(VerifiedLog(log))
 
 
-def _follow(since: Head, until: Head, wanted: Sequence[int], service: TrainingMethods) -> Followed:
-    return service.follow(since, until, wanted)
+def _follow(since: Head, until: Head, wanted: Sequence[int], log: VerifiedLog) -> Followed:
+    return log.follow(since, until, wanted)
 
 
-def _compare(first: int, last: int, service: TrainingMethods) -> Compared:
-    return service.compare_entries(first, last)
+def _compare(first: int, last: int, log: VerifiedLog) -> Compared:
+    return log.compare_entries(first, last)

@@ -10,18 +10,22 @@ from uuid import UUID
 from adapters import trainers
 from adapters.custom_code.checked_code import CheckedCode
 from adapters.store.tables import LogClock, create_tables, made_ready
+from domain.audit.auditing import Auditing
+from domain.audit.commands import Commands
+from domain.audit.event_log import EventLog
+from domain.audit.operating import Operating
 from domain.audit.read_models import Run
+from domain.catalogue.catalogue import Catalogue
 from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods
-from domain.catalogue.trainer_declaration import Trainers
 from domain.clock import Clock
 from domain.errors import PrefectUnavailable, TrainingMethodError
 from domain.people.users import PREFECT, Origin, User
 from domain.ports import Asked, Device, ExportedModel
 from domain.runs.run_plan import RunPlan
 from domain.runs.training_run import Provenance, RunRequest
+from domain.runs.training_runs import TrainingRuns
 from domain.training import Checkpoints, Trainer
-from domain.use_cases.service import TrainingMethods
 from infra.operating_system_user import operating_system_user
 from infra.serving.openness import must_be_ones_own, must_be_the_operators
 from infra.serving.prefect_environment import (
@@ -78,8 +82,8 @@ class Installation:
         self.close()
 
     def close(self) -> None:
-        if "service" in self.__dict__:
-            self.service.close()
+        if "log" in self.__dict__:
+            self.log.close()
 
     # Who acts.
 
@@ -110,7 +114,7 @@ class Installation:
 
     @cached_property
     def clock(self) -> Clock:
-        return LogClock(self.settings, opened=lambda: self.__dict__.get("service"))
+        return LogClock(self.settings, opened=lambda: self.__dict__.get("log"))
 
     @cached_property
     def acting_tokens(self) -> "ActingTokens":
@@ -128,28 +132,55 @@ class Installation:
 
         return issue_token(self, key, person=person, action=action, given=given, minutes=minutes)
 
-    # The catalogue and its store.
+    # The log, and what is recorded and asked there.
 
     @cached_property
-    def service(self) -> TrainingMethods:
-        """The catalogue. The embedded store makes itself ready; PostgreSQL wants `tmm migrate` first.
+    def log(self) -> EventLog:
+        """The event log. The embedded store makes itself ready; PostgreSQL wants `tmm migrate` first.
 
         Raises `DatabaseUnavailable`, and `Refused` or `InvalidInput` where the installation is not this user's.
         """
         must_be_the_operators(self.settings)
         made = made_ready(self.settings)
-        service = open_catalogue(self.settings, trainers.declarations())
+        log = open_log(self.settings)
         if made:
-            service.preinstall(preinstalled_methods(self.settings.backends))
-        return service
+            self._catalogue_on(log).preinstall(preinstalled_methods(self.settings.backends))
+        return log
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return self._catalogue_on(self.log)
+
+    def _catalogue_on(self, log: EventLog) -> Catalogue:
+        declared = trainers.declarations()
+        runs = TrainingRuns(log, trainers=declared)
+        return Catalogue(log, trainers=declared, code=CheckedCode(self.settings), runs=runs)
+
+    @cached_property
+    def trainings(self) -> TrainingRuns:
+        return TrainingRuns(self.log, trainers=trainers.declarations())
+
+    @cached_property
+    def commands(self) -> Commands:
+        return Commands(self.log)
+
+    @cached_property
+    def auditing(self) -> Auditing:
+        return Auditing(self.log)
+
+    @cached_property
+    def operating(self) -> Operating:
+        return Operating(self.log)
 
     @cached_property
     def proof(self) -> "Proof":
         from adapters.proof.desk import Proof
+        from domain.audit.verified_log import VerifiedLog
         from infra.verifying import VerifyingBeside
 
         return Proof(
-            self.service,
+            self.log,
+            VerifiedLog(self.log),
             checkpoints=self.settings.checkpoints,
             key_folder=self.settings.checkpoint_key,
             beside=VerifyingBeside(self.settings),
@@ -162,7 +193,7 @@ class Installation:
 
     def preinstall(self) -> list[str]:
         """Install this environment's preinstalled methods in a store that is ready; names of the new ones."""
-        return self.service.preinstall(preinstalled_methods(self.settings.backends))
+        return self.catalogue.preinstall(preinstalled_methods(self.settings.backends))
 
     def explain(self, error: Exception) -> TrainingMethodError | None:
         """An outside thing's error in our words, or None if it is none of theirs."""
@@ -179,7 +210,7 @@ class Installation:
     # Prefect.
 
     @cached_property
-    def runs(self) -> "PrefectRuns":
+    def flow_runs(self) -> "PrefectRuns":
         from adapters.prefect.runs import PrefectRuns
 
         return PrefectRuns(self._prefect())
@@ -191,7 +222,7 @@ class Installation:
         return PrefectPools(self._prefect())
 
     @cached_property
-    def carrying(self) -> "PrefectCarrying":
+    def flow_run_states(self) -> "PrefectCarrying":
         from adapters.prefect.carrying import PrefectCarrying
 
         return PrefectCarrying(self._prefect())
@@ -209,7 +240,7 @@ class Installation:
         return PrefectPages(self._prefect())
 
     @cached_property
-    def catalogue(self) -> "PrefectCatalogue":
+    def published(self) -> "PrefectCatalogue":
         from adapters.prefect.catalogue import PrefectCatalogue
 
         return PrefectCatalogue(
@@ -232,9 +263,9 @@ class Installation:
     def show_catalogue(self) -> list[str]:
         """Make Prefect show the selectable list; a sentence about each change. Raises `PrefectUnavailable`."""
         shown, changed = None, []
-        while (selectable := self.service.selectable_methods()) != shown:
+        while (selectable := self.catalogue.selectable()) != shown:
             # Somebody may change the list while it is being shown; then it is shown once more.
-            changed += self.catalogue.reconcile(selectable)
+            changed += self.published.reconcile(selectable)
             shown = selectable
         return changed
 
@@ -328,7 +359,7 @@ class Installation:
         """What a run of this request would be made of here and now, but for device and machine, which are empty."""
         from infra.provenance import provenance_of
 
-        code = self.service.selectable_method(request.method).spec.code
+        code = self.catalogue.method(request.method).spec.code
         return provenance_of(
             self.datasets.load(request.dataset, seed=request.seed, columns=request.columns),
             self.base_models.open(request.base_model),
@@ -337,7 +368,7 @@ class Installation:
 
     def trainer(self, run_id: UUID) -> Trainer:
         """The training code of a run: that of its method as it was when the run started."""
-        spec = self.service.method_of_run(run_id)
+        spec = self.trainings.method_of(run_id)
         return self.workshop.trainer(spec.code) if spec.code is not None else trainers.load(spec.trainer)
 
     @cached_property
@@ -417,17 +448,16 @@ class Installation:
         return BaseModels(self.settings.samples, self.settings.base_models, Tried(self.settings.tried))
 
 
-def open_catalogue(settings: Settings, trainers: Trainers) -> TrainingMethods:
-    """The catalogue on the store that the settings name, whose tables are there."""
-    code = CheckedCode(settings)
+def open_log(settings: Settings) -> EventLog:
+    """The event log in the store that the settings name, whose tables are there."""
     if settings.database_url:
         from adapters.store.postgres_log import PostgresStore
         from adapters.store.postgres_views import PostgresViews
 
         postgres = PostgresStore(settings.database_url)
-        return TrainingMethods(postgres, views=PostgresViews(postgres.datastore), trainers=trainers, code=code)
+        return EventLog(postgres, views=PostgresViews(postgres.datastore))
     from adapters.store.sqlite_log import LOCK_TIMEOUT_S, SQLiteStore
     from adapters.store.sqlite_views import SQLiteViews
 
     views = SQLiteViews(settings.sqlite_file, lock_timeout_s=LOCK_TIMEOUT_S)
-    return TrainingMethods(SQLiteStore(settings.sqlite_file), views=views, trainers=trainers, code=code)
+    return EventLog(SQLiteStore(settings.sqlite_file), views=views)

@@ -18,10 +18,10 @@ from xdist.scheduler import LoadScopeScheduling
 
 from adapters.shared.mlx_runtime import make_ready
 from adapters.store.tables import create_tables
-from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
-from infra.wiring import Installation, open_catalogue
-from tests.people import TRAINERS
+from infra.wiring import Installation
+from tests.support.people import TRAINERS
+from tests.support.services import Services
 
 JOURNEYS = "tests/journeys"
 
@@ -151,9 +151,9 @@ def migrated(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def service(migrated: Settings) -> Iterator[TrainingMethods]:
+def service(migrated: Settings) -> Iterator[Services]:
     """An empty catalogue with the tests' trainers, on each database in turn."""
-    with open_catalogue(migrated, TRAINERS) as service:
+    with Services(migrated, TRAINERS) as service:
         yield service
 
 

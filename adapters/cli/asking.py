@@ -39,7 +39,7 @@ def ask(
     tmm ask 1a2b '98+58='
     tmm ask 1a2b 'Hello!' 'What can you do?' --temperature 0.7
     """
-    found = run_named(installation.service, run)
+    found = run_named(installation.trainings, run)
     asked = installation.ask(found, questions, longest=longest, temperature=temperature, seed=seed)
     warn(asked.warning)
     if json_wanted:

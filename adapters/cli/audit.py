@@ -75,9 +75,8 @@ def audit(
             raise click.UsageError(f"Conditions stand behind the command: tmm audit {ctx.invoked_subcommand} --…")
         return
     installation: Installation = ctx.obj
-    service = installation.service
     newest = newest_first or after is None
-    page = service.audit_page(AuditQuery(**conditions, after=after, newest_first=newest, limit=limit))
+    page = installation.auditing.page(AuditQuery(**conditions, after=after, newest_first=newest, limit=limit))
     in_order = page.entries if newest_first or not newest else page.entries[::-1]
     _write(in_order, form, whole=not follow)
     _say_how_current(installation)
@@ -96,7 +95,7 @@ def audit(
 @click.pass_obj
 def count(installation: Installation, /, by: CountBy, json_wanted: bool, **conditions: Any) -> None:
     """Count the entries that all conditions fit, by one of their facts, the most first."""
-    counts = installation.service.audit_counts(by, AuditQuery(**conditions))
+    counts = installation.auditing.counts(by, AuditQuery(**conditions))
     if json_wanted:
         as_json([{by.value: count.value, "entries": count.entries} for count in counts])
     elif counts:
@@ -111,7 +110,7 @@ def count(installation: Installation, /, by: CountBy, json_wanted: bool, **condi
 @click.pass_obj
 def why(installation: Installation, name: str) -> None:
     """Say why a method can, or cannot, be chosen for a training: what happened, by whom, and in which entry."""
-    standing = installation.service.why(name)
+    standing = installation.auditing.why(name)
     because = standing.because
     if because is None:
         say(f"{name} is not selectable: it was never added.")
@@ -136,14 +135,14 @@ def _told(entry: AuditEntry) -> str:
 
 def _say_how_current(installation: Installation) -> None:
     """Who may not bring the views up to date is told how far they are."""
-    if not installation.service.views_writable:
-        position, when = installation.service.audit_up_to()
+    if not installation.auditing.views_writable:
+        position, when = installation.auditing.up_to()
         remark(f"These are the entries up to {position}, recorded {moment(when)} UTC; newer ones may not be shown yet.")
 
 
 def _follow(installation: Installation, query: AuditQuery, seen: int, form: str) -> None:
     while True:
-        entries = installation.service.audit(query.model_copy(update={"after": seen}))
+        entries = installation.auditing.entries(query.model_copy(update={"after": seen}))
         if entries:
             _write(entries, form, whole=False, headed=False)
             seen = entries[-1].position

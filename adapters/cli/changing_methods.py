@@ -74,19 +74,19 @@ def add(
         raise click.UsageError("Give either --file or single fields, not both.")
     if code is not None and (like or given["trainer"]):
         raise click.UsageError("With --code, the code is the trainer: leave --from and --trainer out.")
-    service, user = installation.service, installation.user()
+    user = installation.user()
     called = name or file
     if called is None:
         raise click.UsageError("Name the new method, or give --file.")
     tried = _only_given({"file": file, "from": like, "code": code and str(code)} | given)
-    with service.rights_before_values("add", called, by=user, tried=tried):
+    with installation.catalogue.rights_before_values("add", called, by=user, tried=tried):
         if file is not None:
             spec = _spec_of_file(file, name)
         elif code is not None:
             spec = _spec_of_code(installation, called, code, given)
         else:
             spec = _spec_of_fields(installation, called, like, given)
-    method = service.add_method(spec, by=user)
+    method = installation.catalogue.add(spec, by=user)
     say(f"Added {_title(method)}. Train with it: {train_line(method)}")
     warn(installation.update_prefect())
 
@@ -108,15 +108,17 @@ def modify(installation: Installation, /, name: str, file: str | None, **given: 
     """
     if file is not None and _only_given(given):
         raise click.UsageError("Give either --file or single fields, not both.")
-    service, user = installation.service, installation.user()
-    before = service.selectable_method(name)
-    with service.rights_before_values("modify", name, by=user, tried=_only_given({"file": file} | given)):
+    user = installation.user()
+    before = installation.catalogue.method(name)
+    with installation.catalogue.rights_before_values(
+        "modify", name, by=user, tried=_only_given({"file": file} | given)
+    ):
         read = _read(file) if file is not None else None
         changes = read.fields if read is not None else _given_fields(given, before.spec)
     if not changes:
         raise click.UsageError("Say what to change: --file, or single fields such as --display-name.")
     try:
-        method = service.modify_method(name, changes, by=user)
+        method = installation.catalogue.modify(name, changes, by=user)
     except InvalidMethod as error:
         raise (read.with_lines(error) if read is not None else error) from None
     if method.version == before.version:
@@ -137,19 +139,19 @@ def delete(installation: Installation, name: str, yes: bool) -> None:
     Runs of it that have not started are cancelled; a run that has started goes on. Its history stays in the audit log,
     and it can be added again.
     """
-    service, user = installation.service, installation.user()
-    method = service.selectable_method(name)
+    user = installation.user()
+    method = installation.catalogue.method(name)
     # Nobody is asked whether they want what they will be refused.
     if user.is_commercial:
         remark(plain(installation.affected_by_deleting(name)))
         if not yes and not _confirmed(name):
             say("Nothing was deleted.")
             return
-    cancelled = service.delete_method(name, by=user)
+    cancelled = installation.catalogue.delete(name, by=user)
     for run_id in cancelled:
         # The event store has the cancellation; Prefect shows it too, where it can be reached.
         with suppress(Unreachable, RunNotFound):
-            installation.runs.cancel(run_id, f"The training method {name!r} was deleted before the run started.")
+            installation.flow_runs.cancel(run_id, f"The training method {name!r} was deleted before the run started.")
     say(f"Deleted {_title(method)}. It can no longer be chosen.")
     if cancelled:
         say(f"Cancelled {_runs(len(cancelled))} of it that had not started.")
@@ -187,7 +189,7 @@ def _spec_of_file(path: str, name: str | None) -> MethodSpec:
 def _spec_of_fields(installation: Installation, name: str, like: str | None, given: Fields) -> MethodSpec:
     fields: Fields = {"internal_name": name, "display_name": name}
     if like is not None:
-        copied = installation.service.selectable_method(like).spec
+        copied = installation.catalogue.method(like).spec
         return MethodSpec.parse(copied.model_dump(mode="json") | fields | _given_fields(given, copied))
     if missing := [flag for field, flag in _REQUIRED.items() if not given[field]]:
         raise click.UsageError(f"Give {', '.join(missing)} too, or start from a method (--from) or a file (--file).")
@@ -207,7 +209,7 @@ def _spec_of_code(installation: Installation, name: str, folder: Path, given: Fi
     fields |= fields_of(folder, name, present=None) | _given_fields(given, None)
     fields["internal_name"] = name  # the folder may have been made for another method, a template for one
     # Nobody waits for the check of what they will be refused, and nothing is kept of what they bring.
-    installation.service.must_be_entitled_to_add(name, by=installation.user())
+    installation.catalogue.must_be_entitled_to_add(name, by=installation.user())
     checked(installation, folder, fields, force=False)
     code = installation.workshop.keep(folder, backends=[Backend(backend) for backend in fields["backends"]])
     return MethodSpec.parse(fields | code_fields(code, fields))

@@ -41,7 +41,7 @@ def check(installation: Installation, name_or_folder: str, backend: Backend | No
     elif folder.is_dir():
         raise InvalidMethod(f"{plain(folder)} has no {CODE_FILE}, which holds a method's Options and train.")
     else:
-        spec = installation.service.selectable_method(name_or_folder).spec
+        spec = installation.catalogue.method(name_or_folder).spec
         for where in _tried_on(installation, [backend] if backend else spec.backends):
             installation.workshop.check_method(spec, backend=where, told=told)
     broken = [finding for finding in findings if finding.verdict == "broken"]

@@ -33,7 +33,7 @@ def compare(installation: Installation, one: str, other: str, picture: Path | No
     tmm runs compare 1a2b 3c4d
     tmm runs compare 1a2b 3c4d --svg curves.svg
     """
-    first, second = run_named(installation.service, one), run_named(installation.service, other)
+    first, second = run_named(installation.trainings, one), run_named(installation.trainings, other)
     steps = installation.steps_of(first), installation.steps_of(second)
     found = compared(first, second, *steps)
     if picture is not None:

@@ -121,19 +121,21 @@ def save(installation: Installation, name: str, folder: Path | None, force: bool
     Runs that have started go on with the code that they began with. Everyone may do this with custom01 and custom02;
     with other methods, commercial users.
     """
-    service, user, folder = installation.service, installation.user(), folder or Path(name)
-    before = service.selectable_method(name)
+    user, folder = installation.user(), folder or Path(name)
+    before = installation.catalogue.method(name)
     tried = {"code": str(folder)}
-    with service.rights_before_values("modify", name, by=user, tried=tried):
+    with installation.catalogue.rights_before_values("modify", name, by=user, tried=tried):
         fields = fields_of(folder, name, present=before.spec)
-    service.must_be_allowed("modify", name, by=user, tried=fields | tried)  # before the code is tried, or kept
+    installation.catalogue.must_be_allowed(
+        "modify", name, by=user, tried=fields | tried
+    )  # before the code is tried, or kept
     if broken := checked(installation, folder, fields, force=force):
         kept = installation.workshop.keep_aside(name, folder, broken=[finding.claim for finding in broken])
         say(f"Kept the code as {kept.hash[:12]}, which is not selectable: {name} trains as before.")
         say(f"Bring it back with: tmm custom restore {name} {kept.hash[:12]} --to FOLDER")
         return
     code = installation.workshop.keep(folder, backends=fields["backends"])
-    method = service.modify_method(name, fields | code_fields(code, fields), by=user)
+    method = installation.catalogue.modify(name, fields | code_fields(code, fields), by=user)
     if method.version == before.version:
         say(f"{title(method)} trains with this code already; nothing was changed.")
         return

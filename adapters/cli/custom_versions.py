@@ -26,7 +26,7 @@ _OF_VERSION = "A version as tmm custom versions lists them, or the beginning of 
 @click.pass_obj
 def versions(installation: Installation, name: str, json_wanted: bool) -> None:
     """List the versions of a method with the code that each trained with, and code that was only kept."""
-    found = installation.service.method_versions(name)
+    found = installation.catalogue.versions(name)
     kept = installation.workshop.kept_aside(name)
     if json_wanted:
         as_json([_version_document(version) for version in found] + [_kept_document(code) for code in kept])
@@ -83,8 +83,7 @@ def restore(installation: Installation, name: str, version: str, folder: Path | 
 
     Code that breaks the contract is not put back; --to brings it into a folder, where it can be mended.
     """
-    service = installation.service
-    before = service.selectable_method(name)
+    before = installation.catalogue.method(name)
     found = _found(installation, name, version)
     if folder is not None:
         installation.workshop.bring(_code_of(found, name), folder)
@@ -97,7 +96,7 @@ def restore(installation: Installation, name: str, version: str, folder: Path | 
             f"it into a folder and mend it: tmm custom restore {name} {found.hash[:12]} --to FOLDER"
         )
     wanted = found.spec.model_dump(mode="json")
-    method = service.modify_method(name, {field: wanted[field] for field in _PUT_BACK}, by=installation.user())
+    method = installation.catalogue.modify(name, {field: wanted[field] for field in _PUT_BACK}, by=installation.user())
     if method.version == before.version:
         say(f"{title(method)} is as version {found.version} was already; nothing was changed.")
         return
@@ -117,7 +116,7 @@ def title(method: SelectableMethod) -> str:
 
 def _found(installation: Installation, name: str, version: str | None) -> MethodVersion | KeptCode:
     """The version of this number, or what has code of this hash: the newest version before what was only kept."""
-    found = installation.service.method_versions(name)
+    found = installation.catalogue.versions(name)
     if version is None:
         return found[-1]
     for candidate in found:

@@ -23,7 +23,7 @@ def export(installation: Installation, run: str, out: Path, json_wanted: bool) -
     \b
     tmm export 1a2b --out adder
     """
-    found = run_named(installation.service, run)
+    found = run_named(installation.trainings, run)
     exported = installation.export(found, out.absolute())
     warn(exported.warning)
     if json_wanted:

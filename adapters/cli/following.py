@@ -79,7 +79,7 @@ class _Follower:
 
     def to_the_end(self) -> Run:
         while True:
-            run = self._installation.service.training_run(self._run_id)
+            run = self._installation.trainings.one(self._run_id)
             if run.finished_at not in (None, self._ended_before):
                 return run
             if time.monotonic() - self._asked >= ASK_PREFECT_EVERY:
@@ -90,8 +90,8 @@ class _Follower:
 
     def _ask_prefect(self, run: Run) -> None:
         try:
-            state = self._installation.runs.state(self._run_id)
-            told = self._installation.runs.progress(self._run_id) if run.status is RunStatus.RUNNING else None
+            state = self._installation.flow_runs.state(self._run_id)
+            told = self._installation.flow_runs.progress(self._run_id) if run.status is RunStatus.RUNNING else None
         except PrefectUnavailable as error:
             self._lose_patience(
                 PrefectUnavailable(f"{error} The training may still go on; see: tmm runs show {self._run_id}")
@@ -102,7 +102,7 @@ class _Follower:
             self._lose_patience(
                 TrainingFailed(
                     f"Prefect shows the flow run {self._run_id} as {state}, but no end of the training was recorded. "
-                    f"See {self._installation.runs.address(self._run_id)}"
+                    f"See {self._installation.flow_runs.address(self._run_id)}"
                 )
             )
             return

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
+from domain.audit.auditing import Auditing
+from domain.audit.operating import Operating
 from domain.audit.proof import Checkpoint
 from domain.audit.read_models import Run
 from domain.audit.verified_log import Verification
+from domain.catalogue.catalogue import Catalogue
 from domain.catalogue.method_spec import Backend, MethodCode, MethodSpec
 from domain.errors import TrainingMethodError
 from domain.people.licences import Licence, LicenceStanding
@@ -17,8 +20,8 @@ from domain.ports import Asked, ExportedModel, Finding, KeptCode, Licences, Prog
 from domain.runs.flow_runs import Queue
 from domain.runs.run_plan import RunPlan
 from domain.runs.training_run import Provenance, RunRequest
+from domain.runs.training_runs import TrainingRuns
 from domain.training import Progress, TrainingResult
-from domain.use_cases.service import TrainingMethods
 
 
 class Settings(Protocol):
@@ -205,7 +208,16 @@ class Installation(Protocol):
     def settings(self) -> Settings: ...
 
     @property
-    def service(self) -> TrainingMethods: ...
+    def catalogue(self) -> Catalogue: ...
+
+    @property
+    def trainings(self) -> TrainingRuns: ...
+
+    @property
+    def auditing(self) -> Auditing: ...
+
+    @property
+    def operating(self) -> Operating: ...
 
     @property
     def proof(self) -> Proof: ...
@@ -214,7 +226,7 @@ class Installation(Protocol):
     def licences(self) -> LicenceDesk: ...
 
     @property
-    def runs(self) -> Runs: ...
+    def flow_runs(self) -> Runs: ...
 
     @property
     def pools(self) -> Pools: ...

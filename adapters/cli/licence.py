@@ -95,7 +95,7 @@ def trust(installation: Installation, public_key: Path) -> None:
 def record_key_trusted(installation: Installation, key_id: str, purpose: KeyPurpose) -> None:
     """The log's entry of a key that is in its folder now; where it cannot be told, that is said."""
     try:
-        installation.service.record_key_trusted(key_id, purpose=purpose, by=installation.user())
+        installation.operating.key_trusted(key_id, purpose=purpose, by=installation.user())
     except Unreachable as error:
         warn(f"The key is trusted, and the audit log was not told. {error}")
 
@@ -116,7 +116,7 @@ def install(installation: Installation, file: Path) -> None:
         )
     _say_what_it_makes_of(user)
     try:
-        installation.service.record_licence_installed(
+        installation.operating.licence_installed(
             installed.licence_id,
             key_id=installed.key_id,
             customer=installed.customer,
@@ -141,7 +141,7 @@ def remove(installation: Installation, name: str) -> None:
     _say_what_it_makes_of(user)
     try:
         licence_id = removed.licence.licence_id if removed.licence else removed.file
-        installation.service.record_licence_removed(licence_id, reason="Removed with tmm licence remove.", by=user)
+        installation.operating.licence_removed(licence_id, reason="Removed with tmm licence remove.", by=user)
     except Unreachable as error:
         warn(f"The licence is removed, and the audit log was not told. {error}")
 

@@ -5,7 +5,7 @@ import click
 from adapters.cli.errors import exit_code_of
 from adapters.cli.installation import Installation
 from adapters.cli.output import plain, say
-from domain.use_cases.queries import Action
+from domain.catalogue.catalogue import Action
 
 
 @click.command("can", short_help="Say beforehand whether you may add, delete or modify a method.")
@@ -19,7 +19,7 @@ def can(ctx: click.Context, action: Action, name: str) -> None:
     """
     installation: Installation = ctx.obj
     user = installation.user()
-    verdict = installation.service.verdict(action, name, by=user)
+    verdict = installation.catalogue.may(action, name, by=user)
     if verdict.error is None:
         say(f"Yes: {user.name} may {action} {name}.")
     else:

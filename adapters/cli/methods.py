@@ -31,7 +31,7 @@ def list_methods(
     json_wanted: bool,
 ) -> None:
     """List the methods that can be chosen for a training, by internal name."""
-    methods = installation.service.selectable_methods(backend=backend, method_type=method_type, as_of=as_of)
+    methods = installation.catalogue.selectable(backend=backend, method_type=method_type, as_of=as_of)
     if json_wanted:
         as_json([method_document(method) for method in methods])
     elif methods:
@@ -61,11 +61,10 @@ def show(installation: Installation, name: str, whole_history: bool, json_wanted
     if whole_history:
         _tell_history(installation, name, json_wanted)
         return
-    service = installation.service
-    method = service.selectable_method(name)
-    newest = service.audit(AuditQuery(method=name, newest_first=True, limit=100))
+    method = installation.catalogue.method(name)
+    newest = installation.auditing.entries(AuditQuery(method=name, newest_first=True, limit=100))
     history = [entry for entry in newest if entry.subject_type == "method"][:HISTORY_SHOWN][::-1]
-    runs = service.training_runs(method=name, limit=RUNS_SHOWN)
+    runs = installation.trainings.all(method=name, limit=RUNS_SHOWN)
     if json_wanted:
         as_json(
             method_document(method)
@@ -126,7 +125,7 @@ def _show_history(history: list[AuditEntry]) -> None:
 
 
 def _tell_history(installation: Installation, name: str, json_wanted: bool) -> None:
-    entries = installation.service.history_of(name)
+    entries = installation.auditing.history_of(name)
     if json_wanted:
         as_json([entry_document(entry) for entry in entries])
         return

@@ -18,8 +18,8 @@ from adapters.shared.curve import TOLD
 from domain.audit.read_models import Run
 from domain.errors import InvalidRunRequest, RunNotFound
 from domain.runs.training_run import RunStatus
+from domain.runs.training_runs import TrainingRuns
 from domain.secrets import shown_address
-from domain.use_cases.service import TrainingMethods
 
 SHORTEST_PREFIX = 4
 _ALL = 10_000
@@ -27,13 +27,13 @@ _CURVE_WIDTH = 40
 _ANSWERS_SHOWN = 3
 
 
-def run_named(service: TrainingMethods, text: str) -> Run:
+def run_named(trainings: TrainingRuns, text: str) -> Run:
     """The run with this id, or the only one whose id begins so.
 
     Raises `RunNotFound`, or `InvalidRunRequest` for too short a beginning or one that several runs share.
     """
     try:
-        return service.training_run(UUID(text))
+        return trainings.one(UUID(text))
     except ValueError:
         pass
     beginning = text.lower()
@@ -41,7 +41,7 @@ def run_named(service: TrainingMethods, text: str) -> Run:
         raise InvalidRunRequest(
             f"{text!r} is too short for a run: give at least {SHORTEST_PREFIX} characters of its id."
         )
-    fitting = [run for run in service.training_runs(limit=_ALL) if str(run.run_id).startswith(beginning)]
+    fitting = [run for run in trainings.all(limit=_ALL) if str(run.run_id).startswith(beginning)]
     if not fitting:
         raise RunNotFound(text)
     if len(fitting) > 1:

@@ -97,7 +97,7 @@ def migrate(installation: Installation) -> None:
 @click.pass_obj
 def rebuild(installation: Installation) -> None:
     """Drop the views and replay the log into them. The outcome is what was there, unless that was damaged."""
-    rebuilt = installation.service.rebuild_views(by=installation.user())
+    rebuilt = installation.operating.rebuild_views(by=installation.user())
     say(f"Rebuilt the views from {rebuilt.position} {'entry' if rebuilt.position == 1 else 'entries'} of the log.")
     if not rebuilt.agreed:
         warn("The log does not agree with what the views knew of it. Find out where with: tmm audit verify")

@@ -87,7 +87,7 @@ def accept_clock(installation: Installation) -> None:
     Entries are never recorded before the newest one, and licences are checked by the same time: after a jump ahead,
     they would all have ended. This entry alone brings time back. It names both times, and tmm audit verify shows it.
     """
-    accepted = installation.service.accept_clock(by=installation.user())
+    accepted = installation.operating.accept_clock(by=installation.user())
     say(
         f"Time counts from {moment(accepted.accepted)} UTC anew; it had come to {moment(accepted.newest)} UTC. "
         "The audit log says that you did this."

@@ -31,7 +31,7 @@ def rerun(installation: Installation, run: str, queue: Queue, no_wait: bool, jso
     What has changed since then is told before: the method, the base model's files, the dataset's rows, the training
     code, the packages. At the end you read whether the new run's curve and weights agree with the old ones.
     """
-    then = run_named(installation.service, run)
+    then = run_named(installation.trainings, run)
     request = _as_it_was(installation, then)
     for change in _changed(installation, then, request):
         warn(f"Changed since: {change.name}, {in_short(change.one)} then, {in_short(change.other)} now.")
@@ -40,7 +40,7 @@ def rerun(installation: Installation, run: str, queue: Queue, no_wait: bool, jso
         say_requested(installation, run_id, json_wanted=json_wanted)
         remark(f"Compare them at the end with: tmm runs compare {then.run_id} {run_id}")
         return
-    remark(f"Run {run_id} repeats {then.run_id}: {installation.runs.address(run_id)}")
+    remark(f"Run {run_id} repeats {then.run_id}: {installation.flow_runs.address(run_id)}")
     now = follow(installation, run_id)
     found = compared(then, now, installation.steps_of(then), installation.steps_of(now))
     if json_wanted:
@@ -56,7 +56,7 @@ def _as_it_was(installation: Installation, then: Run) -> RunRequest:
 
     Raises `InvalidConfigurationOptions` where a value of then is not allowed any more.
     """
-    offered = installation.service.selectable_method(then.request.method).spec.configuration_options
+    offered = installation.catalogue.method(then.request.method).spec.configuration_options
     names = {option.name for option in offered}
     options = {name: value for name, value in (then.options or then.request.options).items() if name in names}
     options_after_defaults(offered, options)
@@ -66,11 +66,11 @@ def _as_it_was(installation: Installation, then: Run) -> RunRequest:
 def _changed(installation: Installation, then: Run, request: RunRequest) -> Sequence[Difference]:
     """What is not as it was, as far as it can be seen here: another machine may carry the new run."""
     changes = []
-    version = installation.service.selectable_method(request.method).version
+    version = installation.catalogue.method(request.method).version
     if then.method_version not in (None, version):
         changes.append(Difference(name=f"version of {request.method}", one=then.method_version, other=version))
     if then.options is not None:
-        now = installation.service.options_of(request)
+        now = installation.trainings.options_of(request)
         changes += [
             Difference(name=f"option {name}, which {request.method} does not offer", one=value, other=now[name])
             for name, value in then.options.items()

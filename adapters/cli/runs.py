@@ -43,7 +43,7 @@ def runs(
     if ctx.invoked_subcommand is not None:
         return
     installation: Installation = ctx.obj
-    found = installation.service.training_runs(method=method, method_version=method_version, status=status, limit=limit)
+    found = installation.trainings.all(method=method, method_version=method_version, status=status, limit=limit)
     if json_wanted:
         as_json([run_document(run) for run in found])
     elif found:
@@ -66,7 +66,7 @@ def runs(
 @click.pass_obj
 def show(installation: Installation, run: str, json_wanted: bool) -> None:
     """Show one run: what was asked for, where it stands, and what came of it."""
-    found = run_named(installation.service, run)
+    found = run_named(installation.trainings, run)
     if json_wanted:
         as_json(run_document(found))
     else:
@@ -82,14 +82,14 @@ runs.add_command(compare)
 @click.pass_obj
 def cancel(installation: Installation, run: str) -> None:
     """Cancel a training run. One that waits never starts; one that runs is stopped by its worker."""
-    service, user = installation.service, installation.user()
-    found = run_named(service, run)
+    user = installation.user()
+    found = run_named(installation.trainings, run)
     reason = f"{user.name} cancelled it with tmm cancel."
     if found.status is RunStatus.REQUESTED or _waits_to_go_on(installation, found):
         # The event store decides: once the cancellation is there, no worker can start the run any more.
-        service.cancel_run(found.run_id, reason, by=user)
+        installation.trainings.cancel(found.run_id, reason, by=user)
         try:
-            installation.runs.cancel(found.run_id, reason)
+            installation.flow_runs.cancel(found.run_id, reason)
         except RunNotFound:
             pass  # Prefect has forgotten it, and that is as good
         except Unreachable as error:
@@ -104,7 +104,7 @@ def cancel(installation: Installation, run: str) -> None:
 def _waits_to_go_on(installation: Installation, run: Run) -> bool:
     """Whether a run that was interrupted was resumed, and no worker has taken it yet."""
     try:
-        return bool(run.interrupted) and installation.runs.state(run.run_id) not in _ENDED_IN_PREFECT
+        return bool(run.interrupted) and installation.flow_runs.state(run.run_id) not in _ENDED_IN_PREFECT
     except RunNotFound:
         return False
 
@@ -112,19 +112,18 @@ def _waits_to_go_on(installation: Installation, run: Run) -> bool:
 def _stop(installation: Installation, run_id: UUID, reason: str, *, by: User) -> None:
     """Ask the worker to stop a run, record that this person cancelled it, and wait until the worker has stopped."""
     with suppress(RunNotFound):  # then nobody carries it any more
-        installation.runs.cancel(run_id, reason)
+        installation.flow_runs.cancel(run_id, reason)
     # Here and now: what the worker tells of it later is Prefect's word, which names nobody.
-    service = installation.service
     try:
-        service.cancel_run(run_id, reason, by=by)
+        installation.trainings.cancel(run_id, reason, by=by)
     except RunAlreadyFinished:
-        if (ended := service.training_run(run_id).status) is not RunStatus.CANCELLED:
+        if (ended := installation.trainings.one(run_id).status) is not RunStatus.CANCELLED:
             raise RunAlreadyFinished(f"Training run {run_id} {_ended(ended)} before it could be cancelled.") from None
     patience = time.monotonic() + CANCELLED_WITHIN
     with suppress(RunNotFound):
-        if installation.runs.state(run_id) not in _ENDED_IN_PREFECT:
+        if installation.flow_runs.state(run_id) not in _ENDED_IN_PREFECT:
             remark("Waiting for the worker to stop …")
-        while installation.runs.state(run_id) not in _ENDED_IN_PREFECT:
+        while installation.flow_runs.state(run_id) not in _ENDED_IN_PREFECT:
             if time.monotonic() > patience:
                 raise Unreachable(
                     f"The run is cancelled. Its worker was asked to stop {run_id}, and has not said that it did. "

@@ -75,7 +75,7 @@ def train(
     tmm train sft-demo --dataset answers.jsonl --dry-run
     tmm train sft-demo --dataset faq.csv --columns "prompt=question, completion=reply"
     """
-    spec = installation.service.selectable_method(name).spec
+    spec = installation.catalogue.method(name).spec
     options = values_given(settings, spec.configuration_options)
     fields = {
         "method": name,
@@ -106,7 +106,7 @@ def resume(installation: Installation, run: str, no_wait: bool, json_wanted: boo
 
     A run is interrupted when its process, its machine or its network went away. One that failed by itself stays failed.
     """
-    found = run_named(installation.service, run)
+    found = run_named(installation.trainings, run)
     if found.finished_at is None:
         raise RunAlreadyFinished(f"Training run {found.run_id} is {found.status}; there is nothing to resume.")
     if not found.resumable:
@@ -114,7 +114,7 @@ def resume(installation: Installation, run: str, no_wait: bool, json_wanted: boo
             f"Training run {found.run_id} was not interrupted on its way. "
             f"Repeat it as a new run with: tmm rerun {found.run_id}"
         )
-    installation.runs.take_again(found.run_id)
+    installation.flow_runs.take_again(found.run_id)
     if no_wait:
         say_requested(installation, found.run_id, json_wanted=json_wanted)
         return
@@ -137,7 +137,7 @@ def awaited(installation: Installation, request: RunRequest, queue: Queue) -> It
     for name in (None, queue.value):
         if pools.is_paused(backend, name):
             yield f"{named(backend, name)} is paused: the run waits until {to_resume(backend, name)}"
-    machines = int(installation.service.options_of(request).get("machines", 1))
+    machines = int(installation.trainings.options_of(request).get("machines", 1))
     workers = sum(pool.workers for pool in pools.all() if pool.name == backend) if machines > 1 else 1
     if workers < machines:
         there = "is 1 worker" if workers == 1 else f"are {workers} workers"
@@ -150,7 +150,7 @@ def awaited(installation: Installation, request: RunRequest, queue: Queue) -> It
 def _see_to_the_end(
     installation: Installation, run_id: UUID, *, json_wanted: bool, ended_before: datetime | None = None
 ) -> None:
-    remark(f"Run {run_id}: {installation.runs.address(run_id)}")
+    remark(f"Run {run_id}: {installation.flow_runs.address(run_id)}")
     run = follow(installation, run_id, ended_before=ended_before)
     if json_wanted:
         as_json(run_document(run))
@@ -162,10 +162,10 @@ def _see_to_the_end(
 def say_requested(installation: Installation, run_id: UUID, *, json_wanted: bool) -> None:
     """The answer of a command that does not wait for the run's end."""
     if json_wanted:
-        as_json(run_document(installation.service.training_run(run_id)))
+        as_json(run_document(installation.trainings.one(run_id)))
     else:
         say(str(run_id))
-        remark(f"Requested. See it with: tmm runs show {run_id}, or at {installation.runs.address(run_id)}")
+        remark(f"Requested. See it with: tmm runs show {run_id}, or at {installation.flow_runs.address(run_id)}")
 
 
 def start(installation: Installation, request: RunRequest, *, queue: Queue = Queue.INTERACTIVE) -> UUID:
@@ -173,14 +173,14 @@ def start(installation: Installation, request: RunRequest, *, queue: Queue = Que
 
     All that can be seen to be wrong is refused before anything is created, and nothing half-made is left behind.
     """
-    service, user = installation.service, installation.user()
-    must_run_on(request.backend, service.selectable_method(request.method).spec)
+    user = installation.user()
+    must_run_on(request.backend, installation.catalogue.method(request.method).spec)
     request = installation.checked(request)
-    runs = installation.runs
+    runs = installation.flow_runs
     run_id = runs.create(request, queue=queue, idempotency_key=str(uuid4()))
     requested = False
     try:
-        service.request_run(run_id, request, by=user)
+        installation.trainings.request(run_id, request, by=user)
         requested = True
         runs.release(run_id)
     except BaseException as error:
@@ -188,7 +188,7 @@ def start(installation: Installation, request: RunRequest, *, queue: Queue = Que
         with suppress(TrainingMethodError):
             runs.cancel(run_id, reason)
         if requested:
-            service.cancel_run(run_id, reason, by=user)
+            installation.trainings.cancel(run_id, reason, by=user)
         raise
     return run_id
 

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.exports import Exported, export
 from adapters.proof.signing import FolderSigner, is_signed, key_id_of, verifying_key
+from domain.audit.auditing import Auditing
+from domain.audit.event_log import EventLog
 from domain.audit.proof import Checkpoint
 from domain.audit.read_models import AuditQuery
+from domain.audit.signing import Signing
 from domain.audit.verification import Finding
 from domain.audit.verified_log import Beside, Verification, VerifiedLog
 from domain.errors import BadResult, InvalidInput
@@ -22,8 +25,13 @@ if TYPE_CHECKING:
 class Proof:
     """The proof of one log: its checkpoints in a folder, and the key in another that they are signed with."""
 
-    def __init__(self, log: VerifiedLog, *, checkpoints: Path, key_folder: Path, beside: Beside | None = None) -> None:
+    def __init__(
+        self, log: EventLog, verified: VerifiedLog, *, checkpoints: Path, key_folder: Path, beside: Beside | None = None
+    ) -> None:
         self._log = log
+        self._verified = verified
+        self._signing = Signing(log)
+        self._auditing = Auditing(log)
         self._beside = beside
         self._checkpoints = CheckpointFolder(checkpoints)
         self._signer = FolderSigner(key_folder, signed_before=self._key_of_the_newest_checkpoint)
@@ -31,7 +39,7 @@ class Proof:
 
     def make_checkpoint(self, *, by: User) -> tuple[Checkpoint, Path]:
         """Sign where the log stands; the checkpoint and its file. The newest one if nothing happened since."""
-        checkpoint = self._log.make_checkpoint(self._signer, self._checkpoints, by=by)
+        checkpoint = self._signing.make_checkpoint(self._signer, self._checkpoints, by=by)
         return checkpoint, self._checkpoints.file_of(checkpoint)
 
     def export(self, file: Path, form: str, *, first: int = 1, last: int | None = None, by: User) -> Exported:
@@ -46,17 +54,21 @@ class Proof:
                 f"The log has the entries 1 to {checkpoint.position}, so {first} to {last} cannot be exported."
             )
         exported = export(
-            self._log.entries(first, last), file, form, before=self._log.hash_at(first - 1), signer=self._signer
+            self._log.entries(first, last),
+            file,
+            form,
+            before=self._log.views.head_at(first - 1).hash,
+            signer=self._signer,
         )
         manifest = exported.manifest
-        self._log.record_export(
+        self._signing.record_export(
             form, first=first, last=last, count=manifest["count"], hash=manifest["last_hash"], by=by
         )
         return exported
 
     def verify(self, *, views_too: bool = True) -> Verification:
         """Read the whole log and compare it with its checkpoints, and with its views."""
-        found = self._log.verify(
+        found = self._verified.verify(
             self._checkpoints.all(), is_signed=self._is_signed, views_too=views_too, beside=self._beside
         )
         return found.model_copy(update={"findings": (*found.findings, *self._lost_checkpoints())})
@@ -76,7 +88,7 @@ class Proof:
         """As its file says, or else the log, which tells of checkpoints whose files are kept elsewhere."""
         if (newest := self._checkpoints.newest()) is not None:
             return newest.key_id
-        entries = self._log.audit(AuditQuery(action="checkpoint", outcome="done", newest_first=True, limit=1))
+        entries = self._auditing.entries(AuditQuery(action="checkpoint", outcome="done", newest_first=True, limit=1))
         return next((str(c.after) for entry in entries for c in entry.changes if c.field == "key_id"), None)
 
     def _lost_checkpoints(self) -> Iterator[Finding]:
@@ -84,7 +96,7 @@ class Proof:
         kept = {checkpoint.position for checkpoint in self._checkpoints.all()}
         query: AuditQuery | None = AuditQuery(action="checkpoint", outcome="done")
         while query is not None:
-            page = self._log.audit_page(query)
+            page = self._auditing.page(query)
             for entry in page.entries:
                 (position,) = (change.after for change in entry.changes if change.field == "position")
                 if position not in kept:

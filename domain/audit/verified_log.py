@@ -66,8 +66,11 @@ class Verification(Value):
     notes: tuple[Finding, ...] = ()
 
 
-class VerifiedLog(EventLog):
-    """An event log that can be verified."""
+class VerifiedLog:
+    """An event log as it is compared with what was signed of it, and with its views."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
 
     def verify(
         self,
@@ -83,10 +86,10 @@ class VerifiedLog(EventLog):
         the log once more and takes several times as long. `beside` does a part of that meanwhile, if the log is long.
         """
         for _ in range(_TRIES):
-            end = self._views.head()
+            end = self._log.views.head()
             verification = self._verified(end, checkpoints, is_signed, views_too, beside)
             # What was appended meanwhile is in the views, and not in the log as it was read: then it is read again.
-            if not verification.findings or self._views.head() == end:
+            if not verification.findings or self._log.views.head() == end:
                 break
         return verification
 
@@ -119,12 +122,13 @@ class VerifiedLog(EventLog):
 
     @property
     def _reader(self) -> PartsReader:
-        return cast(PartsReader, self.recorder)
+        return cast(PartsReader, self._log.recorder)
 
     def _chain(self, end: Head, wanted: Sequence[int], beside: Beside | None) -> Followed:
-        halfway = self._views.hashes(since=end.position // 2, limit=1)  # not by its position: that entry may be gone
+        # Not by its position: that entry may be gone.
+        halfway = self._log.views.hashes(since=end.position // 2, limit=1)
         if beside is not None and end.position >= WORTH_A_PROCESS and halfway:
-            middle = self._views.head_at(halfway[0][0])
+            middle = self._log.views.head_at(halfway[0][0])
             rest = beside.follow(middle, end, wanted)
             whole = self.follow(LOG_BEGINS, middle, wanted).and_then(rest())
             if whole.finding is None:
@@ -159,11 +163,13 @@ class VerifiedLog(EventLog):
             yield compared.finding
             return
         yield from others
-        counts = {tuple(row[column] for column in COUNTED): row["entries"] for row in self._views.rows("audit_counts")}
+        counts = {
+            tuple(row[column] for column in COUNTED): row["entries"] for row in self._log.views.rows("audit_counts")
+        }
         if counts != compared.counts:
             yield Finding(position=0, words="the view audit_counts disagrees with the log")
         kept, miscounted = dict[Place, int](), dict[Place, int]()
-        for row in self._views.rows("audit_index"):
+        for row in self._log.views.rows("audit_index"):
             place, bits = (row["fact"], row["value"], row["block"]), from_bytes(row["bits"])
             kept[place] = bits
             if bits.bit_count() != row["entries"]:
@@ -176,11 +182,11 @@ class VerifiedLog(EventLog):
         """Compare the view of these entries with the log, up to the first that differs."""
         counts, index = Counter[tuple[str, ...]](), Indexed()
         stored, found = self._stored_entries(since=first - 1), None
-        for event, recorded, head in self._events(self._views.head_at(first - 1)):
+        for event, recorded, head in self._log.decoded(self._log.views.head_at(first - 1)):
             if head.position > last:
                 break
             row = audit_log(event, recorded, head).row
-            kept, wanted = next(stored), self._views.as_stored(row)
+            kept, wanted = next(stored), self._log.views.as_stored(row)
             if kept != wanted:
                 wrong = ", ".join(name for name in wanted if kept[name] != wanted[name])
                 found = Finding(
@@ -193,12 +199,12 @@ class VerifiedLog(EventLog):
 
     def _disagreeing_others(self, end: Head) -> Iterator[Finding]:
         """What the views of methods and runs hold that the log does not say."""
-        expected = ExpectedRows(self._views.as_stored)
-        events = self._recorded(LOG_BEGINS.notification_id, until=end.notification_id)
+        expected = ExpectedRows(self._log.views.as_stored)
+        events = self._log.recorded(LOG_BEGINS.notification_id, until=end.notification_id)
         for position, recorded in enumerate(events, start=1):
-            for change in methods_and_runs(self.read(recorded), position):
+            for change in methods_and_runs(self._log.read(recorded), position):
                 expected.apply(change, position)
-        yield from expected.differences(self._views.rows)
+        yield from expected.differences(self._log.views.rows)
 
     def _stored_parts(self, since: Head, until: Head) -> Iterator[Numbered]:
         number = since.notification_id
@@ -208,12 +214,12 @@ class VerifiedLog(EventLog):
 
     def _known_hashes(self, since: Head, until: Head) -> Iterator[tuple[int, str]]:
         position = since.position
-        while known := self._views.hashes(since=position, limit=READ_AT_ONCE):
+        while known := self._log.views.hashes(since=position, limit=READ_AT_ONCE):
             yield from (each for each in known if each[0] <= until.position)  # what is appended meanwhile is not asked
             position = known[-1][0]
 
     def _stored_entries(self, *, since: int) -> Iterator[Mapping[str, Any]]:
         position = since
-        while rows := list(self._views.rows("audit_log", since=position, limit=READ_AT_ONCE)):
+        while rows := list(self._log.views.rows("audit_log", since=position, limit=READ_AT_ONCE)):
             yield from rows
             position = rows[-1]["position"]

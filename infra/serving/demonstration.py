@@ -43,8 +43,8 @@ def demonstrate(tmm: "Installation", method: str, *, keep: bool) -> None:
         api_url = supervisor.start_server()
         stack.enter_context(the_only_server(tmm.settings, api_url))
         installed = tmm.migrate()
-        before = tmm.service.catch_up().position - len(installed)
-        chosen = tmm.service.selectable_method(method)
+        before = tmm.log.catch_up().position - len(installed)
+        chosen = tmm.catalogue.method(method)
         request = _request(chosen)
         worker = supervisor.start_worker(request.backend, api_url, offline=True)
         supervisor.await_server(api_url)
@@ -79,7 +79,7 @@ def _request(method: SelectableMethod) -> RunRequest:
 
 def _await_worker(tmm: "Installation", supervisor: Supervisor, request: RunRequest, worker: str) -> None:
     deadline = time.monotonic() + _WORKER_DEADLINE_S
-    while not tmm.runs.has_worker(request.backend, worker):
+    while not tmm.flow_runs.has_worker(request.backend, worker):
         supervisor.must_all_run()
         if time.monotonic() > deadline:
             raise PrefectUnavailable(
@@ -90,15 +90,15 @@ def _await_worker(tmm: "Installation", supervisor: Supervisor, request: RunReque
 
 def _train(tmm: "Installation", supervisor: Supervisor, request: RunRequest) -> Run:
     run_id = start(tmm, request)
-    remark(f"{request.method} trains {request.base_model} on {request.dataset}: {tmm.runs.address(run_id)}")
+    remark(f"{request.method} trains {request.base_model} on {request.dataset}: {tmm.flow_runs.address(run_id)}")
     try:
         return follow_to_the_end(tmm, run_id, meanwhile=supervisor.must_all_run)
     except BaseException:
         with suppress(TrainingMethodError):
-            tmm.runs.cancel(run_id, "The demo ended before the training did.")
+            tmm.flow_runs.cancel(run_id, "The demo ended before the training did.")
         supervisor.stop()
         with suppress(RunNotFound, RunAlreadyFinished):
-            tmm.service.cancel_run(run_id, "The demo ended before the training did.", by=tmm.user())
+            tmm.trainings.cancel(run_id, "The demo ended before the training did.", by=tmm.user())
         raise
 
 
@@ -124,7 +124,7 @@ def _show(
         ]
     )
     heading("What the audit log got")
-    for entry in tmm.service.audit(AuditQuery(after=since)):
+    for entry in tmm.auditing.entries(AuditQuery(after=since)):
         say(f"{entry.position:>5}  {plain(entry.sentence)}")
     heading("Next")
     command = _tmm()

@@ -17,15 +17,15 @@ class Emitter:
         self._tmm = tmm
         self._file = tmm.settings.prefect_home / _FILE
         if not self._file.exists():
-            self._remember(tmm.service.catch_up().notification_id)
+            self._remember(tmm.log.catch_up().notification_id)
 
     def emit(self) -> int:
         """Tell what was not told yet; how many events. Raises `PrefectUnavailable`."""
-        service, told = self._tmm.service, 0
-        while notifications := service.recorder.select_notifications(
+        told = 0
+        while notifications := self._tmm.log.recorder.select_notifications(
             start=int(json.loads(self._file.read_bytes())["after"]), limit=_BATCH, inclusive_of_start=False
         ):
-            events = [service.read(notification) for notification in notifications]
+            events = [self._tmm.log.read(notification) for notification in notifications]
             self._tmm.prefect_events.emit([event for event in events if event is not None])
             self._remember(notifications[-1].id)
             told += len(notifications)

@@ -14,17 +14,16 @@ _RUNS = 10
 
 def show_pages(tmm: "Installation") -> None:
     """Bring the pages up to date. Raises `PrefectUnavailable`."""
-    service = tmm.service
-    selectable = service.selectable_methods()
-    pages = {CATALOGUE_KEY: catalogue_page(selectable, tmm.catalogue.addresses())}
+    selectable = tmm.catalogue.selectable()
+    pages = {CATALOGUE_KEY: catalogue_page(selectable, tmm.published.addresses())}
     for method in selectable:
         name = method.spec.internal_name
-        entries = service.audit(AuditQuery(method=name, newest_first=True, limit=_ENTRIES))
-        runs = service.training_runs(method=name, limit=_RUNS)
+        entries = tmm.auditing.entries(AuditQuery(method=name, newest_first=True, limit=_ENTRIES))
+        runs = tmm.trainings.all(method=name, limit=_RUNS)
         pages[method_key(method)] = method_page(
             method,
             [entry for entry in entries if entry.subject_type == "method"],
             runs,
-            {run.run_id: tmm.runs.address(run.run_id) for run in runs},
+            {run.run_id: tmm.flow_runs.address(run.run_id) for run in runs},
         )
     tmm.prefect_pages.show(pages)

@@ -76,7 +76,7 @@ def _record_refused(flow_run_id: UUID, what: str, refusal: FlowRunNotOurs) -> No
 
     with Installation.for_flow(flow_run_id) as tmm:
         tried = {"flow_run": str(flow_run_id)}
-        tmm.service.record_refused(refusal, action="start", name=what, tried=tried, by=tmm.user())
+        tmm.commands.record_refused(refusal, action="start", name=what, tried=tried, by=tmm.user())
 
 
 async def _serve(

@@ -17,7 +17,7 @@ from domain.catalogue.training_method import TrainingMethod
 from domain.people.users import Edition, Entitlement, Origin, User
 from domain.runs.training_run import TrainingRun
 from infra.settings import Settings
-from tests.people import PROVENANCE, method, request
+from tests.support.people import PROVENANCE, method, request
 
 SPACE = UUID(int=7)
 BEGAN = datetime(2025, 1, 1, tzinfo=UTC)

@@ -12,9 +12,9 @@ from uuid import uuid4
 import psycopg
 
 from domain.catalogue.training_method import TrainingMethod
-from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
-from tests.people import ALICE, method
+from tests.support.people import ALICE, method
+from tests.support.services import Services
 
 ADDS = 60
 
@@ -48,16 +48,16 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def test_an_add_costs_little_more_than_writing_its_bytes(service: TrainingMethods, migrated: Settings) -> None:
+def test_an_add_costs_little_more_than_writing_its_bytes(service: Services, migrated: Settings) -> None:
     """The event alone (rules, bytes, append), and the whole command with its history, views, audit log and chain.
 
     All take turns, so that the machine's moods fall on all of them alike.
     """
-    service.add_method(method("warm-up"), by=ALICE)
-    (stored,) = service.recorder.select_notifications(start=None, limit=1)
+    service.catalogue.add(method("warm-up"), by=ALICE)
+    (stored,) = service.log.recorder.select_notifications(start=None, limit=1)
 
     def append(number: int) -> None:
-        service.save(TrainingMethod.add(method(f"sft-a{number}"), by=ALICE, command_id=uuid4()))
+        service.log.save(TrainingMethod.add(method(f"sft-a{number}"), by=ALICE, command_id=uuid4()))
 
     with bare(migrated) as write:
         write(stored.state)
@@ -65,7 +65,7 @@ def test_an_add_costs_little_more_than_writing_its_bytes(service: TrainingMethod
             (
                 timed(lambda: write(stored.state)),
                 timed(lambda number=number: append(number)),
-                timed(lambda number=number: service.add_method(method(f"sft-c{number}"), by=ALICE)),
+                timed(lambda number=number: service.catalogue.add(method(f"sft-c{number}"), by=ALICE)),
             )
             for number in range(ADDS)
         ]

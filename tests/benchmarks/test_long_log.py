@@ -21,12 +21,11 @@ import pytest
 
 from adapters.store.tables import create_tables
 from domain.audit.read_models import AuditEntry, AuditQuery, CountBy
-from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
 from infra.verifying import VerifyingBeside
-from infra.wiring import open_catalogue
 from tests.benchmarks.long_log import ACTORS, BEGAN, METHODS, write
-from tests.people import TRAINERS
+from tests.support.people import TRAINERS
+from tests.support.services import Services
 
 pytestmark = pytest.mark.full
 
@@ -56,13 +55,13 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def service(settings: Settings) -> Iterator[TrainingMethods]:
+def service(settings: Settings) -> Iterator[Services]:
     """A catalogue with a long log, whose views are up to date."""
-    with open_catalogue(settings, TRAINERS) as service:
-        if not service.views_behind() and not service.audit():
+    with Services(settings, TRAINERS) as service:
+        if not service.log.views_behind() and not service.auditing.entries():
             write(settings, ENTRIES)
-        behind, began = service.views_behind(), time.perf_counter()
-        head = service.catch_up()
+        behind, began = service.log.views_behind(), time.perf_counter()
+        head = service.log.catch_up()
         seconds = time.perf_counter() - began
         kind = "postgres" if settings.database_url else "sqlite"
         print(f"\n{kind}: {head.position} entries, {behind} of them projected in {seconds:.0f} s")
@@ -136,7 +135,7 @@ class Times(NamedTuple):
         )
 
 
-def timed(service: TrainingMethods, work: Callable[[random.Random], object]) -> Times:
+def timed(service: Services, work: Callable[[random.Random], object]) -> Times:
     chance, times, busy, busy_ns = random.Random(3), [], [], _busy(service)
     gc.collect()
     gc.freeze()  # or what the test runner has in memory is looked through while a query runs
@@ -157,9 +156,9 @@ def _p99(each: list[float]) -> float:
     return statistics.quantiles(each, n=100)[98]
 
 
-def _busy(service: TrainingMethods) -> Callable[[], int]:
+def _busy(service: Services) -> Callable[[], int]:
     """Tells the nanoseconds that this thread, and the database's process behind its connection, had of a processor."""
-    views: Any = service._views
+    views: Any = service.log.views
     if not views.prefix:
         return time.thread_time_ns
     (row,) = views._select("SELECT pg_backend_pid() AS pid")
@@ -167,18 +166,18 @@ def _busy(service: TrainingMethods) -> Callable[[], int]:
     return lambda: time.thread_time_ns() + int(told.read_text().split()[0])
 
 
-def test_no_page_walks_the_log(service: TrainingMethods) -> None:
+def test_no_page_walks_the_log(service: Services) -> None:
     walking = {}
     for name, make in queries(ENTRIES):
-        print(f"{name:42} {timed(service, lambda chance, make=make: service.audit_page(make(chance)))}")
-        if walks := plans_that_walk(service, lambda make=make: service.audit_page(make(random.Random(3)))):
+        print(f"{name:42} {timed(service, lambda chance, make=make: service.auditing.page(make(chance)))}")
+        if walks := plans_that_walk(service, lambda make=make: service.auditing.page(make(random.Random(3)))):
             walking[name] = walks
     assert walking == {}
 
 
-def plans_that_walk(service: TrainingMethods, work: Callable[[], object]) -> list[str]:
+def plans_that_walk(service: Services, work: Callable[[], object]) -> list[str]:
     """The steps of the database's plans for this work that go through all entries."""
-    views: Any = service._views
+    views: Any = service.log.views
     asked: list[tuple[str, Any]] = []
     select, read = views._select, views._read
     views._select = lambda statement, values=None: asked.append((statement, values)) or select(statement, values)
@@ -197,8 +196,8 @@ def plans_that_walk(service: TrainingMethods, work: Callable[[], object]) -> lis
     return [step for step in steps if re.search(r"(Seq Scan on|SCAN) audit_(log|index)", step)]
 
 
-def test_neither_a_run_nor_a_count_nor_a_day_long_ago_walks_the_log(service: TrainingMethods) -> None:
-    views = service._views
+def test_neither_a_run_nor_a_count_nor_a_day_long_ago_walks_the_log(service: Services) -> None:
+    views = service.log.views
     runs: list[UUID] = [entry.run_id for entry in _some(service) if entry.run_id is not None]
 
     def of(days: float) -> Callable[[random.Random], AuditQuery]:
@@ -235,18 +234,18 @@ def test_neither_a_run_nor_a_count_nor_a_day_long_ago_walks_the_log(service: Tra
     assert walking == {}
 
 
-def _some(service: TrainingMethods) -> list[AuditEntry]:
-    return service.audit(AuditQuery(action="complete", limit=200))
+def _some(service: Services) -> list[AuditEntry]:
+    return service.auditing.entries(AuditQuery(action="complete", limit=200))
 
 
-def test_a_long_log_verifies(service: TrainingMethods, settings: Settings) -> None:
+def test_a_long_log_verifies(service: Services, settings: Settings) -> None:
     began, began_busy = time.perf_counter(), time.process_time()
-    verified = service.verify(views_too=False)
+    verified = service.verification.verify(views_too=False)
     seconds, busy = time.perf_counter() - began, time.process_time() - began_busy
     print(f"verified {verified.entries} entries in {seconds:.1f} s, {busy:.1f} s of this process")
     for views_too, words in ((False, "the same"), (True, "and every column of every view")):
         began = time.perf_counter()
-        in_two = service.verify(views_too=views_too, beside=VerifyingBeside(settings))
+        in_two = service.verification.verify(views_too=views_too, beside=VerifyingBeside(settings))
         print(f"{words} in two processes in {time.perf_counter() - began:.1f} s")
         assert in_two.findings == ()
     assert verified.findings == ()

@@ -26,8 +26,8 @@ from domain.errors import (
 from domain.people.users import User
 from domain.runs.training_run import RunStatus
 from infra.settings import Settings
-from infra.wiring import open_catalogue
-from tests.people import ALICE, BOB, CARLA, PROVENANCE, TRAINERS, method, request
+from tests.support.people import ALICE, BOB, CARLA, PROVENANCE, TRAINERS, method, request
+from tests.support.services import Services
 
 CUSTOM01 = next(spec for spec in PREINSTALLED if spec.internal_name == "custom01")
 ALL = AuditQuery(limit=1000)
@@ -45,7 +45,7 @@ class Catalogue(RuleBasedStateMachine):
     def __init__(self, make_settings: Callable[[], Settings]) -> None:
         super().__init__()
         self.settings = make_settings()
-        self.service = open_catalogue(self.settings, TRAINERS)
+        self.services = Services(self.settings, TRAINERS)
         self.methods: dict[str, tuple[MethodSpec, int]] = {}
         self.ever: dict[str, int] = {}
         self.run_status: dict[UUID, tuple[str, RunStatus]] = {}
@@ -53,7 +53,7 @@ class Catalogue(RuleBasedStateMachine):
         self.entries = 0
 
     def teardown(self) -> None:
-        self.service.close()
+        self.services.log.close()
 
     def remember(self, spec: MethodSpec) -> None:
         name = spec.internal_name
@@ -71,16 +71,16 @@ class Catalogue(RuleBasedStateMachine):
     def add(self, name: str, by: User, word: str) -> None:
         spec = method(name, description=word)
         if not by.is_commercial:
-            self.expect(CommercialUsersOnly, lambda: self.service.add_method(spec, by=by))
+            self.expect(CommercialUsersOnly, lambda: self.services.catalogue.add(spec, by=by))
         elif name in self.methods:
-            self.expect(MethodAlreadyExists, lambda: self.service.add_method(spec, by=by))
+            self.expect(MethodAlreadyExists, lambda: self.services.catalogue.add(spec, by=by))
         else:
-            self.service.add_method(spec, by=by)
+            self.services.catalogue.add(spec, by=by)
             self.remember(spec)
 
     @rule()
     def preinstall(self) -> None:
-        installed = self.service.preinstall((CUSTOM01,))
+        installed = self.services.catalogue.preinstall((CUSTOM01,))
         assert installed == ([] if "custom01" in self.ever else ["custom01"])
         if installed:
             self.remember(CUSTOM01)
@@ -88,7 +88,7 @@ class Catalogue(RuleBasedStateMachine):
     @rule(name=names, by=users, word=words)
     def modify(self, name: str, by: User, word: str) -> None:
         def command() -> object:
-            return self.service.modify_method(name, {"description": word}, by=by)
+            return self.services.catalogue.modify(name, {"description": word}, by=by)
 
         if name not in self.ever:
             self.expect(MethodNotFound, command)
@@ -105,7 +105,7 @@ class Catalogue(RuleBasedStateMachine):
     @rule(name=names, by=users)
     def delete(self, name: str, by: User) -> None:
         def command() -> object:
-            return self.service.delete_method(name, by=by)
+            return self.services.catalogue.delete(name, by=by)
 
         if name not in self.ever:
             self.expect(MethodNotFound, command)
@@ -128,18 +128,18 @@ class Catalogue(RuleBasedStateMachine):
         run_id = uuid4()
         error = None if name in self.methods else MethodNotSelectable if name in self.ever else MethodNotFound
         if error is None:
-            self.service.request_run(run_id, request(name), by=by)
+            self.services.trainings.request(run_id, request(name), by=by)
             self.run_status[run_id] = (name, RunStatus.REQUESTED)
             self.entries += 1
         else:
-            self.expect(error, lambda: self.service.request_run(run_id, request(name), by=by))
+            self.expect(error, lambda: self.services.trainings.request(run_id, request(name), by=by))
         return run_id
 
     @rule(run_id=runs)
     def start(self, run_id: UUID) -> None:
         name, status = self.run_status.get(run_id, ("", None))
         if status is RunStatus.REQUESTED:
-            assert self.service.start_run(run_id, PROVENANCE, by=ALICE)
+            assert self.services.trainings.start(run_id, PROVENANCE, by=ALICE)
             self.run_status[run_id] = (name, RunStatus.RUNNING)
             self.entries += 1
 
@@ -147,7 +147,7 @@ class Catalogue(RuleBasedStateMachine):
     def fail(self, run_id: UUID, interrupted: bool) -> None:
         name, status = self.run_status.get(run_id, ("", None))
         if status in (RunStatus.REQUESTED, RunStatus.RUNNING):
-            self.service.fail_run(run_id, "why", interrupted=interrupted, by=ALICE)
+            self.services.trainings.fail(run_id, "why", interrupted=interrupted, by=ALICE)
             self.run_status[run_id] = (name, RunStatus.FAILED)
             if interrupted:
                 self.interrupted.add(run_id)
@@ -157,17 +157,17 @@ class Catalogue(RuleBasedStateMachine):
     def cancel(self, run_id: UUID) -> None:
         name, status = self.run_status.get(run_id, ("", None))
         if status in (RunStatus.REQUESTED, RunStatus.RUNNING) or run_id in self.interrupted:
-            self.service.cancel_run(run_id, "why", by=ALICE)
+            self.services.trainings.cancel(run_id, "why", by=ALICE)
             self.run_status[run_id] = (name, RunStatus.CANCELLED)
             self.interrupted.discard(run_id)
             self.entries += 1
         elif status is not None:
-            self.expect(RunAlreadyFinished, lambda: self.service.cancel_run(run_id, "why", by=ALICE))
+            self.expect(RunAlreadyFinished, lambda: self.services.trainings.cancel(run_id, "why", by=ALICE))
 
     @rule()
     def rebuild(self) -> None:
         before = self.everything()
-        rebuilt = self.service.rebuild_views(by=ALICE)
+        rebuilt = self.services.operating.rebuild_views(by=ALICE)
         self.entries += 1
         assert rebuilt.agreed
         methods, runs, entries = self.everything()
@@ -176,23 +176,27 @@ class Catalogue(RuleBasedStateMachine):
     @rule()
     def open_anew(self) -> None:
         before = self.everything()
-        self.service.close()
-        self.service = open_catalogue(self.settings, TRAINERS)
+        self.services.log.close()
+        self.services = Services(self.settings, TRAINERS)
         assert self.everything() == before
 
     def everything(self) -> Any:
         return (
-            self.service.selectable_methods(),
-            self.service.training_runs(),
-            self.service.audit(AuditQuery(limit=1000)),
+            self.services.catalogue.selectable(),
+            self.services.trainings.all(),
+            self.services.auditing.entries(AuditQuery(limit=1000)),
         )
 
     @invariant()
     def the_catalogue_is_what_the_dictionary_says(self) -> None:
-        listed = {found.spec.internal_name: (found.spec, found.version) for found in self.service.selectable_methods()}
+        listed = {
+            found.spec.internal_name: (found.spec, found.version) for found in self.services.catalogue.selectable()
+        }
         assert listed == self.methods
-        assert {run.run_id: (run.request.method, run.status) for run in self.service.training_runs()} == self.run_status
-        assert [entry.position for entry in self.service.audit(ALL)] == list(range(1, self.entries + 1))
+        assert {
+            run.run_id: (run.request.method, run.status) for run in self.services.trainings.all()
+        } == self.run_status
+        assert [entry.position for entry in self.services.auditing.entries(ALL)] == list(range(1, self.entries + 1))
 
 
 def test_the_catalogue_is_what_a_plain_dictionary_says(tmp_path, database: str) -> None:

@@ -88,7 +88,7 @@ def token_for(tmm: Installation, key: Path, action: str, given: dict[str, Any]) 
 
 
 def told(tmm: Installation) -> list[tuple[str, str, str]]:
-    return [(entry.actor, entry.action, entry.outcome) for entry in tmm.service.audit() if entry.flow_run_id]
+    return [(entry.actor, entry.action, entry.outcome) for entry in tmm.auditing.entries() if entry.flow_run_id]
 
 
 def test_the_person_of_the_token_acts_and_what_has_a_default_may_be_left_out(
@@ -106,17 +106,17 @@ def test_a_flow_run_that_is_tried_again_says_that_it_was_done_and_does_it_no_sec
     issuer()
     token = token_for(installation, key, "delete", DELETE)
     assert ran(flow, "delete", DELETE, token).is_completed()
-    installation.service.add_method(SFT_DEMO, by=flow.user(acting_for="alice"))
+    installation.catalogue.add(SFT_DEMO, by=flow.user(acting_for="alice"))
     again = ran(flow, "delete", DELETE, token)
     assert again.is_completed()
     assert "done before, by this same flow run: alice deleted SFT-Demo" in (again.message or "")
-    assert "sft-demo" in [method.spec.internal_name for method in installation.service.selectable_methods()]
+    assert "sft-demo" in [method.spec.internal_name for method in installation.catalogue.selectable()]
     assert told(installation) == [
         ("alice", "use-token", "done"),
         ("alice", "delete", "done"),
         ("alice", "add-again", "done"),
     ]
-    installation.service.rebuild_views(by=installation.user())
+    installation.operating.rebuild_views(by=installation.user())
 
 
 def test_a_method_is_added_once_with_a_token_however_often_its_flow_run_is_tried_again(
@@ -169,7 +169,7 @@ def test_an_answer_given_before_outlives_the_token(
         now = Time.of_this_machine().now + timedelta(hours=2)
         return Time(now, now)
 
-    monkeypatch.setattr(flow.service, "time", later)
+    monkeypatch.setattr(flow.log, "time", later)
     assert ran(flow, "delete", DELETE, token).message == first.message
     assert "expired at" in (ran(flow, "delete", DELETE, unused).message or "")
 
@@ -192,7 +192,7 @@ def test_a_crash_before_it_is_stored_leaves_the_token_unspent(
         raise OperationalError("the power went")
 
     with monkeypatch.context() as crashing:
-        crashing.setattr(flow.service.recorder, "insert_events", crash)
+        crashing.setattr(flow.log.recorder, "insert_events", crash)
         with pytest.raises(OperationalError):
             ran(flow, "delete", DELETE, token)
     assert told(installation) == []
@@ -216,7 +216,7 @@ def test_a_lost_acknowledgement_is_no_second_use(
     if licensed:
         issuer()
     token = token_for(installation, key, "delete", DELETE)
-    save, lost = flow.service.save, []
+    save, lost = flow.log.save, []
 
     def saved_and_not_told(*events: Any, **how: Any) -> Any:
         saved = save(*events, **how)
@@ -225,7 +225,7 @@ def test_a_lost_acknowledgement_is_no_second_use(
             raise IntegrityError("it is there already")
         return saved
 
-    monkeypatch.setattr(flow.service, "save", saved_and_not_told)
+    monkeypatch.setattr(flow.log, "save", saved_and_not_told)
     assert ran(flow, "delete", DELETE, token).is_completed() is licensed
     assert told(installation) == [
         ("alice", "use-token", "done"),
@@ -246,7 +246,7 @@ def test_of_flow_runs_that_bring_a_token_at_the_same_moment_one_may_use_it(
     def tried(number: int) -> str:
         with flows[number] as one:
             try:
-                one.service.delete_method("sft-demo", by=who[number].user, token=who[number].token)
+                one.catalogue.delete("sft-demo", by=who[number].user, token=who[number].token)
             except TokenDoesNotHold:
                 return "the token does not hold"
             except CommercialUsersOnly:
@@ -293,7 +293,7 @@ def test_a_token_that_was_used_before_outcomes_were_remembered_counts_for_nothin
     assert held is not None
     used = held.used(command_id=uuid4(), led_to=uuid4()).model_copy(update={"led_to": None})
     assert isinstance(used, ActingTokenUsed)
-    installation.service.save(used)
+    installation.log.save(used)
     with pytest.raises(TokenDoesNotHold, match="used before"):
         acting(flow, token, action="train", given=ASKED)
 
@@ -308,7 +308,7 @@ def test_a_token_for_other_parameters_is_refused_and_the_audit_log_has_it(
     token = token_for(installation, key, "train", ASKED)
     with pytest.raises(TokenDoesNotHold):
         acting(flow, token, action="train", given=ASKED | {"seed": 1})
-    (entry,) = installation.service.audit(AuditQuery(outcome="refused"))
+    (entry,) = installation.auditing.entries(AuditQuery(outcome="refused"))
     assert (entry.actor, entry.action, entry.subject_name) == ("prefect", "request", "sft-demo")
     assert "other parameters" in (entry.reason or "")
 
@@ -333,7 +333,7 @@ def test_who_may_not_add_is_refused_and_recorded_whatever_else_is_wrong(
     ended = ran(flow, "add", odd, token)
     assert ended.is_failed()
     assert ("commercial users only" if brings == "no token" else "The token of the person") in (ended.message or "")
-    (entry,) = installation.service.audit(AuditQuery(outcome="refused"))
+    (entry,) = installation.auditing.entries(AuditQuery(outcome="refused"))
     assert (entry.actor, entry.action, entry.reason) == ("prefect", "add", ended.message)
 
 
@@ -354,7 +354,7 @@ def test_whoever_may_add_is_told_what_is_wrong(
     installation.licences.issue(private, customer="Acme", users=["prefect"], days=1, out=out)
     installation.licences.install(out)
     assert "internal_name: must be 2 to 63" in (ran(flow, "add", {"internal_name": "Not A Name"}).message or "")
-    assert installation.service.audit(AuditQuery(outcome="refused")) == []
+    assert installation.auditing.entries(AuditQuery(outcome="refused")) == []
 
 
 @pytest.mark.parametrize("wrong", [{"seed": "many"}, {"backend": "abacus"}, {"options": 7}, {"method": ["sft-demo"]}])
@@ -371,7 +371,7 @@ def test_a_token_that_does_not_hold_is_recorded_also_with_parameters_that_no_tra
         recorded_session(flow, uuid4(), ASKED | wrong, Quiet(), attempt=1, acting_for=token),
     ):
         pass
-    (entry,) = installation.service.audit(AuditQuery(outcome="refused"))
+    (entry,) = installation.auditing.entries(AuditQuery(outcome="refused"))
     assert (entry.actor, entry.action) == ("prefect", "request")
 
 
@@ -380,8 +380,8 @@ def test_a_person_without_a_licence_may_not_delete_through_a_program_either(
 ) -> None:
     who = acting(flow, token_for(installation, key, "delete", DELETE), action="delete", given=DELETE)
     with pytest.raises(CommercialUsersOnly):
-        flow.service.delete_method("sft-demo", by=who.user, token=who.token)
-    (entry,) = installation.service.audit(AuditQuery(outcome="refused"))
+        flow.catalogue.delete("sft-demo", by=who.user, token=who.token)
+    (entry,) = installation.auditing.entries(AuditQuery(outcome="refused"))
     assert (entry.actor, entry.action) == ("alice", "delete")
 
 

@@ -20,7 +20,7 @@ MINE: dict[str, Any] = {
 
 
 def test_what_was_left_empty_is_taken_from_the_method_to_copy(installation: Installation) -> None:
-    copied = installation.service.selectable_method("sft-demo").spec
+    copied = installation.catalogue.method("sft-demo").spec
     asked = {"internal_name": "mine", "from_method": "sft-demo", "description": "Ours", "backends": [], "trainer": ""}
     assert spec_of(installation, asked) == copied.with_changes(
         {"description": "Ours", "display_name": "mine"}

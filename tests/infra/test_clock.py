@@ -21,7 +21,7 @@ from domain.people.users import Edition
 from infra.operating_system_user import operating_system_user
 from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation
-from tests.people import ALICE, method
+from tests.support.people import ALICE, method
 
 LIBFAKETIME = os.environ.get("LIBFAKETIME") or next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
 ME = operating_system_user()
@@ -60,10 +60,10 @@ def record_with_a_clock_ahead(settings: Settings, ahead: timedelta) -> None:
         with psycopg.connect(settings.database_url) as connection:
             connection.execute("UPDATE tmm.log_head SET recorded_at = clock_timestamp() + %s", (ahead,))
         with Installation(settings) as installation:
-            installation.service.modify_method("custom01", {"description": "Recorded ahead."}, by=ALICE)
+            installation.catalogue.modify("custom01", {"description": "Recorded ahead."}, by=ALICE)
         return
     with Installation(settings) as installation:
-        installation.service.modify_method("custom01", {"description": "Recorded ahead."}, by=ALICE)
+        installation.catalogue.modify("custom01", {"description": "Recorded ahead."}, by=ALICE)
     with closing(sqlite3.connect(settings.sqlite_file)) as connection, connection:
         then = (datetime.now(UTC) + ahead).isoformat(timespec="microseconds")
         connection.execute("DROP TRIGGER stored_events_are_not_updated")
@@ -83,7 +83,7 @@ def test_a_licence_that_had_expired_by_the_newest_entry_stays_expired(licensed: 
     assert "clock is 899 days behind the newest entry of the log" in answer.err
     with Installation(licensed) as installation:
         assert installation.user().entitlement.edition is Edition.NONCOMMERCIAL  # before the store is open
-        assert installation.service.audit()[-1].outcome == "refused"
+        assert installation.auditing.entries()[-1].outcome == "refused"
         assert installation.user().entitlement.edition is Edition.NONCOMMERCIAL  # and after
     assert "expired on" in tmm(licensed, "licence", "show").out
 
@@ -103,7 +103,7 @@ def test_an_operator_accepts_the_clock_after_it_had_jumped_ahead(licensed: Setti
     assert "Time counts from" in answer.out
     assert tmm(licensed, "delete", "sft-demo", "--yes").code == 0
     with Installation(licensed) as installation:
-        *_, ahead, accepted, deleted = installation.service.audit()
+        *_, ahead, accepted, deleted = installation.auditing.entries()
         assert (accepted.action, accepted.actor, deleted.action) == ("accept-clock", ME, "delete")
         assert ahead.recorded_at - accepted.recorded_at > timedelta(days=899)
         assert deleted.recorded_at >= accepted.recorded_at
@@ -122,21 +122,21 @@ def test_an_operator_accepts_the_clock_after_it_had_jumped_ahead(licensed: Setti
 
 def test_a_clock_that_is_not_behind_is_nothing_to_accept(licensed: Settings) -> None:
     with Installation(licensed) as installation:
-        entries = len(installation.service.audit())
+        entries = len(installation.auditing.entries())
         with pytest.raises(ClockNotBehind):
-            installation.service.accept_clock(by=ALICE)
-        assert len(installation.service.audit()) == entries
+            installation.operating.accept_clock(by=ALICE)
+        assert len(installation.auditing.entries()) == entries
     assert tmm(licensed, "audit", "accept-clock").code == 2
 
 
 def test_nothing_but_accepting_the_clock_brings_time_back(licensed: Settings) -> None:
     record_with_a_clock_ahead(licensed, timedelta(days=900))
     with Installation(licensed) as installation:
-        service = installation.service
-        service.add_method(method(), by=ALICE)
-        service.rebuild_views(by=ALICE)
+        service = installation
+        service.catalogue.add(method(), by=ALICE)
+        service.operating.rebuild_views(by=ALICE)
         installation.proof.make_checkpoint(by=ALICE)
-        times = [entry.recorded_at for entry in service.audit()]
+        times = [entry.recorded_at for entry in service.auditing.entries()]
         assert times == sorted(times)
         assert times[-1] - datetime.now(UTC) > timedelta(days=899)
 

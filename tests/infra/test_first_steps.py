@@ -10,18 +10,18 @@ PREINSTALLED = ["custom01", "custom02", "grpo-demo", "mlx-demo", "sft-demo"]
 
 
 def names(installation: Installation) -> list[str]:
-    return [method.spec.internal_name for method in installation.service.selectable_methods()]
+    return [method.spec.internal_name for method in installation.catalogue.selectable()]
 
 
 def test_a_migrated_installation_offers_the_preinstalled_methods(installation: Installation) -> None:
     assert names(installation) == PREINSTALLED
-    assert [entry.action for entry in installation.service.audit()] == ["preinstall"] * 5
+    assert [entry.action for entry in installation.auditing.entries()] == ["preinstall"] * 5
 
 
 def test_migrating_again_changes_nothing(installation: Installation) -> None:
-    before = installation.service.audit()
+    before = installation.auditing.entries()
     assert installation.migrate() == []
-    assert installation.service.audit() == before
+    assert installation.auditing.entries() == before
 
 
 def test_the_embedded_store_makes_itself_ready(tmp_path) -> None:
@@ -34,7 +34,7 @@ def test_a_postgresql_without_tables_asks_for_migrate(postgres_url: str, tmp_pat
         Installation(Settings(home=tmp_path, database_url=postgres_url)) as installation,
         pytest.raises(DatabaseUnavailable, match="tmm migrate"),
     ):
-        installation.service.selectable_methods()
+        installation.catalogue.selectable()
 
 
 def test_an_unreachable_postgresql_is_said_to_be_so_without_its_password(tmp_path) -> None:
@@ -43,5 +43,5 @@ def test_an_unreachable_postgresql_is_said_to_be_so_without_its_password(tmp_pat
         Installation(Settings(home=tmp_path, database_url=url)) as installation,
         pytest.raises(DatabaseUnavailable, match="cannot be reached") as refused,
     ):
-        installation.service.selectable_methods()
+        installation.catalogue.selectable()
     assert "secret" not in str(refused.value)

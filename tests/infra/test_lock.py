@@ -122,8 +122,8 @@ def project(tmp_path: Path) -> Path:
         '[tool.setuptools]\npackages = ["domain"]\n'
     )
     # What the installation ends with is looked at by importing these two.
-    (root / "domain/use_cases").mkdir(parents=True)
-    (root / "domain/use_cases/service.py").write_text("import tiny\n")
+    (root / "domain/catalogue").mkdir(parents=True)
+    (root / "domain/catalogue/catalogue.py").write_text("import tiny\n")
     (root / "prefect.py").write_text("")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", root / ".venv"], check=True)
     theirs = next((root / ".venv").glob("lib/*/site-packages"))

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from adapters.cli import run as run_command
 from domain.audit.read_models import AuditQuery, CountBy
+from domain.audit.verified_log import VerifiedLog
 from domain.catalogue.method_spec import MethodSpec
 from domain.errors import CommercialUsersOnly, TrainingMethodError
 from domain.people.users import User
@@ -24,7 +25,7 @@ from infra.acting_for import acting, issue_token
 from infra.settings import Settings
 from infra.wiring import Installation
 from tests.odd_values import ARGUMENTS, NUMBERS, TEXTS, VALUES
-from tests.people import ALICE, BOB, PROVENANCE, method
+from tests.support.people import ALICE, BOB, PROVENANCE, method
 
 TRIES = [pytest.param(30, id="some"), pytest.param(400, id="many", marks=pytest.mark.full)]
 LOOKS_EVERY = 25
@@ -43,25 +44,21 @@ class Site:
     key: Path
     tries: int = 0
 
-    @property
-    def service(self) -> Any:
-        return self.installation.service
-
     def accepts_or_refuses(self, act: Callable[[], object]) -> None:
         """Do it; any error but one of ours is a fault, and so is one after which the catalogue cannot be read."""
         self.tries += 1
         with suppress(TrainingMethodError):
             act()
-        assert self.service.selectable_methods()
+        assert self.installation.catalogue.selectable()
         if self.tries % LOOKS_EVERY == 0:
             self.looks_well()
 
     def looks_well(self) -> None:
-        service = self.service
-        service.training_runs()
-        service.audit(AuditQuery(newest_first=True, limit=1000))
-        assert service.audit(AuditQuery(action="unreadable")) == []
-        assert service.verify().findings == ()
+        service = self.installation
+        service.trainings.all()
+        service.auditing.entries(AuditQuery(newest_first=True, limit=1000))
+        assert service.auditing.entries(AuditQuery(action="unreadable")) == []
+        assert VerifiedLog(service.log).verify().findings == ()
 
     def tried(self, tries: int, ways: st.SearchStrategy[Callable[[], object]]) -> None:
         """So many of these ways in."""
@@ -73,7 +70,7 @@ class Site:
 
         each()
         self.looks_well()
-        assert self.service.rebuild_views(by=ALICE).agreed
+        assert self.installation.operating.rebuild_views(by=ALICE).agreed
         self.looks_well()
 
 
@@ -115,19 +112,19 @@ each_number_of_tries = pytest.mark.parametrize("tries", TRIES)
 
 @each_number_of_tries
 def test_commands_on_methods(site: Site, tries: int) -> None:
-    service = site.service
+    service = site.installation
 
     def add(fields: dict[str, Any], by: User) -> Callable[[], object]:
-        return lambda: service.add_method(MethodSpec.parse(fields), by=by)
+        return lambda: service.catalogue.add(MethodSpec.parse(fields), by=by)
 
     def modify(name: Any, changes: dict[str, Any], by: User) -> Callable[[], object]:
-        return lambda: service.modify_method(name, changes, by=by)
+        return lambda: service.catalogue.modify(name, changes, by=by)
 
     def delete(name: Any, by: User) -> Callable[[], object]:
-        return lambda: name == "sft-demo" or service.delete_method(name, by=by)
+        return lambda: name == "sft-demo" or service.catalogue.delete(name, by=by)
 
     def refuse(name: Any, tried: dict[str, Any]) -> Callable[[], object]:
-        return lambda: service.record_refused(REFUSAL, action="add", name=name, tried=tried, by=BOB)
+        return lambda: service.commands.record_refused(REFUSAL, action="add", name=name, tried=tried, by=BOB)
 
     site.tried(
         tries * 3,
@@ -140,62 +137,64 @@ def test_commands_on_methods(site: Site, tries: int) -> None:
 
 @each_number_of_tries
 def test_commands_on_runs(site: Site, tries: int) -> None:
-    service = site.service
+    service = site.installation
 
     def of_a_run(act: Callable[[UUID], object]) -> Callable[[], object]:
         def do() -> None:
             run_id = uuid4()
-            service.request_run(run_id, RunRequest.parse(REQUEST), by=BOB)
+            service.trainings.request(run_id, RunRequest.parse(REQUEST), by=BOB)
             act(run_id)
 
         return do
 
     def request(fields: dict[str, Any]) -> Callable[[], object]:
-        return lambda: service.request_run(uuid4(), RunRequest.parse(fields), by=BOB)
+        return lambda: service.trainings.request(uuid4(), RunRequest.parse(fields), by=BOB)
 
     def end(how: str, reason: str) -> Callable[[], object]:
-        return of_a_run(lambda run_id: getattr(service, how)(run_id, reason, by=BOB))
+        return of_a_run(lambda run_id: getattr(service.trainings, how)(run_id, reason, by=BOB))
 
     def start(field: str, value: str) -> Callable[[], object]:
         provenance = Provenance.model_construct(**PROVENANCE.model_dump() | {field: value})
-        return of_a_run(lambda run_id: service.start_run(run_id, provenance, by=BOB))
+        return of_a_run(lambda run_id: service.trainings.start(run_id, provenance, by=BOB))
 
     def complete(artifact: str, steps: int, metrics: dict[str, float]) -> Callable[[], object]:
         facts: dict[str, Any] = {"artifact_hash": "e" * 64, "before": metrics, "after": metrics, "metrics": metrics}
-        return of_a_run(lambda run_id: service.complete_run(run_id, artifact=artifact, steps=steps, by=BOB, **facts))
+        return of_a_run(
+            lambda run_id: service.trainings.complete(run_id, artifact=artifact, steps=steps, by=BOB, **facts)
+        )
 
     metrics = st.dictionaries(TEXTS, st.floats() | st.just(0.5), max_size=2)
     steps = st.integers() | st.sampled_from([10**400, 2**63])
     site.tried(
         tries * 3,
         st.builds(request, REQUESTS)
-        | st.builds(end, st.sampled_from(["cancel_run", "fail_run"]), TEXTS)
+        | st.builds(end, st.sampled_from(["cancel", "fail"]), TEXTS)
         | st.builds(start, st.sampled_from(["machine", "device", "python"]), TEXTS)
         | st.builds(complete, TEXTS, steps, metrics)
-        | steps.map(lambda step: of_a_run(lambda run_id: service.resume_run(run_id, step, by=BOB))),
+        | steps.map(lambda step: of_a_run(lambda run_id: service.trainings.resume(run_id, step, by=BOB))),
     )
 
 
 @each_number_of_tries
 def test_queries(site: Site, tries: int) -> None:
-    service = site.service
+    service = site.installation
     by_name = (
-        service.selectable_method,
-        service.method_versions,
-        service.why,
-        service.history_of,
-        lambda name: service.training_runs(method=name),
-        lambda name: service.verdict("add", name, by=BOB),
-        lambda name: service.verdict("modify", name, by=ALICE),
-        lambda name: service.verdict("delete", name, by=ALICE),
+        service.catalogue.method,
+        service.catalogue.versions,
+        service.auditing.why,
+        service.auditing.history_of,
+        lambda name: service.trainings.all(method=name),
+        lambda name: service.catalogue.may("add", name, by=BOB),
+        lambda name: service.catalogue.may("modify", name, by=ALICE),
+        lambda name: service.catalogue.may("delete", name, by=ALICE),
     )
     fields = st.dictionaries(st.sampled_from(list(AuditQuery.model_fields)), VALUES, min_size=1, max_size=2)
     counted = st.sampled_from(CountBy)
     site.tried(
         tries * 2,
         st.builds(lambda ask, name: lambda: ask(name), st.sampled_from(by_name), VALUES)
-        | st.builds(lambda given: lambda: service.audit_page(AuditQuery(**given)), fields)
-        | st.builds(lambda by, given: lambda: service.audit_counts(by, AuditQuery(**given)), counted, fields),
+        | st.builds(lambda given: lambda: service.auditing.page(AuditQuery(**given)), fields)
+        | st.builds(lambda by, given: lambda: service.auditing.counts(by, AuditQuery(**given)), counted, fields),
     )
 
 
@@ -242,7 +241,7 @@ def flows(site: Site, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield _Watcher()
 
     def requested(session: Any) -> None:
-        site.service.request_run(session.run_id, session._request, by=session._asker)
+        site.installation.trainings.request(session.run_id, session._request, by=session._asker)
 
     for module in (acting, audit, manage, take_part, train):
         for name, double in (

@@ -27,7 +27,7 @@ def listen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Listen:
     heard = BEGAN
     tmm = SimpleNamespace(
         settings=SimpleNamespace(runs=tmp_path),
-        carrying=SimpleNamespace(last_sign_of_life=lambda _: heard),
+        flow_run_states=SimpleNamespace(last_sign_of_life=lambda _: heard),
     )
     reconciler = Reconciler(tmm)  # type: ignore[arg-type]  # a stand-in
 

@@ -15,7 +15,7 @@ from domain.runs.flow_runs import Carried, CarriedAs
 from domain.training import Meeting
 from infra import several_machines
 from infra.settings import Settings
-from tests.people import PROVENANCE, request
+from tests.support.people import PROVENANCE, request
 
 RUN, OTHER = UUID(int=7), UUID(int=9)
 
@@ -52,7 +52,7 @@ def lead(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
     monkeypatch.setattr(several_machines, "_LOOK_EVERY_S", 0.0)
     monkeypatch.setattr(several_machines, "_LOOK_AT_WORK_EVERY_S", 0.0)
-    tmm: Any = SimpleNamespace(settings=Settings(home=tmp_path), runs=prefect, carrying=prefect)
+    tmm: Any = SimpleNamespace(settings=Settings(home=tmp_path), flow_runs=prefect, flow_run_states=prefect)
     job = SimpleNamespace(run_id=RUN, backend="cuda", checkpoints=SimpleNamespace(newest=lambda: None))
     said: list[str] = []
     watcher: Any = SimpleNamespace(phase=said.append)
@@ -110,7 +110,7 @@ def test_a_machine_on_which_something_is_otherwise_takes_no_part(what: str, word
     here = same | {what: "another"}
     run = SimpleNamespace(request=request("sft-demo"), provenance=PROVENANCE, options={"machines": 2})
     tmm: Any = SimpleNamespace(
-        service=SimpleNamespace(training_run=lambda _: run),
+        trainings=SimpleNamespace(one=lambda _: run),
         datasets=SimpleNamespace(load=lambda *_, **__: SimpleNamespace(rows_hash=here["rows"])),
         base_models=SimpleNamespace(open=lambda _: SimpleNamespace(files_hash=here["model"])),
         trainers_code_hash=lambda: here["code"],
@@ -122,7 +122,7 @@ def test_a_machine_on_which_something_is_otherwise_takes_no_part(what: str, word
 @pytest.mark.parametrize("attempt", [2, 4])
 def test_no_machine_takes_part_in_an_attempt_that_is_over(attempt: int) -> None:
     run = SimpleNamespace(request=request("sft-demo"), provenance=PROVENANCE, options={"machines": 2})
-    tmm: Any = SimpleNamespace(service=SimpleNamespace(training_run=lambda _: run))
+    tmm: Any = SimpleNamespace(trainings=SimpleNamespace(one=lambda _: run))
     with pytest.raises(InvalidInput, match="does not go on any more"):
         take_part(tmm, attempt=attempt)
 
@@ -130,7 +130,7 @@ def test_no_machine_takes_part_in_an_attempt_that_is_over(attempt: int) -> None:
 def take_part(tmm: Any, *, attempt: int) -> None:
     """In a training that Prefect shows in its third attempt."""
     shown = Carried(run_id=RUN, as_=CarriedAs.RUNNING, name="", message="", since=datetime.now(UTC), attempt=3)
-    tmm.carrying = SimpleNamespace(carried=lambda _: {RUN: shown})
+    tmm.flow_run_states = SimpleNamespace(carried=lambda _: {RUN: shown})
     watcher: Any = SimpleNamespace()
     several_machines.take_part(tmm, RUN, Meeting("127.0.0.1", 1, 2, 1), "", 0, attempt=attempt, watcher=watcher)
 

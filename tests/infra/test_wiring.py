@@ -14,7 +14,7 @@ from infra.wiring import Installation
 @pytest.mark.skipif(sys.platform != "linux", reason="the system has no /proc to see open files in")
 def test_closing_an_installation_leaves_no_file_open(tmp_path: Path) -> None:
     with Installation(Settings(home=tmp_path)) as installation:
-        assert installation.service.selectable_methods()
+        assert installation.catalogue.selectable()
         assert _open_below(tmp_path)
     assert _open_below(tmp_path) == []
 

@@ -123,7 +123,7 @@ class Machine:
         def online() -> bool:
             assert self.up is None or self.up.poll() is None, (self.home / "up.out").read_text()
             with Installation(self.settings) as tmm:
-                return all(tmm.runs.has_worker(backend) for backend in self.settings.backends)
+                return all(tmm.flow_runs.has_worker(backend) for backend in self.settings.backends)
 
         def answers() -> bool:
             try:
@@ -183,7 +183,7 @@ class Machine:
 
     def run(self, run_id: UUID) -> Run:
         with Installation(self.settings) as tmm:
-            return tmm.service.training_run(run_id)
+            return tmm.trainings.one(run_id)
 
     def ended(self, run_id: UUID, *, within: float = 120) -> Run:
         """The run when it has ended."""

@@ -102,7 +102,9 @@ def test_a_flow_run_that_is_retried_uses_its_token_no_second_time(machine: Machi
     assert (ended["type"], "ada deleted" in ended["message"]) == ("COMPLETED", True), ended["message"]
     assert "sft-once-cuda" in _shown(machine)
     with Installation(machine.settings) as tmm:
-        assert [entry.actor for entry in tmm.service.audit(AuditQuery(method="sft-once", action="delete"))] == ["ada"]
+        assert [entry.actor for entry in tmm.auditing.entries(AuditQuery(method="sft-once", action="delete"))] == [
+            "ada"
+        ]
     assert machine.tmm("delete", "sft-once", "--yes").returncode == 0
 
 

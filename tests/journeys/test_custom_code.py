@@ -53,11 +53,11 @@ def put_in_place(machine: Machine, folder: Path, text: str) -> int:
     """Let custom01 train with this code, unchecked; the version that it had."""
     (folder / "method.py").write_text(text)
     with Installation(machine.settings) as tmm:
-        before = tmm.service.selectable_method("custom01").version
+        before = tmm.catalogue.method("custom01").version
         code = tmm.workshop.keep(folder, backends=[Backend.CUDA])
         offered = [option.model_dump(mode="json", exclude_none=True) for option in code.options]
         fields = {"code": code.model_dump(mode="json"), "trainer": CUSTOM, "configuration_options": offered}
-        tmm.service.modify_method("custom01", fields, by=tmm.user())
+        tmm.catalogue.modify("custom01", fields, by=tmm.user())
         assert tmm.update_prefect() is None
     return before
 

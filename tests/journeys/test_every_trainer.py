@@ -124,9 +124,9 @@ def licensed(machine: Machine, folder: Path) -> Iterator[Machine]:
         licence = tmm.licences.install(folder / "licence")
     yield machine
     with Installation(machine.settings) as tmm:
-        for method in tmm.service.selectable_methods():
+        for method in tmm.catalogue.selectable():
             if method.spec.internal_name.startswith("every-"):
-                tmm.service.delete_method(method.spec.internal_name, by=tmm.user())
+                tmm.catalogue.delete(method.spec.internal_name, by=tmm.user())
         tmm.update_prefect()
         tmm.licences.remove(licence.licence_id)
 
@@ -153,7 +153,7 @@ def test_a_method_added_for_a_trainer_makes_the_model_better_on_its_pool(
 ) -> None:
     machine: Machine = request.getfixturevalue(f"on_{row.backend}")
     with Installation(machine.settings) as tmm:
-        tmm.service.add_method(row.spec(data), by=tmm.user())
+        tmm.catalogue.add(row.spec(data), by=tmm.user())
         assert tmm.update_prefect() is None
 
     shown = machine.prefect("GET", f"/deployments/name/train/{row.method}-{row.backend}")

@@ -123,7 +123,7 @@ def stranger(carried_by: Machine, tmp_path: Path) -> Iterator[Stranger]:
 def refusals(machine: Machine) -> list[AuditEntry]:
     with Installation(machine.settings) as tmm:
         query = AuditQuery(actor="prefect", outcome="refused", action="start", newest_first=True, limit=50)
-        return list(tmm.service.audit_page(query).entries)
+        return list(tmm.auditing.page(query).entries)
 
 
 BOTH = pytest.mark.parametrize("carried_by", ["warm", "stock"], indirect=True)
@@ -251,7 +251,7 @@ def test_every_field_of_a_deployment_but_the_operators_is_put_back(stranger: Str
     stranger.put_back()
     if address.startswith("take-part"):  # is there once a training on several machines has asked for one
         with Installation(machine.settings) as tmm:
-            tmm.runs.cancel(tmm.runs.ask_for_a_machine(Backend.CUDA, {}), "It was only to be there.")
+            tmm.flow_runs.cancel(tmm.flow_runs.ask_for_a_machine(Backend.CUDA, {}), "It was only to be there.")
     before = machine.prefect("GET", f"/deployments/name/{address}")
     document = block(machine)
     machine.ask("POST", "/work_pools/", name="strangers", type="process")

@@ -29,7 +29,7 @@ def start(machine: Machine, tiny: Path, *, max_steps: int = 100_000) -> UUID:
 def cancelled_by(machine: Machine, run_id: UUID) -> tuple[str, str]:
     """Whose cancellation is recorded, and where it was made."""
     with Installation(machine.settings) as tmm:
-        (entry,) = tmm.service.audit(AuditQuery(run=run_id, action="cancel"))
+        (entry,) = tmm.auditing.entries(AuditQuery(run=run_id, action="cancel"))
         return entry.actor, entry.origin
 
 

@@ -257,7 +257,7 @@ def test_a_run_goes_on_on_another_machine_than_the_one_where_it_died_from_its_la
         machines.both_say(each, "completed", "COMPLETED", within=150)
     assert machines.server.run(run).weights_hash == machines.server.run(whole).weights_hash
     with Installation(machines.server.settings) as tmm:
-        went_on = [event.step for event in tmm.service.events.get(run) if isinstance(event, TrainingRun.Resumed)]
+        went_on = [event.step for event in tmm.log.events.get(run) if isinstance(event, TrainingRun.Resumed)]
     assert len(went_on) == 1
     assert went_on[0] >= 20
     machines.await_workers(3)

@@ -10,7 +10,7 @@ import pytest
 from domain.runs.training_run import RunRequest
 from infra.wiring import Installation
 from tests.adapters.cli.conftest import Tmm
-from tests.people import PROVENANCE
+from tests.support.people import PROVENANCE
 
 
 @pytest.fixture
@@ -23,9 +23,9 @@ def story(tmm: Tmm, commercial: None, installation: Installation) -> dict[str, s
         {"method": "sft-support", "backend": "cuda", "base_model": "small-base", "dataset": "sft-demo"}
     )
     run_id, by = uuid4(), installation.user()
-    installation.service.request_run(run_id, request, by=by)
-    installation.service.start_run(run_id, PROVENANCE, by=by)
-    installation.service.fail_run(run_id, "the loss is not finite", by=by)
+    installation.trainings.request(run_id, request, by=by)
+    installation.trainings.start(run_id, PROVENANCE, by=by)
+    installation.trainings.fail(run_id, "the loss is not finite", by=by)
     assert tmm("delete", "sft-support", "--yes").code == 0
     assert tmm("licence", "remove", by.entitlement.licence_id or "").code == 0
     assert tmm("delete", "sft-demo", "--yes").code == 3

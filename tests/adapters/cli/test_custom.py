@@ -72,10 +72,10 @@ def test_saved_code_is_what_the_method_offers_and_trains_with(tmm: Tmm, here: Pa
     shown = next(m for m in tmm("list", "--json").document if m["internal_name"] == "custom01")
     assert shown["trainer"] == "custom"
     assert [option["name"] for option in shown["configuration_options"]] == ["warp"]
-    code = installation.service.selectable_method("custom01").spec.code
+    code = installation.catalogue.method("custom01").spec.code
     assert isinstance(code, MethodCode)
     assert tmm("custom", "show", "custom01").out.count("not today") == 1
-    entry = installation.service.audit()[-1]
+    entry = installation.auditing.entries()[-1]
     assert (entry.action, entry.subject_name) == ("modify", "custom01")
     assert code.hash in str(entry.changes)
 
@@ -114,7 +114,7 @@ def test_other_methods_take_code_from_commercial_users_only(tmm: Tmm, here: Path
         answer = tmm(*args)
         assert answer.code == 3
         assert "custom01 and custom02" in answer.sentence
-        assert installation.service.audit()[-1].outcome == "refused"
+        assert installation.auditing.entries()[-1].outcome == "refused"
 
 
 def test_what_only_commercial_users_may_change_of_a_template_is_refused_before_its_code_is_tried_or_kept(
@@ -125,7 +125,7 @@ def test_what_only_commercial_users_may_change_of_a_template_is_refused_before_i
     (here / "custom01" / "method.yaml").write_text("method_type: GRPO\n")
     answer = tmm("custom", "save", "custom01")
     assert (answer.code, "may not change method_type of Custom01" in answer.sentence) == (3, True)
-    assert [entry.outcome for entry in installation.service.audit()[-1:]] == ["refused"]
+    assert [entry.outcome for entry in installation.auditing.entries()[-1:]] == ["refused"]
     assert not Path(installation.settings.artifacts).exists()
 
 
@@ -203,7 +203,7 @@ def test_code_that_was_only_kept_is_shown_compared_and_brought_back_but_not_put_
     refused = tmm("custom", "restore", "custom01", second[:12])
     assert refused.code == 2
     assert f"tmm custom restore custom01 {second[:12]} --to FOLDER" in refused.sentence
-    assert installation.service.selectable_method("custom01").spec.code is None
+    assert installation.catalogue.method("custom01").spec.code is None
     assert tmm("custom", "restore", "custom01", second, "--to", "again").code == 0
     assert "not yet" in (here / "again" / "method.py").read_text()
     assert "nothing is overwritten" in tmm("custom", "restore", "custom01", second, "--to", "again").sentence
@@ -233,7 +233,7 @@ def test_whoever_may_add_nothing_leaves_nothing_and_runs_nothing(
     assert answer.code == 3
     assert files_below(Path(installation.settings.artifacts)) == before
     assert not (here / "ran").exists()
-    refused = installation.service.audit()[-1]
+    refused = installation.auditing.entries()[-1]
     assert (refused.outcome, refused.action, refused.subject_name) == ("refused", "add", "mine")
 
 
@@ -242,7 +242,7 @@ def test_code_that_is_only_named_by_its_hash_is_refused_unless_it_was_checked(
     tmm: Tmm, here: Path, installation: Installation
 ) -> None:
     saved(tmm, here)
-    checked = installation.service.selectable_method("custom01").spec.code
+    checked = installation.catalogue.method("custom01").spec.code
     assert checked is not None
     (here / "other").mkdir()
     (here / "other" / "method.py").write_text(METHOD.replace("not today", "not yet"))

@@ -85,10 +85,10 @@ def test_5_is_a_prefect_that_is_not_there_and_nothing_was_requested(tmm: Tmm) ->
 def test_6_is_a_training_that_failed(installation: Installation) -> None:
     run_id, user = uuid4(), installation.user()
     request = {"method": "sft-demo", "backend": "cuda", "base_model": "small-base", "dataset": "sft-demo"}
-    installation.service.request_run(run_id, RunRequest.parse(request), by=user)
-    installation.service.fail_run(run_id, "The loss was nan.", by=user)
+    installation.trainings.request(run_id, RunRequest.parse(request), by=user)
+    installation.trainings.fail(run_id, "The loss was nan.", by=user)
     with pytest.raises(Exception, match="The loss was nan") as failed:
-        must_have_completed(installation.service.training_run(run_id))
+        must_have_completed(installation.trainings.one(run_id))
     assert tell(failed.value, explain=None, debug=False) == FAILED
 
 

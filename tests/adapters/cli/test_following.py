@@ -14,7 +14,7 @@ import pytest
 
 from infra.settings import Settings
 from infra.wiring import Installation
-from tests.people import ALICE, BOB, method
+from tests.support.people import ALICE, BOB, method
 
 DEADLINE_S = 60
 
@@ -66,17 +66,17 @@ def test_entries_are_shown_as_they_come_and_an_interrupt_ends_it_cleanly(
 ) -> None:
     with Installation(settings) as installation:
         installation.migrate()
-        service = installation.service
-        there = service.audit()[-1].position
+        service = installation
+        there = service.auditing.entries()[-1].position
         everything, deletions = Follower(settings), Follower(settings, "--action", "delete")
         followers += [everything, deletions]
         assert [entry["position"] for entry in everything.next_entries(there)] == [*range(1, there + 1)]
 
-        service.add_method(method("sft-one"), by=ALICE)
+        service.catalogue.add(method("sft-one"), by=ALICE)
         assert [(entry["position"], entry["actor"]) for entry in everything.next_entries(1)] == [(there + 1, "alice")]
         with pytest.raises(Exception, match="commercial users only"):
-            service.delete_method("sft-one", by=BOB)
-        service.delete_method("sft-one", by=ALICE)
+            service.catalogue.delete("sft-one", by=BOB)
+        service.catalogue.delete("sft-one", by=ALICE)
         assert [entry["outcome"] for entry in everything.next_entries(2)] == ["refused", "done"]
         assert [entry["position"] for entry in deletions.next_entries(2)] == [there + 2, there + 3]
 

@@ -33,7 +33,7 @@ def test_from_a_key_pair_to_a_commercial_user_and_back(tmm: Tmm, installation: I
     assert (of["holds"], of["licence"]["customer"], of["licence"]["users"]) == (True, "Acme", ["bob", me])
     removed = tmm("licence", "remove", shown["licence_id"])
     assert f"{me} is a noncommercial user: no licence is installed." in removed.out
-    actions = [(entry.action, entry.outcome) for entry in installation.service.audit()[-2:]]
+    actions = [(entry.action, entry.outcome) for entry in installation.auditing.entries()[-2:]]
     assert actions == [("install-licence", "done"), ("remove-licence", "done")]
 
 
@@ -58,7 +58,7 @@ def test_the_text_of_a_licence_never_reaches_the_log(tmm: Tmm, installation: Ins
     tmm("licence", "install", "x.licence")
     signature = (here / "x.licence").read_bytes().split(b".")[2]
     stored = b"".join(
-        bytes(event.state) for event in installation.service.recorder.select_notifications(start=None, limit=1000)
+        bytes(event.state) for event in installation.log.recorder.select_notifications(start=None, limit=1000)
     )
     assert signature not in stored
 
@@ -116,11 +116,11 @@ def test_who_trusted_a_key_is_an_entry_and_doctor_names_every_key(
             folder = f"{kind}-{number}"
             tmm("licence", "keygen", "--out", folder)
             assert tmm(kind, "trust", f"{folder}/public.pem").code == 0
-            entry = installation.service.audit()[-1]
+            entry = installation.auditing.entries()[-1]
             assert (entry.action, entry.actor, entry.outcome) == ("trust-key", me, "done")
             assert entry.sentence == f"{me} trusted key {entry.subject_name} {words} from the command line"
             ids.append(entry.subject_name)
-    installation.service.rebuild_views(by=installation.user())
+    installation.operating.rebuild_views(by=installation.user())
     line = keys_line(tmm)
     for key_id, does in zip(ids, ["signs licences"] * 2 + ["says for whom programs act"] * 2, strict=True):
         assert f"{key_id} {does}, trusted by {me} on 2" in line

@@ -84,7 +84,7 @@ def test_a_noncommercial_user_is_refused_helpfully_and_on_the_record(
     assert "for commercial users only, and no licence is installed" in answer.sentence
     assert "custom01 and custom02" in answer.sentence
     assert tmm("list", "--json").document == before
-    entry = installation.service.audit()[-1]
+    entry = installation.auditing.entries()[-1]
     assert (entry.action, entry.outcome, entry.subject_name) == (action, "refused", args[1])
     assert entry.reason == answer.sentence
 
@@ -117,7 +117,7 @@ def test_whoever_may_not_hears_that_before_what_is_wrong_with_the_values(
     answer = tmm(*args)
     assert answer.code == 3, answer.err
     assert "for commercial users only" in answer.out + answer.err
-    entries = installation.service.audit(AuditQuery(outcome="refused"))
+    entries = installation.auditing.entries(AuditQuery(outcome="refused"))
     assert [entry.action for entry in entries] == ([action] if action else [])
 
 
@@ -136,7 +136,7 @@ def test_what_everyone_may_shape_is_judged_by_its_values(
     answer = tmm(*args)
     assert answer.code == 2, answer.err
     assert "shaped.yaml" not in args or "line 2, description" in answer.sentence
-    assert installation.service.audit(AuditQuery(outcome="refused")) == []
+    assert installation.auditing.entries(AuditQuery(outcome="refused")) == []
 
 
 def test_nobody_is_asked_whether_to_delete_what_they_may_not_delete(tmm: Tmm) -> None:

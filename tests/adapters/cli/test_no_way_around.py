@@ -60,31 +60,31 @@ def test_only_the_wiring_makes_a_user_beside_the_installer() -> None:
 
 
 def test_the_service_refuses_and_records_it(installation: Installation) -> None:
-    service, user = installation.service, installation.user()
+    service, user = installation, installation.user()
     with pytest.raises(CommercialUsersOnly):
-        service.add_method(MINE, by=user)
+        service.catalogue.add(MINE, by=user)
     with pytest.raises(CommercialUsersOnly):
-        service.delete_method("sft-demo", by=user)
-    assert [entry.outcome for entry in service.audit()[-2:]] == ["refused", "refused"]
-    assert {method.spec.internal_name for method in service.selectable_methods()} >= {"sft-demo"}
+        service.catalogue.delete("sft-demo", by=user)
+    assert [entry.outcome for entry in service.auditing.entries()[-2:]] == ["refused", "refused"]
+    assert {method.spec.internal_name for method in service.catalogue.selectable()} >= {"sft-demo"}
 
 
 def test_adding_again_is_refused_like_adding(installation: Installation, commercial: None) -> None:
-    service = installation.service
-    service.delete_method("sft-demo", by=installation.user())
+    service = installation
+    service.catalogue.delete("sft-demo", by=installation.user())
     for file in installation.settings.licences.iterdir():
         file.unlink()
     with pytest.raises(CommercialUsersOnly, match="no licence is installed"):
-        service.add_method(SFT_DEMO, by=installation.user())
+        service.catalogue.add(SFT_DEMO, by=installation.user())
 
 
 def test_the_installer_installs_nothing_but_the_preinstalled_methods(installation: Installation) -> None:
     with pytest.raises(ValueError, match="not one of the preinstalled methods"):
         TrainingMethod.preinstall(MINE, command_id=uuid4())
     with pytest.raises(ValueError, match="not one of the preinstalled methods"):
-        installation.service.preinstall((MINE,))
+        installation.catalogue.preinstall((MINE,))
     with pytest.raises(CommercialUsersOnly):
-        installation.service.add_method(MINE, by=INSTALLER)
+        installation.catalogue.add(MINE, by=INSTALLER)
 
 
 @pytest.mark.parametrize("flow", ["add_training_method", "delete_training_method"])
@@ -103,7 +103,7 @@ def test_the_flows_refuse_as_the_service_does(
         ended = getattr(manage, flow).fn(**given)
     assert ended.is_failed()
     assert "prefect may not" in ended.message
-    entry = installation.service.audit()[-1]
+    entry = installation.auditing.entries()[-1]
     assert (entry.actor, entry.origin, entry.outcome) == ("prefect", "flow", "refused")
     acting.close()
 

@@ -8,14 +8,14 @@ import pytest
 from adapters.cli.training import awaited
 from domain.ports import WorkPool
 from domain.runs.flow_runs import Queue
-from tests.people import request
+from tests.support.people import request
 
 
 def told(*, machines: int, workers: int, paused: bool = False) -> list[str]:
     pools = [WorkPool("mlx", paused=False, workers=9, queues=[]), WorkPool("cuda", paused, workers, queues=[])]
     installation: Any = SimpleNamespace(
         pools=SimpleNamespace(all=lambda: pools, is_paused=lambda _, queue: paused and queue is None),
-        service=SimpleNamespace(options_of=lambda _: {"machines": machines}),
+        trainings=SimpleNamespace(options_of=lambda _: {"machines": machines}),
     )
     return list(awaited(installation, request("sft-demo"), Queue.BATCH))
 

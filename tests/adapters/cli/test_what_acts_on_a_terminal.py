@@ -19,7 +19,7 @@ from domain.printable import printable
 from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation
 from tests.adapters.cli.conftest import Answer, Tmm
-from tests.people import ALICE, PROVENANCE, request
+from tests.support.people import ALICE, PROVENANCE, request
 
 WORD = "Zorro"
 """Stands wherever people can write what they like, and is replaced in the database by what acts."""
@@ -47,14 +47,14 @@ def written(tmm: Tmm, commercial: None, site: Settings, tmp_path: Path) -> None:
     assert tmm("modify", "sft-support", "--description", f"{WORD} again").code == 0
     assert tmm("delete", f"{WORD.lower()}", "--yes").code == 4
     with Installation(site) as installation:
-        service, by = installation.service, ALICE.model_copy(update={"name": WORD})
+        service, by = installation, ALICE.model_copy(update={"name": WORD})
         for run_id in RUNS.values():
             asked = request("sft-support", base_model=WORD, dataset=WORD, output_name=WORD, columns=f"prompt={WORD}")
-            service.request_run(run_id, asked, by=by)
+            service.trainings.request(run_id, asked, by=by)
         made_of = PROVENANCE.model_copy(update={"device": WORD, "machine": WORD, "packages": {WORD: WORD}})
         for name in ("failed", "completed"):
-            service.start_run(RUNS[name], made_of, by=by)
-        service.fail_run(RUNS["failed"], f"{WORD} went wrong", by=by)
+            service.trainings.start(RUNS[name], made_of, by=by)
+        service.trainings.fail(RUNS["failed"], f"{WORD} went wrong", by=by)
         artifact = tmp_path / "artifact"
         artifact.mkdir()
         answer = {"said": ACTS, "right": None}
@@ -63,7 +63,7 @@ def written(tmm: Tmm, commercial: None, site: Settings, tmp_path: Path) -> None:
         )
         (artifact / "metrics.jsonl").write_text('{"step": 1, "loss": 1.0}\n')
         figures = {"loss": 0.5, WORD: 0.5}
-        service.complete_run(
+        service.trainings.complete(
             RUNS["completed"],
             artifact=f"file://{artifact}",
             artifact_hash="e" * 64,
@@ -73,9 +73,9 @@ def written(tmm: Tmm, commercial: None, site: Settings, tmp_path: Path) -> None:
             after=figures,
             by=by,
         )
-        service.cancel_run(RUNS["cancelled"], f"{WORD} did not like it", by=by)
+        service.trainings.cancel(RUNS["cancelled"], f"{WORD} did not like it", by=by)
         refused = ALICE.model_copy(update={"name": f"{WORD} {WORD}"})
-        service.record_refused(
+        service.commands.record_refused(
             CommercialUsersOnly(user=WORD, to=WORD, because=WORD),
             action="delete",
             name="sft-support",

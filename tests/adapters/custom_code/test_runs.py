@@ -35,7 +35,7 @@ def put_in_place(tmm: Installation, folder: Path, text: str) -> str:
     (folder / "method.py").write_text(text)
     code = tmm.workshop.keep(folder, backends=[Backend.CUDA])
     fields = {"code": code.model_dump(mode="json"), "trainer": CUSTOM, "configuration_options": []}
-    tmm.service.modify_method("custom01", fields, by=tmm.user())
+    tmm.catalogue.modify("custom01", fields, by=tmm.user())
     return code.hash
 
 
@@ -53,7 +53,7 @@ def trained(tmm: Installation, run_id: UUID) -> Run:
             session.fit()
             session.measure_after()
             session.complete()
-        return worker.service.training_run(run_id)
+        return worker.trainings.one(run_id)
 
 
 def test_a_run_pins_the_code_that_it_ran_and_ends_as_any_other(tmm: Installation, tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_run_pins_the_code_that_it_ran_and_ends_as_any_other(tmm: Installation
     assert run.provenance.code_hash == code_hash
     other = put_in_place(tmm, tmp_path / "code", GOOD + "\n")
     assert other != code_hash
-    pinned = tmm.service.method_of_run(run.run_id).code
+    pinned = tmm.trainings.method_of(run.run_id).code
     assert pinned is not None
     assert pinned.hash == code_hash
 
@@ -81,7 +81,7 @@ def test_a_result_that_does_not_open_is_told_with_the_codes_own_file_and_line(
     run_id = uuid4()
     with pytest.raises(CustomCodeFailed):
         trained(tmm, run_id)
-    run = tmm.service.training_run(run_id)
+    run = tmm.trainings.one(run_id)
     assert run.status == "failed"
     assert run.reason is not None
     assert run.reason.startswith("What the code gave as its result cannot be opened: ")
@@ -96,6 +96,6 @@ def test_code_that_breaks_ends_its_run_as_failed_and_the_next_run_works(tmm: Ins
     run_id = uuid4()
     with pytest.raises(CustomCodeFailed):
         trained(tmm, run_id)
-    assert "exit code 7" in (tmm.service.training_run(run_id).reason or "")
+    assert "exit code 7" in (tmm.trainings.one(run_id).reason or "")
     put_in_place(tmm, tmp_path / "code", GOOD)
     assert trained(tmm, uuid4()).status == "completed"

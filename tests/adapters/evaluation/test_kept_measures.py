@@ -7,7 +7,7 @@ import pytest
 
 from adapters.evaluation.kept_measures import measured_once
 from domain.ports import Answer, Evaluation
-from tests.people import PROVENANCE
+from tests.support.people import PROVENANCE
 
 MEASURED = Evaluation({"accuracy": 0.25}, [Answer(prompt="1+1=", expected="2", said="3", right=False)])
 

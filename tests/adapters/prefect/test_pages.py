@@ -17,7 +17,7 @@ from domain.catalogue.options import ConfigurationOption, OptionType
 from domain.catalogue.preinstalled import SFT_DEMO
 from domain.runs.training_run import RunStatus
 from tests.adapters.shared.test_markdown import TEXTS, kinds
-from tests.people import request
+from tests.support.people import request
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 OURS = "http://127.0.0.1:4200/"

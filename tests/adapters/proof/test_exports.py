@@ -21,7 +21,7 @@ from domain.audit.proof import canonical
 from domain.errors import CommercialUsersOnly, InvalidInput
 from infra.settings import Settings
 from infra.wiring import Installation
-from tests.people import ALICE, BOB, method
+from tests.support.people import ALICE, BOB, method
 
 FORMATS = ["jsonl", "csv", "cloudevents"]
 
@@ -58,10 +58,10 @@ def site(tmp_path: Path) -> Iterator[Installation]:
     with Installation(Settings(home=tmp_path / "home", backends="cuda")) as site:
         create_tables(site.settings)
         for number in range(4):
-            site.service.add_method(method(f"sft-{number}", display_name=f"=SUM({number}) ÄÖ 微调"), by=ALICE)
+            site.catalogue.add(method(f"sft-{number}", display_name=f"=SUM({number}) ÄÖ 微调"), by=ALICE)
         with pytest.raises(CommercialUsersOnly):
-            site.service.delete_method("sft-1", by=BOB)
-        site.service.delete_method("sft-2", by=ALICE)
+            site.catalogue.delete("sft-1", by=BOB)
+        site.catalogue.delete("sft-2", by=ALICE)
         yield site
 
 
@@ -175,7 +175,7 @@ def test_a_checkpoint_of_entries_that_an_export_lacks_is_refused(site: Installat
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_longer_export_takes_no_more_memory(site: Installation, form: str, tmp_path: Path) -> None:
-    (entry,) = site.service.entries(1, 1)
+    (entry,) = site.log.entries(1, 1)
 
     def taken(number: int) -> int:
         tracemalloc.start()
@@ -224,7 +224,7 @@ def test_exports_are_never_overwritten_and_a_range_must_exist(site: Installation
 
 def test_exports_and_checkpoints_are_entries_themselves(site: Installation) -> None:
     exported(site)
-    assert [entry.sentence for entry in site.service.audit()[-2:]] == [
+    assert [entry.sentence for entry in site.auditing.entries()[-2:]] == [
         "alice signed a checkpoint at entry 6 under licence L-17 from the command line",
         "alice exported entries 1 to 6 as jsonl under licence L-17 from the command line",
     ]

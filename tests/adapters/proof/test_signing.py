@@ -10,7 +10,7 @@ from adapters.licences.keys import generate_pair
 from domain.errors import InvalidSettings
 from infra.settings import Settings
 from infra.wiring import Installation
-from tests.people import ALICE
+from tests.support.people import ALICE
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_a_private_key_that_is_gone_is_not_replaced_where_it_has_signed(
     site: Installation, lose: Callable[[Settings], None], tmp_path: Path
 ) -> None:
     first, _ = signed(site)
-    site.service.rebuild_views(by=ALICE)
+    site.operating.rebuild_views(by=ALICE)
     lose(site.settings)
     for sign in (
         lambda: signed(site),
@@ -62,7 +62,7 @@ def test_whoever_has_lost_it_goes_on_with_a_new_one_as_the_refusal_says(site: In
     (keys / "private.pem").unlink()
     (keys / "public.pem").rename(keys / f"{first}.pem")
     second = generate_pair(keys)
-    site.service.rebuild_views(by=ALICE)
+    site.operating.rebuild_views(by=ALICE)
     assert signed(site)[0] == second
     with Installation(site.settings) as anew:
         assert anew.proof.verify().findings == ()

@@ -18,9 +18,10 @@ from domain.audit import verified_log
 from domain.audit.proof import canonical
 from domain.audit.read_models import AuditQuery, Head
 from domain.audit.verification import Compared, Finding, Followed, bounded
+from domain.audit.verified_log import VerifiedLog
 from infra.settings import Settings
 from infra.wiring import Installation
-from tests.people import ALICE, PROVENANCE, method, request
+from tests.support.people import ALICE, PROVENANCE, method, request
 
 
 class Intruder:
@@ -57,18 +58,18 @@ def site(settings: Settings) -> Iterator[Installation]:
     """An installation whose log has nine entries and two checkpoints: after the fifth, and after the eighth."""
     with Installation(settings) as site:
         create_tables(site.settings)
-        service = site.service
+        service = site
         run_id = uuid4()
-        service.add_method(method("sft-one"), by=ALICE)
-        service.add_method(method("sft-two"), by=ALICE)
-        service.modify_method("sft-one", {"description": "new"}, by=ALICE)
-        service.request_run(run_id, request("sft-one"), by=ALICE)
-        service.start_run(run_id, PROVENANCE, by=ALICE)
+        service.catalogue.add(method("sft-one"), by=ALICE)
+        service.catalogue.add(method("sft-two"), by=ALICE)
+        service.catalogue.modify("sft-one", {"description": "new"}, by=ALICE)
+        service.trainings.request(run_id, request("sft-one"), by=ALICE)
+        service.trainings.start(run_id, PROVENANCE, by=ALICE)
         site.proof.make_checkpoint(by=ALICE)
-        service.delete_method("sft-two", by=ALICE)
-        service.fail_run(run_id, "why", by=ALICE)
+        service.catalogue.delete("sft-two", by=ALICE)
+        service.trainings.fail(run_id, "why", by=ALICE)
         site.proof.make_checkpoint(by=ALICE)
-        assert [entry.action for entry in service.audit()][5::3] == ["checkpoint", "checkpoint"]
+        assert [entry.action for entry in service.auditing.entries()][5::3] == ["checkpoint", "checkpoint"]
         yield site
 
 
@@ -81,14 +82,14 @@ class InThisProcess:
     """What another process would verify, verified at once."""
 
     def __init__(self, site: Installation) -> None:
-        self._service = site.service
+        self._log = VerifiedLog(site.log)
 
     def follow(self, since: Head, until: Head, wanted: Sequence[int]) -> Callable[[], Followed]:
-        followed = self._service.follow(since, until, wanted)
+        followed = self._log.follow(since, until, wanted)
         return lambda: followed
 
     def compare(self, first: int, last: int) -> Callable[[], Compared]:
-        compared = self._service.compare_entries(first, last)
+        compared = self._log.compare_entries(first, last)
         return lambda: compared
 
 
@@ -105,7 +106,7 @@ def found(site: Installation) -> list[Finding]:
 def test_a_log_that_nobody_touched_is_true(site: Installation) -> None:
     verified = site.proof.verify()
     assert (verified.entries, verified.checkpoints, verified.findings) == (9, 2, ())
-    assert verified.hash == site.service.audit()[-1].hash
+    assert verified.hash == site.auditing.entries()[-1].hash
 
 
 def test_a_changed_byte_is_found(site: Installation, intruder: Intruder) -> None:
@@ -161,7 +162,7 @@ def test_an_entry_that_is_gone_from_the_log_and_from_the_views_leaves_a_gap(
     intruder.run(*(f"DELETE FROM stored_events WHERE {intruder.event(position)}" for position in (3, 7)))
     intruder.run("DROP TABLE views_form")
     create_tables(site.settings)  # makes the views anew
-    site.service.catch_up()
+    site.log.catch_up()
     gaps = [(f.position, f.words[:36]) for f in found(site) if "missing" in f.words]
     assert gaps == [(3, "the number 3 is missing before this "), (6, "the number 7 is missing before this ")]
 
@@ -172,7 +173,7 @@ def test_what_stands_behind_a_jump_is_verified_too(site: Installation, intruder:
         jump.append("UPDATE log_head SET number = number + 100")
     intruder.run(*jump, "DROP TABLE views_form")
     create_tables(site.settings)
-    site.service.add_method(method("sft-three"), by=ALICE)
+    site.catalogue.add(method("sft-three"), by=ALICE)
     assert [(f.position, f.words[:32]) for f in found(site)] == [(5, "the numbers 5 to 104 are missing")]
     intruder.run("UPDATE audit_log SET actor = 'mallory' WHERE position = 10")
     assert [f.position for f in found(site)] == [5, 10]
@@ -181,7 +182,7 @@ def test_what_stands_behind_a_jump_is_verified_too(site: Installation, intruder:
 def test_an_end_that_is_gone_from_the_log_and_from_the_views_is_found(site: Installation, intruder: Intruder) -> None:
     intruder.run(f"DELETE FROM stored_events WHERE NOT ({_up_to(intruder, 8)})", "DROP TABLE views_form")
     create_tables(site.settings)
-    site.service.catch_up()
+    site.log.catch_up()
     # The file keeps no number beside its events: there, only a signed checkpoint misses what was the end.
     words = ["the log ends with the number 8 and had come to 9: its end is gone"] if intruder.on_postgres else []
     assert [f.words for f in found(site)] == words
@@ -191,7 +192,7 @@ def test_time_that_goes_back_without_an_accepted_clock_is_found(site: Installati
     earlier = "recorded_at - interval '1 day'" if intruder.on_postgres else "'2020' || substr(recorded_at, 5)"
     intruder.run(f"UPDATE stored_events SET recorded_at = {earlier} WHERE {intruder.event(9)}", "DROP TABLE views_form")
     create_tables(site.settings)
-    site.service.catch_up()
+    site.log.catch_up()
     assert [(f.position, f.words[:19]) for f in found(site)] == [(9, "time goes back from")]
 
 
@@ -220,7 +221,7 @@ def test_a_truncated_log_is_found(site: Installation, intruder: Intruder) -> Non
 
 def test_a_truncated_log_whose_views_were_truncated_too_is_found(site: Installation, intruder: Intruder) -> None:
     intruder.run(f"DELETE FROM stored_events WHERE NOT ({_up_to(intruder, 6)})")
-    site.service.rebuild_views(by=ALICE)
+    site.operating.rebuild_views(by=ALICE)
     assert (8, True) in [(f.position, "its end is gone" in f.words) for f in found(site)]
 
 
@@ -229,7 +230,7 @@ def test_a_chain_that_was_rewritten_as_a_whole_is_found(site: Installation, intr
     back = "convert_to({}, 'UTF8')" if intruder.on_postgres else "CAST({} AS BLOB)"
     changed = back.format(f"replace({state}, 'alice', 'mallory')")
     intruder.run(f"UPDATE stored_events SET state = {changed} WHERE {intruder.event(7)}")
-    assert not site.service.rebuild_views(by=ALICE).agreed
+    assert not site.operating.rebuild_views(by=ALICE).agreed
     (finding,) = found(site)
     assert (finding.position, "up to entry 5 they are as they were signed" in finding.words) == (6, True)
 
@@ -331,41 +332,42 @@ def test_forged_and_reordered_checkpoints_are_found(
 
 
 def test_a_rebuild_gives_identical_views(site: Installation) -> None:
-    views = site.service._views
+    views = site.log.views
     tables = ("selectable_methods", "method_versions", "training_runs", "audit_log", "audit_counts", "audit_index")
     before = {table: list(views.rows(table)) for table in tables}
     views.clear()
     assert all(not list(views.rows(table)) for table in tables)
-    site.service.catch_up()
+    site.log.catch_up()
     assert {table: list(views.rows(table)) for table in tables} == before
 
 
 def test_what_is_appended_while_a_log_is_verified_is_no_difference(
     site: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    end = site.service._views.head()
-    site.service.add_method(method("sft-three"), by=ALICE)
-    monkeypatch.setattr(site.service._views, "head", lambda: end)
-    assert site.service.verify(views_too=False).findings == ()
+    end = site.log.views.head()
+    site.catalogue.add(method("sft-three"), by=ALICE)
+    monkeypatch.setattr(site.log.views, "head", lambda: end)
+    assert VerifiedLog(site.log).verify(views_too=False).findings == ()
 
 
 def test_what_is_appended_while_the_views_are_compared_is_no_difference(
     site: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compare = site.service.compare_entries
+    log = VerifiedLog(site.log)
+    compare = log.compare_entries
 
     def and_somebody_adds_a_method(first: int, last: int) -> Compared:
         if last == 9:
-            site.service.add_method(method("sft-three"), by=ALICE)
+            site.catalogue.add(method("sft-three"), by=ALICE)
         return compare(first, last)
 
-    monkeypatch.setattr(site.service, "compare_entries", and_somebody_adds_a_method)
-    verified = site.service.verify()
+    monkeypatch.setattr(log, "compare_entries", and_somebody_adds_a_method)
+    verified = log.verify()
     assert (verified.entries, verified.findings) == (10, ())
 
 
 def test_nothing_new_is_no_new_checkpoint(site: Installation) -> None:
-    entries = len(site.service.audit(AuditQuery()))
+    entries = len(site.auditing.entries(AuditQuery()))
     checkpoint, _ = site.proof.make_checkpoint(by=ALICE)
     assert checkpoint.number == 2
-    assert len(site.service.audit(AuditQuery())) == entries
+    assert len(site.auditing.entries(AuditQuery())) == entries

@@ -13,7 +13,7 @@ from adapters.run_files.model_card import card_of_merged, model_card
 from adapters.run_files.story import RunStory
 from domain.ports import Answer
 from tests.adapters.prefect.test_pages import WRITTEN, entry, every, method, run
-from tests.people import PROVENANCE
+from tests.support.people import PROVENANCE
 
 HEADINGS = ["What changed", "Sample answers", "How it is used", "How it was made"]
 

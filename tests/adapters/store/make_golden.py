@@ -27,7 +27,7 @@ from domain.events import DomainEvent
 from domain.people.users import Edition
 from domain.runs.training_run import TrainingRun
 from tests.adapters.store.test_events import GOLDEN
-from tests.people import ALICE, BOB, PROVENANCE, method, request
+from tests.support.people import ALICE, BOB, PROVENANCE, method, request
 
 WHEN = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=UTC)
 

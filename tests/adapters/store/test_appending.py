@@ -15,25 +15,25 @@ from domain.audit.read_models import AuditQuery
 from domain.catalogue.training_method import TrainingMethod
 from domain.errors import MethodAlreadyExists, MethodNotSelectable
 from domain.runs.training_run import RunStatus, TrainingRun
-from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
-from infra.wiring import Installation, open_catalogue
-from tests.people import ALICE, PROVENANCE, TRAINERS, method, request
+from infra.wiring import Installation
+from tests.support.people import ALICE, PROVENANCE, TRAINERS, method, request
+from tests.support.services import Services
 
 SPAWN = multiprocessing.get_context("spawn")
 
 
-def add(service: TrainingMethods, barrier: Any) -> str:
+def add(service: Services, barrier: Any) -> str:
     barrier.wait(60)
     try:
-        service.add_method(method(), by=ALICE)
+        service.catalogue.add(method(), by=ALICE)
     except MethodAlreadyExists:
         return "exists"
     return "added"
 
 
 def add_in_a_process(settings: Settings, barrier: Any, outcomes: Any) -> None:
-    with open_catalogue(settings, TRAINERS) as service:
+    with Services(settings, TRAINERS) as service:
         outcomes.put(add(service, barrier))
 
 
@@ -56,12 +56,12 @@ def in_processes(number: int, work: Callable[..., None], settings: Settings) -> 
     return said
 
 
-def test_of_concurrent_adds_from_threads_exactly_one_wins(service: TrainingMethods) -> None:
+def test_of_concurrent_adds_from_threads_exactly_one_wins(service: Services) -> None:
     barrier = threading.Barrier(8)
     with ThreadPoolExecutor(8) as threads:
         outcomes = list(threads.map(lambda _: add(service, barrier), range(8)))
     assert Counter(outcomes) == {"added": 1, "exists": 7}
-    assert [entry.action for entry in service.audit()] == ["add"]
+    assert [entry.action for entry in service.auditing.entries()] == ["add"]
 
 
 @pytest.mark.processes
@@ -73,74 +73,74 @@ def test_of_concurrent_adds_from_processes_exactly_one_wins(migrated: Settings) 
 def test_several_processes_may_migrate_at_the_same_moment(settings: Settings) -> None:
     assert sum(in_processes(3, migrate_in_a_process, settings)) == 5
     with Installation(settings) as installation:
-        assert [entry.action for entry in installation.service.audit()] == ["preinstall"] * 5
+        assert [entry.action for entry in installation.auditing.entries()] == ["preinstall"] * 5
 
 
-def test_an_append_succeeds_only_while_another_stream_has_not_moved(service: TrainingMethods) -> None:
-    service.add_method(method(), by=ALICE)
+def test_an_append_succeeds_only_while_another_stream_has_not_moved(service: Services) -> None:
+    service.catalogue.add(method(), by=ALICE)
     method_id = TrainingMethod.create_id("sft-support")
     run = TrainingRun.ask_for(uuid4(), request(), by=ALICE, command_id=uuid4())
     other = TrainingRun.ask_for(uuid4(), request(), by=ALICE, command_id=uuid4())
-    service.save(run, unchanged={method_id: 1})
-    service.modify_method("sft-support", {"description": "moved"}, by=ALICE)
+    service.log.save(run, unchanged={method_id: 1})
+    service.catalogue.modify("sft-support", {"description": "moved"}, by=ALICE)
     with pytest.raises(IntegrityError):
-        service.save(other, unchanged={method_id: 1})
-    assert len(service.training_runs()) == 1
+        service.log.save(other, unchanged={method_id: 1})
+    assert len(service.trainings.all()) == 1
 
 
-def test_a_stream_that_does_not_exist_is_not_unchanged(service: TrainingMethods) -> None:
+def test_a_stream_that_does_not_exist_is_not_unchanged(service: Services) -> None:
     run = TrainingRun.ask_for(uuid4(), request(), by=ALICE, command_id=uuid4())
     with pytest.raises(IntegrityError):
-        service.save(run, unchanged={uuid4(): 1})
-    assert service.audit() == []
+        service.log.save(run, unchanged={uuid4(): 1})
+    assert service.auditing.entries() == []
 
 
-def test_a_deletion_and_a_start_fall_into_one_of_two_truthful_orders(service: TrainingMethods) -> None:
+def test_a_deletion_and_a_start_fall_into_one_of_two_truthful_orders(service: Services) -> None:
     seen = set()
     for round_ in range(12):
         name = f"sft-{round_}"
-        service.add_method(method(name), by=ALICE)
+        service.catalogue.add(method(name), by=ALICE)
         run_id, barrier = uuid4(), threading.Barrier(2)
-        service.request_run(run_id, request(name), by=ALICE)
+        service.trainings.request(run_id, request(name), by=ALICE)
 
         def start(run_id=run_id, barrier=barrier) -> bool:
             barrier.wait(60)
             try:
-                service.start_run(run_id, PROVENANCE, by=ALICE)
+                service.trainings.start(run_id, PROVENANCE, by=ALICE)
             except MethodNotSelectable:
                 return False
             return True
 
         def delete(name=name, barrier=barrier) -> None:
             barrier.wait(60)
-            service.delete_method(name, by=ALICE)
+            service.catalogue.delete(name, by=ALICE)
 
         with ThreadPoolExecutor(2) as threads:
             starting, deleting = threads.submit(start), threads.submit(delete)
             deleting.result(60)
             started = starting.result(60)
-        actions = [entry.action for entry in service.audit(AuditQuery(method=name))]
+        actions = [entry.action for entry in service.auditing.entries(AuditQuery(method=name))]
         if started:
             assert actions == ["add", "request", "start", "delete"]
-            assert service.training_run(run_id).status is RunStatus.RUNNING
+            assert service.trainings.one(run_id).status is RunStatus.RUNNING
         else:
             assert actions == ["add", "request", "delete", "cancel"]
-            assert service.training_run(run_id).status is RunStatus.CANCELLED
+            assert service.trainings.one(run_id).status is RunStatus.CANCELLED
         seen.add(started)
     assert seen
 
 
 def test_many_writers_lose_nothing_and_the_log_has_no_gap(migrated: Settings) -> None:
     def write(worker: int) -> None:
-        with open_catalogue(migrated, TRAINERS) as service:
+        with Services(migrated, TRAINERS) as service:
             for number in range(5):
-                service.add_method(method(f"sft-{worker}-{number}"), by=ALICE)
+                service.catalogue.add(method(f"sft-{worker}-{number}"), by=ALICE)
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(write, range(4)))
-    with open_catalogue(migrated, TRAINERS) as service:
-        assert len(service.selectable_methods()) == 20
-        entries = service.audit()
+    with Services(migrated, TRAINERS) as service:
+        assert len(service.catalogue.selectable()) == 20
+        entries = service.auditing.entries()
         assert [entry.position for entry in entries] == list(range(1, 21))
         assert [entry.recorded_at for entry in entries] == sorted(entry.recorded_at for entry in entries)
 
@@ -163,10 +163,10 @@ def test_a_stray_variable_of_the_environment_moves_nothing(
     }
     for name, value in strays.items():
         monkeypatch.setenv(name, value)
-    with open_catalogue(migrated, TRAINERS) as service:
-        service.add_method(method(), by=ALICE)
+    with Services(migrated, TRAINERS) as service:
+        service.catalogue.add(method(), by=ALICE)
     for name in strays:
         monkeypatch.delenv(name)
-    with open_catalogue(migrated, TRAINERS) as service:
-        assert [found.spec.internal_name for found in service.selectable_methods()] == ["sft-support"]
+    with Services(migrated, TRAINERS) as service:
+        assert [found.spec.internal_name for found in service.catalogue.selectable()] == ["sft-support"]
     assert not (tmp_path / "elsewhere").exists()

@@ -18,10 +18,9 @@ from domain.audit.audit_index import words
 from domain.audit.read_models import AuditEntry, AuditQuery, CountBy
 from domain.errors import TrainingMethodError
 from domain.people.users import Origin
-from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
-from infra.wiring import open_catalogue
-from tests.people import ALICE, BOB, CARLA, PROVENANCE, TRAINERS, method, request
+from tests.support.people import ALICE, BOB, CARLA, PROVENANCE, TRAINERS, method, request
+from tests.support.services import Services
 
 IN_FLOW = ALICE.model_copy(update={"name": "prefect", "origin": Origin.FLOW, "flow_run_id": uuid4()})
 USERS = [ALICE, BOB, CARLA, IN_FLOW]
@@ -38,7 +37,7 @@ COLUMN = {
 
 
 @pytest.fixture
-def log(service: TrainingMethods, monkeypatch: pytest.MonkeyPatch) -> tuple[TrainingMethods, list[AuditEntry]]:
+def log(service: Services, monkeypatch: pytest.MonkeyPatch) -> tuple[Services, list[AuditEntry]]:
     """A log in which all kinds of things happened, and an index of it in many blocks."""
     monkeypatch.setattr(audit_index, "BLOCK", 8)
     chance = random.Random(7)
@@ -48,18 +47,18 @@ def log(service: TrainingMethods, monkeypatch: pytest.MonkeyPatch) -> tuple[Trai
         with suppress(TrainingMethodError):
             match chance.choice([0, 0, 0, 1, 2, 3, 3, 3, 3, 5, 5]):
                 case 0:
-                    service.add_method(method(name, display_name=name.upper()), by=by)
+                    service.catalogue.add(method(name, display_name=name.upper()), by=by)
                 case 1:
-                    service.delete_method(name, by=by)
+                    service.catalogue.delete(name, by=by)
                 case 2:
-                    service.modify_method(name, {"description": chance.choice(["a", "b"])}, by=by)
+                    service.catalogue.modify(name, {"description": chance.choice(["a", "b"])}, by=by)
                 case 3:
-                    service.request_run(run_id := uuid4(), request(name), by=by)
+                    service.trainings.request(run_id := uuid4(), request(name), by=by)
                     runs.append(run_id)
-                    service.start_run(run_id, PROVENANCE, by=by)
+                    service.trainings.start(run_id, PROVENANCE, by=by)
                 case 5 if runs:
-                    service.fail_run(chance.choice(runs), "why", by=by)
-    return service, service.audit(AuditQuery(limit=1000))
+                    service.trainings.fail(chance.choice(runs), "why", by=by)
+    return service, service.auditing.entries(AuditQuery(limit=1000))
 
 
 def fits(entry: AuditEntry, query: AuditQuery) -> bool:
@@ -104,7 +103,7 @@ def test_pages_are_what_a_walk_over_all_entries_says(log) -> None:
         found: list[AuditEntry] = []
         after: int | None = None
         while True:
-            page = service.audit_page(query.model_copy(update={"after": after}))
+            page = service.auditing.page(query.model_copy(update={"after": after}))
             assert len(page.entries) <= query.limit
             found += page.entries
             if (after := page.next_after) is None:
@@ -127,48 +126,48 @@ def test_counts_are_what_a_walk_over_all_entries_says(log) -> None:
             for entry in fitting
         ]
         expected = Counter(None if value is None else str(value) for value in values)
-        assert {count.value: count.entries for count in service.audit_counts(by, query)} == expected
+        assert {count.value: count.entries for count in service.auditing.counts(by, query)} == expected
 
     check()
 
 
-def test_pages_stay_where_they_are_while_the_log_grows(service: TrainingMethods) -> None:
+def test_pages_stay_where_they_are_while_the_log_grows(service: Services) -> None:
     for number in range(6):
-        service.add_method(method(f"sft-{number}"), by=ALICE)
-    newest = service.audit_page(AuditQuery(newest_first=True, limit=3))
-    service.add_method(method("sft-later"), by=ALICE)
-    older = service.audit_page(AuditQuery(newest_first=True, limit=10, after=newest.next_after))
+        service.catalogue.add(method(f"sft-{number}"), by=ALICE)
+    newest = service.auditing.page(AuditQuery(newest_first=True, limit=3))
+    service.catalogue.add(method("sft-later"), by=ALICE)
+    older = service.auditing.page(AuditQuery(newest_first=True, limit=10, after=newest.next_after))
     assert [entry.position for entry in newest.entries] == [6, 5, 4]
     assert [entry.position for entry in older.entries] == [3, 2, 1]
     assert older.next_after is None
 
 
-def test_a_text_of_any_number_of_words_can_be_asked_for(service: TrainingMethods) -> None:
-    service.add_method(method("sft-1", display_name=" ".join(f"w{number}" for number in range(20))), by=ALICE)
+def test_a_text_of_any_number_of_words_can_be_asked_for(service: Services) -> None:
+    service.catalogue.add(method("sft-1", display_name=" ".join(f"w{number}" for number in range(20))), by=ALICE)
     many = " ".join(f"w{number}" for number in range(1200))
-    assert service.audit(AuditQuery(text=many)) == []
-    assert service.audit_counts(CountBy.ACTION, AuditQuery(text=many)) == []
-    assert len(service.audit(AuditQuery(text=" ".join(many.split()[:20])))) == 1
+    assert service.auditing.entries(AuditQuery(text=many)) == []
+    assert service.auditing.counts(CountBy.ACTION, AuditQuery(text=many)) == []
+    assert len(service.auditing.entries(AuditQuery(text=" ".join(many.split()[:20])))) == 1
 
 
-def test_what_was_selectable_at_a_moment(service: TrainingMethods) -> None:
-    moments = [service.audit()[-1].recorded_at if service.audit() else None]
+def test_what_was_selectable_at_a_moment(service: Services) -> None:
+    moments = [service.auditing.entries()[-1].recorded_at if service.auditing.entries() else None]
     expected = [[]]
     for step in (
-        lambda: service.add_method(method("sft-one"), by=ALICE),
-        lambda: service.add_method(method("sft-two"), by=ALICE),
-        lambda: service.modify_method("sft-one", {"description": "new"}, by=ALICE),
-        lambda: service.delete_method("sft-two", by=ALICE),
-        lambda: service.add_method(method("sft-two", description="again"), by=ALICE),
+        lambda: service.catalogue.add(method("sft-one"), by=ALICE),
+        lambda: service.catalogue.add(method("sft-two"), by=ALICE),
+        lambda: service.catalogue.modify("sft-one", {"description": "new"}, by=ALICE),
+        lambda: service.catalogue.delete("sft-two", by=ALICE),
+        lambda: service.catalogue.add(method("sft-two", description="again"), by=ALICE),
     ):
         step()
-        moments.append(service.audit(AuditQuery(newest_first=True, limit=1))[0].recorded_at)
-        expected.append(service.selectable_methods())
+        moments.append(service.auditing.entries(AuditQuery(newest_first=True, limit=1))[0].recorded_at)
+        expected.append(service.catalogue.selectable())
     assert moments[1] is not None
-    assert service.selectable_methods(as_of=moments[1] - timedelta(seconds=1)) == []
+    assert service.catalogue.selectable(as_of=moments[1] - timedelta(seconds=1)) == []
     for moment, methods in zip(moments[1:], expected[1:], strict=True):
         assert moment is not None
-        assert service.selectable_methods(as_of=moment) == methods
+        assert service.catalogue.selectable(as_of=moment) == methods
 
 
 CONDITIONS: dict[str, dict[str, Any]] = {
@@ -200,9 +199,9 @@ def test_every_condition_is_found_through_an_index_and_nothing_is_sorted(
 ) -> None:
     settings = Settings(home=tmp_path / "home", backends="cuda")
     create_tables(settings)
-    with open_catalogue(settings, TRAINERS) as service:
-        service.add_method(method("sft-one"), by=ALICE)
-        views = service._views
+    with Services(settings, TRAINERS) as service:
+        service.catalogue.add(method("sft-one"), by=ALICE)
+        views = service.log.views
         plans: list[str] = []
 
         def explained(asking: Any) -> Any:

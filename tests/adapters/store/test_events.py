@@ -11,7 +11,7 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import get_topic
 
-import domain.use_cases.service  # noqa: F401 -- brings every event with it
+import domain.catalogue.catalogue  # noqa: F401 -- brings every event with it
 from adapters import store
 from adapters.store.mapper import PydanticMapper
 from domain.events import DomainEvent

@@ -16,11 +16,11 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 
 from adapters.store.tables import create_tables
 from domain.errors import DatabaseUnavailable
-from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
-from infra.wiring import Installation, open_catalogue
+from infra.wiring import Installation
 from tests.adapters.store.test_protection import as_role
-from tests.people import ALICE, BOB, TRAINERS, method, request
+from tests.support.people import ALICE, BOB, TRAINERS, method, request
+from tests.support.services import Services
 
 STREAM = UUID(int=7)
 COLUMNS = "originator_id, originator_version, topic, state"
@@ -63,8 +63,8 @@ def owned(postgres_url: str, tmp_path: Path) -> Settings:
     return settings
 
 
-def numbers(service: TrainingMethods) -> list[int]:
-    return [event.id for event in service.recorder.select_notifications(start=None, limit=1000)]
+def numbers(service: Services) -> list[int]:
+    return [event.id for event in service.log.recorder.select_notifications(start=None, limit=1000)]
 
 
 def stored(topic: str = "x", version: int = 1, stream: UUID | None = None) -> StoredEvent:
@@ -74,16 +74,16 @@ def stored(topic: str = "x", version: int = 1, stream: UUID | None = None) -> St
 # Numbers.
 
 
-def test_an_append_that_fails_leaves_no_gap(service: TrainingMethods) -> None:
-    service.recorder.insert_events([stored(stream=STREAM)])
+def test_an_append_that_fails_leaves_no_gap(service: Services) -> None:
+    service.log.recorder.insert_events([stored(stream=STREAM)])
     for _ in range(3):
         with pytest.raises(IntegrityError):
-            service.recorder.insert_events([stored(), stored(stream=STREAM)])
+            service.log.recorder.insert_events([stored(), stored(stream=STREAM)])
         with pytest.raises(IntegrityError):
-            service.recorder.insert_events([stored()], unchanged={STREAM: 5})
-    assert list(service.recorder.insert_events([stored(), stored()]) or ()) == [2, 3]
+            service.log.recorder.insert_events([stored()], unchanged={STREAM: 5})
+    assert list(service.log.recorder.insert_events([stored(), stored()]) or ()) == [2, 3]
     assert numbers(service) == [1, 2, 3]
-    assert service.recorder.max_notification_id() == 3
+    assert service.log.recorder.max_notification_id() == 3
 
 
 @pytest.mark.parametrize("role", ["tmm_application", "tmm_auditor"])
@@ -121,8 +121,8 @@ def test_the_owner_who_inserts_by_hand_has_the_next_number_and_the_present_time(
 
 def test_an_event_beyond_the_head_is_found_and_hides_nothing(owned: Settings) -> None:
     with Installation(owned) as installation:
-        service = installation.service
-        service.add_method(method("sft-one"), by=ALICE)
+        service = installation
+        service.catalogue.add(method("sft-one"), by=ALICE)
         with psycopg.connect(owned.database_url) as connection:
             connection.execute("ALTER TABLE tmm.stored_events DISABLE TRIGGER USER")
             connection.execute(
@@ -130,8 +130,8 @@ def test_an_event_beyond_the_head_is_found_and_hides_nothing(owned: Settings) ->
                 f"VALUES ({VALUES}, 9223372036854775807, '2001-01-01')"
             )
             connection.execute("ALTER TABLE tmm.stored_events ENABLE TRIGGER USER")
-        service.add_method(method("sft-two"), by=ALICE)
-        assert [entry.subject_name for entry in service.audit()] == ["sft-one", "sft-two"]
+        service.catalogue.add(method("sft-two"), by=ALICE)
+        assert [entry.subject_name for entry in service.auditing.entries()] == ["sft-one", "sft-two"]
         assert [found.words for found in installation.proof.verify().findings] == [
             "an event stands beyond the log's end, with a number that the log did not give"
         ]
@@ -142,36 +142,36 @@ def test_an_event_beyond_the_head_is_found_and_hides_nothing(owned: Settings) ->
 
 def test_an_auditor_who_holds_what_locks_there_are_stops_nobody(owned: Settings) -> None:
     with (
-        open_catalogue(owned, TRAINERS) as service,
+        Services(owned, TRAINERS) as service,
         psycopg.connect(as_role(owned.database_url, "tmm_auditor")) as auditor,
     ):
         for key in (7_461_001, 7_461_002):
             auditor.execute("SELECT pg_advisory_lock(%s)", (key,))
         auditor.execute("SELECT * FROM tmm.log_head, tmm.stored_events")
         auditor.execute("LOCK TABLE tmm.log_head, tmm.stored_events, tmm.audit_log IN ACCESS SHARE MODE")
-        service.add_method(method(), by=ALICE)
+        service.catalogue.add(method(), by=ALICE)
         create_tables(owned)
-        assert [entry.action for entry in service.audit()] == ["add"]
+        assert [entry.action for entry in service.auditing.entries()] == ["add"]
 
 
 def test_whoever_falls_silent_with_the_log_in_hand_loses_it(owned: Settings) -> None:
     silent = psycopg.connect(as_role(owned.database_url, "tmm_application"))
     silent.execute("SELECT tmm.append(ARRAY[gen_random_uuid()], '{1}', '{x}', ARRAY[''::bytea], '{}', '{}')")
-    with open_catalogue(owned, TRAINERS) as service:
-        service.recorder.insert_events([stored()])
+    with Services(owned, TRAINERS) as service:
+        service.log.recorder.insert_events([stored()])
         assert numbers(service) == [1]
     with pytest.raises(psycopg.Error):
         silent.execute("SELECT 1")
     silent.close()
 
 
-def test_a_large_append_is_done_at_once_and_holds_nobody_up(service: TrainingMethods) -> None:
+def test_a_large_append_is_done_at_once_and_holds_nobody_up(service: Services) -> None:
     large = StoredEvent(uuid4(), 1, "x", b'"' + b"x" * 5_000_000 + b'"')
     barrier = threading.Barrier(3)
 
     def append(event: StoredEvent) -> Any:
         barrier.wait(60)
-        return service.recorder.insert_events([event])
+        return service.log.recorder.insert_events([event])
 
     with ThreadPoolExecutor(3) as threads:
         appended = [threads.submit(append, event) for event in (large, stored(), stored())]
@@ -235,11 +235,11 @@ def set_head(settings: Settings, ahead: timedelta) -> None:
 
 
 def test_the_database_records_nothing_before_the_newest_entry(owned: Settings) -> None:
-    with open_catalogue(owned, TRAINERS) as service:
-        service.add_method(method("sft-one"), by=ALICE)
+    with Services(owned, TRAINERS) as service:
+        service.catalogue.add(method("sft-one"), by=ALICE)
         set_head(owned, timedelta(days=900))
-        service.add_method(method("sft-two"), by=ALICE)
-        first, second = service.audit()
+        service.catalogue.add(method("sft-two"), by=ALICE)
+        first, second = service.auditing.entries()
         assert second.recorded_at - first.recorded_at > timedelta(days=899)
 
 
@@ -275,12 +275,12 @@ def old(postgres_url: str, tmp_path: Path) -> Settings:
 
 def test_an_older_database_is_recognised_and_migrate_takes_it_over(old: Settings) -> None:
     with Installation(old) as installation, pytest.raises(DatabaseUnavailable, match="tmm migrate"):
-        installation.service.audit()
+        installation.auditing.entries()
     create_tables(old)
     create_tables(old)
     with Installation(old) as installation:
-        service = installation.service
-        service.add_method(method("sft-new"), by=ALICE)
+        service = installation
+        service.catalogue.add(method("sft-new"), by=ALICE)
         assert numbers(service) == [1, 2, 5, 6, 7]
         verified = installation.proof.verify()
         assert verified.findings == ()
@@ -303,8 +303,8 @@ def test_a_number_that_was_made_up_before_does_not_end_an_older_database(old: Se
         )
     create_tables(old)
     with Installation(old) as installation:
-        installation.service.add_method(method("sft-new"), by=ALICE)
-        assert numbers(installation.service) == [1, 2, 5, 6, 7]
+        installation.catalogue.add(method("sft-new"), by=ALICE)
+        assert numbers(installation) == [1, 2, 5, 6, 7]
         assert len(installation.proof.verify().findings) == 1
 
 
@@ -317,7 +317,7 @@ def test_an_older_file_gets_its_triggers_when_somebody_opens_it_who_may_write(tm
             row = (stream.hex, topic, state, recorded_at.isoformat(timespec="microseconds"))
             connection.execute("INSERT INTO stored_events VALUES (?, 1, ?, ?, ?)", row)
     with Installation(settings) as installation:
-        assert installation.service.selectable_method("sft-6")
+        assert installation.catalogue.method("sft-6")
         verified = installation.proof.verify()
         assert verified.findings == ()
         assert [note.position for note in verified.notes] == [3]
@@ -354,20 +354,20 @@ def login(owned: Settings) -> Iterator[Any]:
 def test_a_user_with_the_application_role_runs_the_service(owned: Settings, login: Any) -> None:
     with Installation(login("tmm_application").model_copy(update={"backends": owned.backends})) as service_user:
         assert service_user.preinstall()  # what `tmm up` and `tmm worker` begin with
-        service = service_user.service
-        service.add_method(method("sft-two"), by=ALICE)
-        service.request_run(uuid4(), request("sft-two"), by=BOB)
-        assert service.rebuild_views(by=ALICE).agreed
+        service = service_user
+        service.catalogue.add(method("sft-two"), by=ALICE)
+        service.trainings.request(uuid4(), request("sft-two"), by=BOB)
+        assert service.operating.rebuild_views(by=ALICE).agreed
         assert service_user.proof.verify().findings == ()
         assert {check.name: check.ok for check in service_user.checks()}["database"]
         assert service_user.user().entitlement.because == "no licence is installed"
 
 
 def test_a_user_with_the_auditor_role_verifies_and_changes_nothing(owned: Settings, login: Any) -> None:
-    with open_catalogue(owned, TRAINERS) as service:
-        service.add_method(method(), by=ALICE)
+    with Services(owned, TRAINERS) as service:
+        service.catalogue.add(method(), by=ALICE)
     with Installation(login("tmm_auditor")) as auditor:
-        assert [entry.action for entry in auditor.service.audit()] == ["add"]
+        assert [entry.action for entry in auditor.auditing.entries()] == ["add"]
         assert auditor.proof.verify().findings == ()
         with pytest.raises(Exception, match="permission denied"):
-            auditor.service.add_method(method("sft-two"), by=ALICE)
+            auditor.catalogue.add(method("sft-two"), by=ALICE)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.store.mapper import PydanticMapper
 from domain.events import DomainEvent
-from tests.people import ALICE
+from tests.support.people import ALICE
 
 MAPPER = PydanticMapper(why_not=lambda _: None)  # no view knows the event of these tests
 

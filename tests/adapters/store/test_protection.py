@@ -14,10 +14,10 @@ import pytest
 from adapters.store.tables import create_tables
 from domain.audit.read_models import AuditQuery
 from domain.errors import CommercialUsersOnly, DatabaseUnavailable, InvalidMethod, InvalidRunRequest
-from domain.use_cases.service import TrainingMethods
 from infra.settings import Settings
-from infra.wiring import Installation, open_catalogue
-from tests.people import ALICE, BOB, PROVENANCE, TRAINERS, method, request
+from infra.wiring import Installation
+from tests.support.people import ALICE, BOB, PROVENANCE, TRAINERS, method, request
+from tests.support.services import Services
 
 CHANGES = ["UPDATE {} SET topic = 'x'", "DELETE FROM {}"]
 
@@ -31,8 +31,8 @@ def owned(postgres_url: str, tmp_path: Path) -> Iterator[Settings]:
     """A PostgreSQL that its owner has migrated, with one method in it."""
     settings = Settings(home=tmp_path, database_url=postgres_url)
     create_tables(settings)
-    with open_catalogue(settings, TRAINERS) as service:
-        service.add_method(method(), by=ALICE)
+    with Services(settings, TRAINERS) as service:
+        service.catalogue.add(method(), by=ALICE)
     return settings
 
 
@@ -54,29 +54,36 @@ def test_even_the_owner_is_stopped_by_a_trigger(owned: Settings, change: str) ->
 
 def test_the_application_role_can_do_all_that_the_service_does(owned: Settings) -> None:
     application = owned.model_copy(update={"database_url": as_role(owned.database_url, "tmm_application")})
-    with open_catalogue(application, TRAINERS) as service:
-        service.add_method(method("sft-two"), by=ALICE)
+    with Services(application, TRAINERS) as service:
+        service.catalogue.add(method("sft-two"), by=ALICE)
         run_id = uuid4()
-        service.request_run(run_id, request("sft-two"), by=ALICE)
-        service.start_run(run_id, PROVENANCE, by=ALICE)
-        service.delete_method("sft-two", by=ALICE)
-        assert service.rebuild_views(by=ALICE).agreed
-        assert [entry.action for entry in service.audit()] == ["add", "add", "request", "start", "delete", "rebuild"]
+        service.trainings.request(run_id, request("sft-two"), by=ALICE)
+        service.trainings.start(run_id, PROVENANCE, by=ALICE)
+        service.catalogue.delete("sft-two", by=ALICE)
+        assert service.operating.rebuild_views(by=ALICE).agreed
+        assert [entry.action for entry in service.auditing.entries()] == [
+            "add",
+            "add",
+            "request",
+            "start",
+            "delete",
+            "rebuild",
+        ]
 
 
 def test_an_auditor_reads_the_views_as_they_stand_and_is_told_how_current_they_are(owned: Settings) -> None:
     auditor = owned.model_copy(update={"database_url": as_role(owned.database_url, "tmm_auditor")})
-    with open_catalogue(owned, TRAINERS) as writer, open_catalogue(auditor, TRAINERS) as service:
+    with Services(owned, TRAINERS) as writer, Services(auditor, TRAINERS) as service:
         from domain.catalogue.training_method import TrainingMethod
 
-        writer.save(TrainingMethod.add(method("sft-late"), by=ALICE, command_id=uuid4()))  # not projected yet
-        assert not service.views_writable
-        assert [entry.subject_name for entry in service.audit()] == ["sft-support"]
-        assert service.audit_up_to() == (1, service.audit()[0].recorded_at)
-        assert [found.spec.internal_name for found in service.selectable_methods()] == ["sft-support"]
-        writer.catch_up()
-        assert [entry.subject_name for entry in service.audit()] == ["sft-support", "sft-late"]
-        assert service.audit_up_to()[0] == 2
+        writer.log.save(TrainingMethod.add(method("sft-late"), by=ALICE, command_id=uuid4()))  # not projected yet
+        assert not service.auditing.views_writable
+        assert [entry.subject_name for entry in service.auditing.entries()] == ["sft-support"]
+        assert service.auditing.up_to() == (1, service.auditing.entries()[0].recorded_at)
+        assert [found.spec.internal_name for found in service.catalogue.selectable()] == ["sft-support"]
+        writer.log.catch_up()
+        assert [entry.subject_name for entry in service.auditing.entries()] == ["sft-support", "sft-late"]
+        assert service.auditing.up_to()[0] == 2
 
 
 def test_an_auditor_cannot_append_or_change_views_or_hold_the_log(owned: Settings) -> None:
@@ -96,7 +103,7 @@ def test_an_auditor_cannot_append_or_change_views_or_hold_the_log(owned: Setting
     settings = owned.model_copy(update={"database_url": auditor})
     with Installation(settings) as installation:
         with pytest.raises(Exception, match="permission denied") as refused:
-            installation.service.add_method(method("sft-two"), by=ALICE)
+            installation.catalogue.add(method("sft-two"), by=ALICE)
         assert isinstance(installation.explain(refused.value), DatabaseUnavailable)
 
 
@@ -122,26 +129,26 @@ SECRETS = {
 PARTS = ["s3cr3t-w0rd", "c2VjcmV0c2VjcmV0c2VjcmV0", "MC4CAQAwBQYDK2VwBCIEIHNlY3JldHNlY3JldA", "ijklmnopqrstuvwxyz"]
 
 
-def everything_stored(service: TrainingMethods) -> str:
-    events: Any = service.recorder.select_notifications(start=None, limit=1000)
-    return "".join(event.state.decode() for event in events) + repr(service.audit(AuditQuery(limit=1000)))
+def everything_stored(service: Services) -> str:
+    events: Any = service.log.recorder.select_notifications(start=None, limit=1000)
+    return "".join(event.state.decode() for event in events) + repr(service.auditing.entries(AuditQuery(limit=1000)))
 
 
 @pytest.mark.parametrize("secret", SECRETS.values(), ids=SECRETS)
-def test_planted_secrets_never_reach_the_log(service: TrainingMethods, secret: str) -> None:
-    service.add_method(method(), by=ALICE)
+def test_planted_secrets_never_reach_the_log(service: Services, secret: str) -> None:
+    service.catalogue.add(method(), by=ALICE)
     with pytest.raises(InvalidMethod, match="description: holds a password, token or key"):
-        service.add_method(method("sft-two", description=f"see {secret}"), by=ALICE)
+        service.catalogue.add(method("sft-two", description=f"see {secret}"), by=ALICE)
     with pytest.raises(InvalidMethod, match="default_dataset"):
-        service.modify_method("sft-support", {"default_dataset": secret}, by=ALICE)
+        service.catalogue.modify("sft-support", {"default_dataset": secret}, by=ALICE)
     for field in ("base_model", "dataset"):
         with pytest.raises(InvalidRunRequest, match=field):
-            service.request_run(uuid4(), request(**{field: secret}), by=ALICE)
+            service.trainings.request(uuid4(), request(**{field: secret}), by=ALICE)
     with pytest.raises(CommercialUsersOnly):
-        service.modify_method("sft-support", {"description": f"see {secret}"}, by=BOB)
+        service.catalogue.modify("sft-support", {"description": f"see {secret}"}, by=BOB)
     run_id = uuid4()
-    service.request_run(run_id, request(), by=ALICE)
-    service.fail_run(run_id, f"could not reach {secret} (password=hunter-22)", by=ALICE)
+    service.trainings.request(run_id, request(), by=ALICE)
+    service.trainings.fail(run_id, f"could not reach {secret} (password=hunter-22)", by=ALICE)
     stored = everything_stored(service)
     assert [part for part in [*PARTS, "hunter-22"] if part in stored] == []
     assert "[secret removed]" in stored

@@ -18,7 +18,7 @@ from adapters.cli import run
 from domain.catalogue.training_method import TrainingMethod
 from infra.settings import Settings
 from infra.wiring import Installation
-from tests.people import ALICE, method
+from tests.support.people import ALICE, method
 
 NOBODY = 65534
 
@@ -61,7 +61,7 @@ def site() -> Iterator[Settings]:
     settings = Settings(home=home, backends="cuda")
     with Installation(settings) as installation:
         installation.migrate()
-        installation.service.add_method(method(), by=ALICE)
+        installation.catalogue.add(method(), by=ALICE)
     for command in (["list"], ["audit"], ["audit", "verify"]):
         tmm(settings, *command)  # loads every module: the interpreter's own files may be out of another user's reach
     settings.sqlite_file.chmod(0o444 if os.getuid() else 0o644)
@@ -83,11 +83,11 @@ def test_an_auditor_who_may_not_write_reads_the_views_as_they_stand(site: Settin
 @pytest.mark.skipif(os.getuid() != 0, reason="the writer must be another user than the reader")
 def test_an_auditor_sees_what_a_writer_at_work_has_projected_and_no_more(site: Settings) -> None:
     with Installation(site) as writer:
-        writer.service.save(TrainingMethod.add(method("sft-late"), by=ALICE, command_id=uuid4()))  # not projected yet
+        writer.log.save(TrainingMethod.add(method("sft-late"), by=ALICE, command_id=uuid4()))  # not projected yet
         answer = as_somebody_else(lambda: tmm(site.model_copy(), "audit", "--method", "sft-late"))
         assert (answer.code, answer.out) == (0, "")
         assert "These are the entries up to 5, recorded" in answer.err
-        writer.service.catch_up()
+        writer.log.catch_up()
         answer = as_somebody_else(lambda: tmm(site, "audit", "--method", "sft-late"))
         assert "alice added" in answer.out
         assert "These are the entries up to 6, recorded" in answer.err

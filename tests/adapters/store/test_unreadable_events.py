@@ -14,18 +14,17 @@ from domain.catalogue.preinstalled import preinstalled_methods
 from domain.catalogue.training_method import TrainingMethod
 from domain.errors import EventUnreadable, MethodNotFound
 from domain.runs.training_run import TrainingRun
-from domain.use_cases.service import TrainingMethods
 from infra.wiring import Installation
 from tests.adapters.store.test_what_is_stored import everything_works, nested, refused_attempt
-from tests.people import ALICE, BOB, method, request
+from tests.support.people import ALICE, BOB, method, request
 
 HUGE = b"1" + b"0" * 400
 SFT_DEMO = TrainingMethod.create_id("sft-demo")
 
 
-def stored(service: TrainingMethods, topic: str, state: bytes, *, stream: UUID | None = None, version: int = 1) -> None:
+def stored(service: Installation, topic: str, state: bytes, *, stream: UUID | None = None, version: int = 1) -> None:
     """Put an event into the log as an earlier version did: past everything that looks at it."""
-    service.recorder.insert_events([StoredEvent(stream or uuid4(), version, topic, state)])
+    service.log.recorder.insert_events([StoredEvent(stream or uuid4(), version, topic, state)])
 
 
 def refused_with(value: bytes) -> bytes:
@@ -34,13 +33,13 @@ def refused_with(value: bytes) -> bytes:
     return state.replace(b'"HERE"', value)
 
 
-def unreadable(service: TrainingMethods) -> list[AuditEntry]:
-    return service.audit(AuditQuery(action="unreadable"))
+def unreadable(service: Installation) -> list[AuditEntry]:
+    return service.auditing.entries(AuditQuery(action="unreadable"))
 
 
 @pytest.fixture
-def service(installation: Installation) -> TrainingMethods:
-    return installation.service
+def service(installation: Installation) -> Installation:
+    return installation
 
 
 @pytest.mark.parametrize(
@@ -58,20 +57,20 @@ def service(installation: Installation) -> TrainingMethods:
         ("os:system", b"{}"),
     ],
 )
-def test_everything_works_around_it(service: TrainingMethods, topic: str, state: bytes) -> None:
-    before, listed = service.catch_up().position, service.selectable_methods()
+def test_everything_works_around_it(service: Installation, topic: str, state: bytes) -> None:
+    before, listed = service.log.catch_up().position, service.catalogue.selectable()
     stored(service, topic, state)
-    service.add_method(method("afterwards"), by=ALICE)
-    assert [found for found in service.selectable_methods() if found.spec.internal_name != "afterwards"] == listed
+    service.catalogue.add(method("afterwards"), by=ALICE)
+    assert [found for found in service.catalogue.selectable() if found.spec.internal_name != "afterwards"] == listed
     (entry,) = unreadable(service)
     assert (entry.position, entry.subject_name, entry.actor) == (before + 1, topic, "unknown")
     assert entry.told == f"The event {topic}, number 1 of the stream {entry.subject_id}, cannot be read"
     everything_works(service)
     assert unreadable(service) == [entry]  # the same after the views were rebuilt
-    assert [exported for exported, _ in service.entries(before + 1, before + 1)] == [entry]
+    assert [exported for exported, _ in service.log.entries(before + 1, before + 1)] == [entry]
 
 
-def test_a_name_too_long_for_an_index_is_an_event_that_no_row_holds(service: TrainingMethods) -> None:
+def test_a_name_too_long_for_an_index_is_an_event_that_no_row_holds(service: Installation) -> None:
     long_name = "".join(f"{uuid4().hex}" for _ in range(200))
     state = PydanticMapper(why_not=lambda _: None).to_stored_event(refused_attempt(subject_name=long_name)).state
     stored(service, ActionRefused.TOPIC, state)
@@ -79,49 +78,49 @@ def test_a_name_too_long_for_an_index_is_an_event_that_no_row_holds(service: Tra
     everything_works(service)
 
 
-def test_nul_is_read_as_its_visible_escape(service: TrainingMethods) -> None:
+def test_nul_is_read_as_its_visible_escape(service: Installation) -> None:
     stored(service, ActionRefused.TOPIC, refused_with(b'"a\\u0000b \\\\u0000 \\\\\\u0000"'))
-    entry = service.audit(AuditQuery(newest_first=True, limit=1))[0]
+    entry = service.auditing.entries(AuditQuery(newest_first=True, limit=1))[0]
     assert entry.changes[0].after == "a\\x00b \\u0000 \\\\x00"
     everything_works(service)
 
 
 def test_a_method_whose_history_cannot_be_read_is_the_only_one_that_suffers(
-    installation: Installation, service: TrainingMethods
+    installation: Installation, service: Installation
 ) -> None:
     stored(service, TrainingMethod.Modified.TOPIC, b'{"spec": ' + HUGE + b"}", stream=SFT_DEMO, version=2)
     everything_works(service)
     for act in (
-        lambda: service.modify_method("sft-demo", {"description": "anew"}, by=ALICE),
-        lambda: service.delete_method("sft-demo", by=ALICE),
-        lambda: service.request_run(uuid4(), request("sft-demo"), by=ALICE),
-        lambda: service.method_versions("sft-demo"),
+        lambda: service.catalogue.modify("sft-demo", {"description": "anew"}, by=ALICE),
+        lambda: service.catalogue.delete("sft-demo", by=ALICE),
+        lambda: service.trainings.request(uuid4(), request("sft-demo"), by=ALICE),
+        lambda: service.catalogue.versions("sft-demo"),
     ):
         with pytest.raises(EventUnreadable, match="cannot be read, so nothing can be done with it"):
             act()
-    service.modify_method("custom01", {"description": "anew"}, by=BOB)
-    service.request_run(uuid4(), request("grpo-demo"), by=ALICE)
-    assert service.preinstall(preinstalled_methods(installation.settings.backends)) == []
+    service.catalogue.modify("custom01", {"description": "anew"}, by=BOB)
+    service.trainings.request(uuid4(), request("grpo-demo"), by=ALICE)
+    assert service.catalogue.preinstall(preinstalled_methods(installation.settings.backends)) == []
     with pytest.raises(MethodNotFound):
-        service.delete_method("nothing", by=ALICE)
+        service.catalogue.delete("nothing", by=ALICE)
     everything_works(service)
 
 
-def test_a_run_whose_history_cannot_be_read_does_not_stop_the_others(service: TrainingMethods) -> None:
+def test_a_run_whose_history_cannot_be_read_does_not_stop_the_others(service: Installation) -> None:
     good, bad = uuid4(), uuid4()
     for run_id in (good, bad):
-        service.request_run(run_id, request("sft-demo"), by=ALICE)
+        service.trainings.request(run_id, request("sft-demo"), by=ALICE)
     stored(service, TrainingRun.Started.TOPIC, b"{}", stream=bad, version=2)
     assert unreadable(service)[0].run_id == bad
-    assert [entry.action for entry in service.audit(AuditQuery(run=bad))] == ["request", "unreadable"]
-    assert set(service.delete_method("sft-demo", by=ALICE)) == {good, bad}
-    assert service.training_run(good).status == "cancelled"
+    assert [entry.action for entry in service.auditing.entries(AuditQuery(run=bad))] == ["request", "unreadable"]
+    assert set(service.catalogue.delete("sft-demo", by=ALICE)) == {good, bad}
+    assert service.trainings.one(good).status == "cancelled"
     with pytest.raises(EventUnreadable):
-        service.cancel_run(bad, "it hangs", by=ALICE)
+        service.trainings.cancel(bad, "it hangs", by=ALICE)
     everything_works(service)
 
 
-def test_the_doctor_names_it(installation: Installation, service: TrainingMethods) -> None:
+def test_the_doctor_names_it(installation: Installation, service: Installation) -> None:
     def said() -> tuple[bool, str]:
         (check,) = (check for check in installation.checks() if check.name == "log entries")
         return check.ok, check.words
@@ -129,7 +128,7 @@ def test_the_doctor_names_it(installation: Installation, service: TrainingMethod
     assert said() == (True, "every event of the log can be read")
     stored(service, ActionRefused.TOPIC, refused_with(HUGE))
     ok, words = said()
-    position = service.catch_up().position
+    position = service.log.catch_up().position
     assert ok  # nothing is missing, and nothing can ever be mended
     assert words.startswith(f"entry {position}: The event action.refused, number 1 of the stream")
     stored(service, TrainingMethod.Modified.TOPIC, b"{}", stream=SFT_DEMO, version=2)

@@ -11,26 +11,28 @@ from adapters.store.mapper import LARGEST_EVENT, PydanticMapper
 from domain.audit.operations import LicenceRemoved
 from domain.audit.read_models import AuditEntry, AuditQuery
 from domain.audit.refusals import ActionRefused
+from domain.audit.verified_log import VerifiedLog
 from domain.catalogue.training_method import TrainingMethod
 from domain.errors import CommercialUsersOnly, InvalidInput, InvalidMethod, NotStorable
-from domain.use_cases.service import TrainingMethods
-from tests.people import ALICE, BOB, method, request
+from infra.wiring import Installation
+from tests.support.people import ALICE, BOB, method, request
+from tests.support.services import Services
 
 HUGE = 10**400
 
 
-def everything_works(service: TrainingMethods) -> None:
+def everything_works(service: Services | Installation) -> None:
     """What bricked an installation once: its list, its audit log, verifying and rebuilding."""
-    service.selectable_methods()
-    service.training_runs()
-    service.audit(AuditQuery(newest_first=True))
-    assert service.verify().findings == ()
-    assert service.rebuild_views(by=ALICE).agreed
-    assert service.verify().findings == ()
+    service.catalogue.selectable()
+    service.trainings.all()
+    service.auditing.entries(AuditQuery(newest_first=True))
+    assert VerifiedLog(service.log).verify().findings == ()
+    assert service.operating.rebuild_views(by=ALICE).agreed
+    assert VerifiedLog(service.log).verify().findings == ()
 
 
-def last_entry(service: TrainingMethods) -> AuditEntry:
-    return service.audit(AuditQuery(newest_first=True, limit=1))[0]
+def last_entry(service: Services) -> AuditEntry:
+    return service.auditing.entries(AuditQuery(newest_first=True, limit=1))[0]
 
 
 def nested(depth: int) -> Any:
@@ -94,20 +96,22 @@ ODDITIES = {
 
 
 @pytest.mark.parametrize("odd", ODDITIES.values(), ids=ODDITIES)
-def test_a_refused_attempt_with_the_oddest_value_is_recorded(service: TrainingMethods, odd: object) -> None:
-    service.add_method(method(), by=ALICE)
+def test_a_refused_attempt_with_the_oddest_value_is_recorded(service: Services, odd: object) -> None:
+    service.catalogue.add(method(), by=ALICE)
     with pytest.raises(CommercialUsersOnly) as refused:
-        service.modify_method("sft-support", {"description": "mine"}, by=BOB)
-    service.record_refused(refused.value, action="modify", name=odd, tried={"a": odd, "b": [odd, {"c": odd}]}, by=BOB)
+        service.catalogue.modify("sft-support", {"description": "mine"}, by=BOB)
+    service.commands.record_refused(
+        refused.value, action="modify", name=odd, tried={"a": odd, "b": [odd, {"c": odd}]}, by=BOB
+    )
     entry = last_entry(service)
     assert (entry.outcome, entry.changes[0].field) == ("refused", "a")
     assert len(entry.subject_name) < 200
     everything_works(service)
 
 
-def test_what_was_tried_is_kept_as_it_was_where_it_can_be(service: TrainingMethods) -> None:
+def test_what_was_tried_is_kept_as_it_was_where_it_can_be(service: Services) -> None:
     with pytest.raises(CommercialUsersOnly):
-        service.add_method(method(), by=BOB)
+        service.catalogue.add(method(), by=BOB)
     tried = {change.field: change.after for change in last_entry(service).changes}
     assert tried == method().model_dump(mode="json")
 
@@ -146,13 +150,13 @@ def option(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_a_method_beyond_the_limits_is_refused_in_a_sentence(
-    service: TrainingMethods, changes: dict[str, Any], words: str
+    service: Services, changes: dict[str, Any], words: str
 ) -> None:
-    service.add_method(method(), by=ALICE)
+    service.catalogue.add(method(), by=ALICE)
     with pytest.raises(InvalidMethod, match=words) as refused:
-        service.modify_method("sft-support", changes, by=ALICE)
+        service.catalogue.modify("sft-support", changes, by=ALICE)
     assert len(str(refused.value)) < 1000
-    assert service.selectable_method("sft-support").version == 1
+    assert service.catalogue.method("sft-support").version == 1
     everything_works(service)
 
 
@@ -168,34 +172,34 @@ def test_a_method_beyond_the_limits_is_refused_in_a_sentence(
         {"output_name": "\ud800"},
     ],
 )
-def test_a_request_beyond_the_limits_is_refused_in_a_sentence(service: TrainingMethods, fields: dict[str, Any]) -> None:
-    service.add_method(method(), by=ALICE)
+def test_a_request_beyond_the_limits_is_refused_in_a_sentence(service: Services, fields: dict[str, Any]) -> None:
+    service.catalogue.add(method(), by=ALICE)
     with pytest.raises(InvalidInput) as refused:
-        service.request_run(uuid4(), request(**fields), by=ALICE)
+        service.trainings.request(uuid4(), request(**fields), by=ALICE)
     assert len(str(refused.value)) < 1000
     everything_works(service)
 
 
 @pytest.mark.parametrize("reason", ["\0", "\ud800", "x" * 1_000_000, "\x1b[31mred"])
-def test_the_end_of_a_run_is_recorded_whatever_the_reason_says(service: TrainingMethods, reason: str) -> None:
-    service.add_method(method(), by=ALICE)
-    for end in (service.cancel_run, service.fail_run):
+def test_the_end_of_a_run_is_recorded_whatever_the_reason_says(service: Services, reason: str) -> None:
+    service.catalogue.add(method(), by=ALICE)
+    for end in (service.trainings.cancel, service.trainings.fail):
         run_id = uuid4()
-        service.request_run(run_id, request(), by=ALICE)
+        service.trainings.request(run_id, request(), by=ALICE)
         end(run_id, reason, by=ALICE)
-        kept = service.training_run(run_id).reason
+        kept = service.trainings.one(run_id).reason
         assert kept is not None
         assert len(kept) < 3000
         assert kept.isprintable()
     everything_works(service)
 
 
-def test_a_metric_that_is_no_number_is_not_stored(service: TrainingMethods) -> None:
-    service.add_method(method(), by=ALICE)
+def test_a_metric_that_is_no_number_is_not_stored(service: Services) -> None:
+    service.catalogue.add(method(), by=ALICE)
     run_id = uuid4()
-    service.request_run(run_id, request(), by=ALICE)
+    service.trainings.request(run_id, request(), by=ALICE)
     with pytest.raises(NotStorable, match=r"training-run\.completed"):
-        service.complete_run(
+        service.trainings.complete(
             run_id,
             artifact="folder",
             artifact_hash="e" * 64,
@@ -209,22 +213,22 @@ def test_a_metric_that_is_no_number_is_not_stored(service: TrainingMethods) -> N
 
 
 @pytest.mark.parametrize("depth", range(246, 256))
-def test_an_event_at_the_edge_of_what_nests_is_stored_only_if_its_rows_can_be(
-    service: TrainingMethods, depth: int
-) -> None:
+def test_an_event_at_the_edge_of_what_nests_is_stored_only_if_its_rows_can_be(service: Services, depth: int) -> None:
     with suppress(NotStorable):
-        service.save(refused_attempt(tried={"x": nested(depth)}))
+        service.log.save(refused_attempt(tried={"x": nested(depth)}))
     everything_works(service)
 
 
-def test_the_largest_events_are_stored_and_replayed(service: TrainingMethods) -> None:
+def test_the_largest_events_are_stored_and_replayed(service: Services) -> None:
     """So many that projecting them at once is more than a connection's buffers hold."""
     options = [option(name=f"o{n}", description="x" * 300) for n in range(90)]
     for name in ("one", "two", "three"):
         added = TrainingMethod.add(method(name, configuration_options=options), by=ALICE, command_id=uuid4())
         options_now = [{**each, "description": "y" * 300} for each in options]
         added.modify(added.spec.with_changes({"configuration_options": options_now}), by=ALICE, command_id=uuid4())
-        service.save(added)
+        service.log.save(added)
     for n in range(30):
-        service.save(LicenceRemoved.happened(licence_id=f"L-{n}", reason="x" * 199_000, by=ALICE, command_id=uuid4()))
+        service.log.save(
+            LicenceRemoved.happened(licence_id=f"L-{n}", reason="x" * 199_000, by=ALICE, command_id=uuid4())
+        )
     everything_works(service)

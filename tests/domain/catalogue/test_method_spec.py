@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.catalogue.method_spec import MethodSpec
 from domain.errors import InvalidConfigurationOptions, InvalidMethod
-from tests.people import RANK, RATE, TRAINERS, method
+from tests.support.people import RANK, RATE, TRAINERS, method
 
 NAME = re.compile(r"[a-z][a-z0-9-]{1,62}\Z")
 

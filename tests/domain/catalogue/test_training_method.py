@@ -11,8 +11,8 @@ from domain.catalogue.method_spec import CUSTOM, Backend, MethodSpec, MethodType
 from domain.catalogue.preinstalled import GRPO_DEMO, MLX_DEMO, PREINSTALLED, SFT_DEMO, preinstalled_methods
 from domain.catalogue.training_method import TEMPLATES, TrainingMethod
 from domain.errors import CommercialUsersOnly, InvalidMethod, MethodAlreadyExists, MethodNotSelectable
-from tests.domain.story import add, added, delete, deleted, given, modify, preinstalled
-from tests.people import COMMERCIAL, NONCOMMERCIAL, RATE, method
+from tests.support.people import COMMERCIAL, NONCOMMERCIAL, RATE, method
+from tests.support.story import add, added, delete, deleted, given, modify, preinstalled
 
 CUSTOM01 = next(spec for spec in PREINSTALLED if spec.internal_name == "custom01")
 

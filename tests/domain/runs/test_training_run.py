@@ -6,8 +6,8 @@ import pytest
 
 from domain.errors import InvalidRunRequest, RunAlreadyFinished, RunRequestChanged
 from domain.runs.training_run import RunRequest, RunStatus, TrainingRun
-from tests.domain.story import cancelled, completed, failed, given, requested, resumed, started
-from tests.people import request
+from tests.support.people import request
+from tests.support.story import cancelled, completed, failed, given, requested, resumed, started
 
 RUNNING = (requested(request()), started())
 ENDS = {"completed": completed(), "failed": failed(), "cancelled": cancelled()}

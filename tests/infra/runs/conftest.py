@@ -33,7 +33,7 @@ def trained(installation: Installation, run_id: UUID, **asked: Any) -> Run:
         session.fit()
         session.measure_after()
         session.complete()
-    return installation.service.training_run(run_id)
+    return installation.trainings.one(run_id)
 
 
 # Enough for an adapter to change what is answered.
@@ -107,7 +107,7 @@ class House(Installation):
     """An installation that trains in this process."""
 
     @cached_property
-    def runs(self) -> Any:
+    def flow_runs(self) -> Any:
         return RunsHere(self.settings)
 
 

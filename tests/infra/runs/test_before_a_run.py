@@ -22,7 +22,7 @@ def faq(tmp_path: Path) -> Path:
 
 
 def test_a_dry_run_says_what_would_happen_and_starts_nothing(tmm: Tmm, house: Installation, rows: Path) -> None:
-    before = house.service.catch_up().position
+    before = house.log.catch_up().position
 
     said = tmm("train", "sft-demo", "--dataset", str(rows), "--dry-run")
 
@@ -31,7 +31,7 @@ def test_a_dry_run_says_what_would_happen_and_starts_nothing(tmm: Tmm, house: In
     assert "54 to train on, 6 held out; each has messages" in said.out
     assert "100 of 32 rows: each row about 59 times" in said.out
     assert "warning: Each row is seen about 59 times" in said.err
-    assert house.service.catch_up().position == before
+    assert house.log.catch_up().position == before
 
 
 def test_a_dry_run_is_one_document_for_programs(tmm: Tmm) -> None:
@@ -81,13 +81,13 @@ def test_a_run_reads_the_columns_that_it_was_given_and_keeps_them_in_its_record(
 def test_what_cannot_go_well_is_refused_before_anything_is_created(
     tmm: Tmm, house: Installation, asked: tuple[str, ...], complaint: str, dry: tuple[str, ...]
 ) -> None:
-    before = house.service.catch_up().position
+    before = house.log.catch_up().position
 
     said = tmm("train", *asked, *dry)
 
     assert (said.code, said.out) == (2, "")
     assert complaint in said.err
-    assert house.service.catch_up().position == before
+    assert house.log.catch_up().position == before
 
 
 @pytest.mark.training
@@ -113,6 +113,6 @@ def test_a_worker_looks_too_and_its_refusal_is_the_runs_recorded_end(
     with pytest.raises(Exception, match="held-out rows are also trained on"):
         train(dataset=str(leaking))
 
-    run = house.service.training_runs(limit=1)[0]
+    run = house.trainings.all(limit=1)[0]
     assert run.status == "failed"
     assert "held-out rows are also trained on" in (run.reason or "")

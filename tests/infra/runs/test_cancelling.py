@@ -15,7 +15,7 @@ from infra import reconciliation
 from infra.reconciliation import Reconciler
 from infra.wiring import Installation
 from tests.infra.runs.conftest import RunsHere, Tmm
-from tests.people import PROVENANCE, request
+from tests.support.people import PROVENANCE, request
 
 
 @pytest.mark.parametrize(
@@ -26,23 +26,23 @@ def test_an_interrupted_run_is_cancelled_while_it_waits_to_go_on(
     house: Installation, tmm: Tmm, monkeypatch: pytest.MonkeyPatch, shown: str, code: int, status: RunStatus
 ) -> None:
     run_id, by = uuid4(), house.user()
-    house.service.request_run(run_id, request("sft-demo"), by=by)
-    house.service.start_run(run_id, PROVENANCE, by=by)
-    house.service.fail_run(run_id, "its machine went away", interrupted=True, by=by)
+    house.trainings.request(run_id, request("sft-demo"), by=by)
+    house.trainings.start(run_id, PROVENANCE, by=by)
+    house.trainings.fail(run_id, "its machine went away", interrupted=True, by=by)
     monkeypatch.setattr(RunsHere, "state", lambda _self, _run_id: shown)
 
     said = tmm("cancel", str(run_id))
 
     assert said.code == code, said.err
-    assert house.service.training_run(run_id).status is status
+    assert house.trainings.one(run_id).status is status
 
 
 def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed(
     house: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id, by = uuid4(), house.user()
-    house.service.request_run(run_id, request("sft-demo"), by=by)
-    house.service.start_run(run_id, PROVENANCE, by=by)
+    house.trainings.request(run_id, request("sft-demo"), by=by)
+    house.trainings.start(run_id, PROVENANCE, by=by)
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
     shown = Carried(
         run_id=run_id, as_=CarriedAs.CANCELLING, name="", message="Bob cancelled it.", since=long_ago, attempt=1
@@ -53,17 +53,20 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
 
     def crashes() -> None:
         with suppress(RunAlreadyFinished):
-            house.service.fail_run(run_id, "It was told to end.", interrupted=True, by=by)
+            house.trainings.fail(run_id, "It was told to end.", interrupted=True, by=by)
 
     carrier = SimpleNamespace(attempt=1, lives=True, end=crashes)
     monkeypatch.setattr(reconciliation, "carrier_of", lambda folder: carrier if folder.name == str(run_id) else None)
     tmm = SimpleNamespace(
-        service=house.service, settings=house.settings, carrying=carrying, prefect_user=house.prefect_user
+        trainings=house.trainings,
+        settings=house.settings,
+        flow_run_states=carrying,
+        prefect_user=house.prefect_user,
     )
 
     Reconciler(tmm).reconcile()  # type: ignore[arg-type]  # a stand-in
 
-    entries = house.service.audit(AuditQuery(run=run_id))
+    entries = house.auditing.entries(AuditQuery(run=run_id))
     assert [entry.action for entry in entries] == ["request", "start", "cancel"]
     assert_cancelled_in_prefect(entries[-1], "Bob cancelled it.")
 
@@ -83,13 +86,13 @@ def test_a_cancellation_that_the_worker_tells_of_was_made_in_prefect(
     from flows import train
 
     run_id = uuid4()
-    house.service.request_run(run_id, request("sft-demo"), by=house.user())
+    house.trainings.request(run_id, request("sft-demo"), by=house.user())
     seen = Installation(house.settings, flow_run_id=run_id)
     monkeypatch.setattr(train.Installation, "for_flow", lambda _: seen)
     written = Cancelling(message="root cancelled it with\x1b[2J tmm cancel.")
     flow_run = FlowRun(id=run_id, flow_id=uuid4(), state=written)
     train.record_cancellation(train.train, flow_run, Cancelled(message="made up by the worker"))
-    entry = house.service.audit(AuditQuery(run=run_id))[-1]
+    entry = house.auditing.entries(AuditQuery(run=run_id))[-1]
     assert_cancelled_in_prefect(entry, "root cancelled it with\\x1b[2J tmm cancel.")
     assert entry.flow_run_id == run_id
 
@@ -98,15 +101,15 @@ def test_whoever_cancels_a_run_that_runs_with_tmm_is_recorded_before_the_worker_
     house: Installation, tmm: Tmm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id, by = uuid4(), house.user()
-    house.service.request_run(run_id, request("sft-demo"), by=by)
-    house.service.start_run(run_id, PROVENANCE, by=by)
+    house.trainings.request(run_id, request("sft-demo"), by=by)
+    house.trainings.start(run_id, PROVENANCE, by=by)
     states = iter(["Cancelling", "Cancelling", "Cancelled"])
     monkeypatch.setattr(RunsHere, "state", lambda _self, _run_id: next(states))
 
     said = tmm("cancel", str(run_id))
 
     assert said.code == 0, said.err
-    entry = house.service.audit(AuditQuery(run=run_id))[-1]
+    entry = house.auditing.entries(AuditQuery(run=run_id))[-1]
     assert (entry.action, entry.actor, entry.origin) == ("cancel", by.name, "command line")
     assert entry.reason == f"{by.name} cancelled it with tmm cancel."
     assert next(states, None) is None  # it waited until the worker had stopped

@@ -73,12 +73,12 @@ def test_a_repetition_keeps_the_options_of_then_and_says_what_changed_since(
     own = tmp_path / "own.jsonl"
     own.write_text(rows.read_text())
     then = train(method="custom01", dataset=str(own))
-    offered = house.service.selectable_method("custom01").spec.configuration_options
+    offered = house.catalogue.method("custom01").spec.configuration_options
     changed = [
         option.model_dump(mode="json") | ({"default": 1e-5} if option.name == "learning_rate" else {})
         for option in offered
     ]
-    house.service.modify_method("custom01", {"configuration_options": changed}, by=house.user())
+    house.catalogue.modify("custom01", {"configuration_options": changed}, by=house.user())
     own.write_text("".join(reversed(rows.read_text().splitlines(keepends=True))))
 
     said = tmm("rerun", str(then.run_id))
@@ -87,7 +87,7 @@ def test_a_repetition_keeps_the_options_of_then_and_says_what_changed_since(
     assert "warning: Changed since: version of custom01, 1 then, 2 now." in said.err
     assert "warning: Changed since: dataset's rows, " in said.err
     assert f"Beside {then.run_id}" in said.out
-    again = house.service.training_runs(method="custom01", limit=1)[0]
+    again = house.trainings.all(method="custom01", limit=1)[0]
     assert again.options == then.options
     assert again.options is not None
     assert again.options["learning_rate"] != 1e-5

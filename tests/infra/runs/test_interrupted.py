@@ -9,14 +9,14 @@ from adapters.cli.errors import TrainingFailed
 from adapters.cli.training import must_have_completed
 from infra.wiring import Installation
 from tests.infra.runs.conftest import Tmm
-from tests.people import PROVENANCE, request
+from tests.support.people import PROVENANCE, request
 
 
 @pytest.fixture
 def running(house: Installation) -> UUID:
     run_id, by = uuid4(), house.user()
-    house.service.request_run(run_id, request("sft-demo"), by=by)
-    house.service.start_run(run_id, PROVENANCE, by=by)
+    house.trainings.request(run_id, request("sft-demo"), by=by)
+    house.trainings.start(run_id, PROVENANCE, by=by)
     return run_id
 
 
@@ -31,7 +31,7 @@ def test_a_run_that_goes_on_took_nothing_yet(tmm: Tmm, running: UUID) -> None:
 def test_a_run_that_was_interrupted_is_told_from_one_that_failed_and_offered(
     house: Installation, tmm: Tmm, running: UUID, *, interrupted: bool
 ) -> None:
-    house.service.fail_run(running, "Its machine went away.", interrupted=interrupted, by=house.user())
+    house.trainings.fail(running, "Its machine went away.", interrupted=interrupted, by=house.user())
     word = "interrupted" if interrupted else "failed"
 
     shown = tmm("runs", "show", str(running)).out
@@ -41,6 +41,6 @@ def test_a_run_that_was_interrupted_is_told_from_one_that_failed_and_offered(
     listed = next(line for line in tmm("runs").out.splitlines() if str(running) in line)
     assert word in listed.split()
     with pytest.raises(TrainingFailed) as told:
-        must_have_completed(house.service.training_run(running))
+        must_have_completed(house.trainings.one(running))
     assert f"{word}: Its machine went away." in str(told.value)
     assert (f"tmm resume {running}" in str(told.value)) is interrupted

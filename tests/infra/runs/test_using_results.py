@@ -104,8 +104,8 @@ def test_a_run_without_a_model_cannot_be_asked_or_exported(tmm: Tmm, house: Inst
 
     run_id = uuid4()
     request = {"method": "sft-demo", "backend": "cuda", "base_model": "small-base", "dataset": "sft-demo"}
-    house.service.request_run(run_id, RunRequest.parse(request), by=house.user())
-    house.service.cancel_run(run_id, "Not wanted.", by=house.user())
+    house.trainings.request(run_id, RunRequest.parse(request), by=house.user())
+    house.trainings.cancel(run_id, "Not wanted.", by=house.user())
 
     for command in (("ask", str(run_id), "Hello?"), ("export", str(run_id), "--out", str(tmp_path / "out"))):
         said = tmm(*command)

@@ -11,11 +11,11 @@ from uuid import uuid4
 import pytest
 
 from domain.errors import InvalidRunRequest
-from domain.use_cases.service import TrainingMethods
 from infra.explaining import explain
 from infra.serving.logs import hide_secrets_in_logs
 from infra.settings import CHECKOUT, Settings
-from tests.people import ALICE, PROVENANCE, method, request
+from tests.support.people import ALICE, PROVENANCE, method, request
+from tests.support.services import Services
 
 SECRET = "h0rse#zyxw/stap%61e@corr3ct?x"
 PARTS = ("h0rse", "zyxw", "stap", "corr3ct")
@@ -124,12 +124,12 @@ def test_the_processes_that_write_our_logs_hide_secrets_from_their_start(tmp_pat
     assert tells_nothing(ended.stderr.rpartition("ValueError")[2])
 
 
-def test_the_store_keeps_no_credentials_of_an_artefacts_address(service: TrainingMethods) -> None:
-    service.add_method(method(), by=ALICE)
+def test_the_store_keeps_no_credentials_of_an_artefacts_address(service: Services) -> None:
+    service.catalogue.add(method(), by=ALICE)
     run_id = uuid4()
-    service.request_run(run_id, request(), by=ALICE)
-    service.start_run(run_id, PROVENANCE, by=ALICE)
-    service.complete_run(
+    service.trainings.request(run_id, request(), by=ALICE)
+    service.trainings.start(run_id, PROVENANCE, by=ALICE)
+    service.trainings.complete(
         run_id,
         artifact=f"s3://key:{SECRET}@bucket/models/{run_id}",
         artifact_hash="0" * 64,
@@ -140,13 +140,13 @@ def test_the_store_keeps_no_credentials_of_an_artefacts_address(service: Trainin
         weights_hash=None,
         by=ALICE,
     )
-    assert service.training_run(run_id).artifact == f"s3://…@bucket/models/{run_id}"
-    stored = service.recorder.select_notifications(start=None, limit=100)
+    assert service.trainings.one(run_id).artifact == f"s3://…@bucket/models/{run_id}"
+    stored = service.log.recorder.select_notifications(start=None, limit=100)
     assert tells_nothing("".join(event.state.decode() for event in stored))
 
 
-def test_a_run_cannot_name_data_by_an_address_that_holds_what_opens_it(service: TrainingMethods) -> None:
-    service.add_method(method(), by=ALICE)
+def test_a_run_cannot_name_data_by_an_address_that_holds_what_opens_it(service: Services) -> None:
+    service.catalogue.add(method(), by=ALICE)
     for address in (f"https://u:{SECRET}@host/rows.jsonl", f"https://host/rows.jsonl?token={SECRET}"):
         with pytest.raises(InvalidRunRequest, match="dataset: holds a password"):
-            service.request_run(uuid4(), request(dataset=address), by=ALICE)
+            service.trainings.request(uuid4(), request(dataset=address), by=ALICE)

@@ -76,7 +76,7 @@ def team(reachable: Path, code: Path) -> Settings:
 def test_a_team_s_installation_in_which_nothing_lies_open_starts(team: Settings) -> None:
     assert openings(team, thoroughly=True) == []
     with Installation(team) as installation:
-        assert installation.service.selectable_methods()
+        assert installation.catalogue.selectable()
     with Supervisor(team, print):
         pass
 
@@ -99,19 +99,19 @@ def test_a_team_s_installation_that_lies_open_does_not_start_until_the_command_t
 ) -> None:
     (reachable / name).chmod(mode)
     with Installation(team) as installation, pytest.raises(InstallationLiesOpen) as refused:
-        _ = installation.service
+        _ = installation.log
     assert str(reachable / name) in str(refused.value)
     _, _, command = str(refused.value).partition("Mend it with: ")
     subprocess.run(shlex.split(command.partition(". There is more")[0].rstrip(".")), check=True)
     with Installation(team) as installation:
-        assert installation.service.selectable_methods()
+        assert installation.catalogue.selectable()
 
 
 def test_code_deep_in_the_checkout_is_looked_at_when_processes_are_started(team: Settings, code: Path) -> None:
     deep = code / "domain" / "users.py"
     deep.chmod(0o666)
     with Installation(team) as installation:
-        assert installation.service.selectable_methods()  # every command would be slower
+        assert installation.catalogue.selectable()  # every command would be slower
     with pytest.raises(InstallationLiesOpen, match=f"the code: others may change {deep}"), Supervisor(team, print):
         pass
     (code / "domain" / "method.py").write_text("")
@@ -126,7 +126,7 @@ def test_code_deep_in_the_checkout_is_looked_at_when_processes_are_started(team:
 def test_what_another_user_owns_lies_open_to_that_user(team: Settings) -> None:
     os.chown(team.licences, NOBODY, NOBODY)
     with Installation(team) as installation, pytest.raises(InstallationLiesOpen, match="belongs to another user"):
-        _ = installation.service
+        _ = installation.log
 
 
 def test_what_a_data_folder_of_one_s_own_leaves_open_is_closed_and_not_refused(team: Settings) -> None:
@@ -153,7 +153,7 @@ def test_the_doctor_says_what_lies_open_in_both_set_ups(team: Settings) -> None:
     assert words.startswith("on a machine of your own a remark")
     assert said in words
     with Installation(own) as installation:
-        assert installation.service.selectable_methods()
+        assert installation.catalogue.selectable()
 
 
 def test_a_role_that_may_change_the_event_log_lies_open_and_one_that_may_only_append_does_not(
@@ -201,7 +201,7 @@ def test_who_may_not_look_into_an_installation_is_told_so_in_one_sentence(reacha
 
 def test_a_data_folder_that_is_not_there_yet_is_nobody_else_s(reachable: Path) -> None:
     with Installation(Settings(home=reachable / "deep" / "er", backends="cuda")) as installation:
-        assert installation.service.selectable_methods()
+        assert installation.catalogue.selectable()
 
 
 def test_the_setting_reaches_children_and_is_off_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,7 +81,7 @@ def test_every_command_of_the_guide_works_in_an_empty_folder_and_needs_no_prefec
     licensed(home)
     follow(here, environment(home), trainings=False)
     with Installation(Settings(home=home)) as installation:
-        methods = {method.spec.internal_name: method.spec for method in installation.service.selectable_methods()}
+        methods = {method.spec.internal_name: method.spec for method in installation.catalogue.selectable()}
     assert methods["curriculum"].code == methods["custom01"].code is not None
     assert [backend.value for backend in methods["custom02"].backends] == ["mlx"]
     assert "easy_share" in [option.name for option in methods["custom02"].configuration_options]
@@ -96,8 +96,8 @@ def test_following_the_guide_in_an_empty_folder_ends_with_methods_trained_on_bot
     with serving(home, environment(home)):
         follow(here, environment(home), trainings=True)
         with Installation(Settings(home=home)) as installation:
-            runs = installation.service.training_runs()
-            methods = {method.spec.internal_name: method.spec for method in installation.service.selectable_methods()}
+            runs = installation.trainings.all()
+            methods = {method.spec.internal_name: method.spec for method in installation.catalogue.selectable()}
     assert [(run.request.backend.value, run.status.value) for run in runs] == [
         ("mlx", "completed"),
         ("cuda", "completed"),

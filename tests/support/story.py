@@ -13,7 +13,7 @@ from domain.errors import TrainingMethodError
 from domain.events import Aggregate, DomainEvent
 from domain.people.users import User
 from domain.runs.training_run import RunRequest, TrainingRun
-from tests.people import ALICE, PROVENANCE
+from tests.support.people import ALICE, PROVENANCE
 
 Deed = Callable[[Any], Any]
 

@@ -4,13 +4,13 @@ from datetime import datetime
 from typing import cast
 from uuid import UUID
 
+from domain.audit.event_log import EventLog
 from domain.audit.operations import ActingTokenUsed
 from domain.audit.projections import sentence, subject_of
 from domain.audit.refusals import ActionRefused
 from domain.errors import Refused, TokenDoesNotHold
 from domain.events import DomainEvent
 from domain.people.users import User
-from domain.use_cases.queries import Queries
 from domain.values import Value
 
 
@@ -44,8 +44,11 @@ class ActingToken(Value):
         ).model_copy(update={"originator_id": self.stream})
 
 
-class ActedFor(Queries):
+class ActingForPersons:
     """What became of acting tokens."""
+
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
 
     def answered(self, token: ActingToken, *, action: str, name: str) -> str | None:
         """What the token led to before in this same flow run, in words; None for one that nobody used.
@@ -53,7 +56,7 @@ class ActedFor(Queries):
         Raises the same refusal again if that is what it led to, and `TokenDoesNotHold` in any other flow run, or if it
         was used for something else.
         """
-        used = self._use_of(token)
+        used = self.use_of(token)
         if used is None:
             return None
         outcome = self._outcome_of(used)
@@ -64,17 +67,19 @@ class ActedFor(Queries):
             raise Refused(outcome.reason)
         return f"It was done before, by this same flow run: {sentence(outcome)}."
 
-    def _must_be_unused(self, token: ActingToken | None) -> None:
-        if token is not None and (used := self._use_of(token)) is not None:
+    def must_be_unused(self, token: ActingToken | None) -> None:
+        """Raises `TokenDoesNotHold` for a token that was used before; no token is none that was."""
+        if token is not None and (used := self.use_of(token)) is not None:
             raise used_before(used)
 
-    def _use_of(self, token: ActingToken) -> ActingTokenUsed | None:
-        history = self._history(token.stream)
+    def use_of(self, token: ActingToken) -> ActingTokenUsed | None:
+        """How a token was used; None for one that nobody used."""
+        history = self._log.history(token.stream)
         return cast(ActingTokenUsed, history[0]) if history else None
 
     def _outcome_of(self, used: ActingTokenUsed) -> DomainEvent | None:
         """None for a token that was used before what it led to was remembered."""
-        history = self._history(used.led_to) if used.led_to is not None else []
+        history = self._log.history(used.led_to) if used.led_to is not None else []
         return next((event for event in history if event.command_id == used.command_id), None)
 
 
