@@ -49,6 +49,6 @@ def test_the_application_role_serves_trains_and_proves(machine: Machine, tiny: P
     rebuilt, verified = machine.tmm("rebuild"), machine.tmm("audit", "verify")
     assert (rebuilt.returncode, verified.returncode) == (0, 0), rebuilt.stderr + verified.stdout
     with Installation(machine.settings) as tmm:
-        actions = [entry.action for entry in tmm.service.audit(AuditQuery(run_id=run_id))]
+        actions = [entry.action for entry in tmm.service.audit(AuditQuery(run=run_id))]
     assert actions == ["request", "start", "complete"]
     assert "permission denied" not in (machine.home / "up.out").read_text()
