@@ -241,7 +241,7 @@ def flows(site: Site, monkeypatch: pytest.MonkeyPatch) -> Any:
         yield _Watcher()
 
     def requested(session: Any) -> None:
-        site.installation.trainings.request(session.run_id, session._request, by=session._asker)
+        site.installation.trainings.request(session.run_id, session._request, by=session._asker.user)
 
     for module in (acting, audit, manage, take_part, train):
         for name, double in (

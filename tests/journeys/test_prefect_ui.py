@@ -254,7 +254,7 @@ def test_texts_of_people_are_shown_as_text_and_make_nothing_of_the_pages(
         return found if "placeholder" in found["description"] else None
 
     deployment = eventually(known, within=60, what="the description of custom01")
-    shown(f"/deployments/deployment/{deployment['id']}")
+    shown(f"/deployments/deployment/{deployment['id']}?tab=Description")
     shown(f"/deployments/deployment/{deployment['id']}/run")
 
     def written() -> Any:
