@@ -139,6 +139,11 @@ def thoughts_of(message: Message) -> list[str]:
     return [thought for thought in fields or _THOUGHT.findall(str(message.get("content") or "")) if thought.strip()]
 
 
+def without_thoughts(message: Message) -> str:
+    """A message's words as one text, without what it thinks in tags."""
+    return "\n".join(_TAGS.sub("", _THOUGHT.sub("", words)) for words in _texts(message.get("content")))
+
+
 def holds(text: str, part: str) -> bool:
     """Whether a text has a part, white space aside."""
     return _squeezed(part) in _squeezed(text)

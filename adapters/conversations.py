@@ -103,6 +103,12 @@ def asked_of(row: Mapping[str, Any]) -> str | list[Message] | Mapping[str, Any]:
     return {"messages": prompt, "tools": row["tools"]}
 
 
+def answered(row: Mapping[str, Any], side: str) -> Mapping[str, Any]:
+    """A row of preferences with one of its answers, `chosen` or `rejected`, as a prompt with its completion."""
+    tools = {"tools": row["tools"]} if row.get("tools") else {}
+    return {"prompt": row["prompt"], "completion": row[side], **tools}
+
+
 def _conversation(
     tokenizer: Any, messages: Sequence[Message], tools: Sequence[Any] | None, *, learned_from: int = 0
 ) -> Encoded:
