@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from adapters.datasets.message_fields import fields_beside, in_json, tools_in
 from adapters.datasets.reading import RawRow
-from domain.answers import marked_answer
+from domain.answers import is_nothing_but, marked_answer
 from domain.errors import InvalidDataset
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -138,6 +138,17 @@ def normalised(raw_rows: Sequence[RawRow], *, meant: Collection[str] = ()) -> li
         row = _Row(raw)
         fields = shape.convert(row)
         rows.append(Located(raw.place, fields, row.unread(fields)))
+    return _all_with_demonstrations(rows)
+
+
+def _all_with_demonstrations(rows: list[Located]) -> list[Located]:
+    """Where some answers are whole solutions, those that are nothing but an answer are demonstrations of it."""
+    if len({"completion" in row.fields for row in rows}) < 2:
+        return rows
+    for row in rows:
+        if "completion" not in row.fields:
+            prompt, answer = row.fields["prompt"], row.fields["answer"]
+            row.fields["completion"] = answer if isinstance(prompt, str) else _as_messages(answer)
     return rows
 
 
@@ -236,20 +247,29 @@ def _of_no_other_shape(columns: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_question(row: _Row) -> dict[str, Any]:
-    """GSM8K writes the way to the answer and then `#### 72`: a demonstration and an answer to check, both."""
     prompt = [{"role": "user", "content": row.text("question")}]
-    answer = row.answer("answer")
-    if "####" not in answer:
-        return {"prompt": prompt, "answer": answer} | row.rest("question", "answer")
-    final = marked_answer(answer)
-    if not final:
-        raise row.wrong("answer", "has #### with no answer after it.")
-    completion = [{"role": "assistant", "content": answer}]
-    return {"prompt": prompt, "completion": completion, "answer": final} | row.rest("question", "answer")
+    return {"prompt": prompt} | _answer_to(prompt, row) | row.rest("question", "answer")
 
 
 def _from_answer(row: _Row) -> dict[str, Any]:
-    return {"prompt": row.said("prompt", by="user"), "answer": row.answer("answer")} | row.rest("prompt", "answer")
+    prompt = row.said("prompt", by="user")
+    return {"prompt": prompt} | _answer_to(prompt, row) | row.rest("prompt", "answer")
+
+
+def _answer_to(prompt: str | list[dict[str, Any]], row: _Row) -> dict[str, Any]:
+    """The answer to check. A whole solution that marks its answer is a demonstration too.
+
+    GSM8K writes the way to the answer and then `#### 72`; MATH has it in `\\boxed{}`.
+    """
+    answer = row.answer("answer")
+    marked = marked_answer(answer)
+    if "####" in answer and not marked:
+        raise row.wrong("answer", "has #### with no answer after it.")
+    if marked is None:
+        return {"answer": answer}
+    if is_nothing_but(answer, marked):
+        return {"answer": marked}
+    return {"completion": answer if isinstance(prompt, str) else _as_messages(answer), "answer": marked}
 
 
 def _from_text(row: _Row) -> dict[str, Any]:
