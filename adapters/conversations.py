@@ -109,6 +109,11 @@ def answered(row: Mapping[str, Any], side: str) -> Mapping[str, Any]:
     return {"prompt": row["prompt"], "completion": row[side], **tools}
 
 
+def begin_of_answer(row: Encoded) -> int:
+    """After how many tokens what is learned begins."""
+    return row.learned.index(True) if any(row.learned) else len(row.ids)
+
+
 def _conversation(
     tokenizer: Any, messages: Sequence[Message], tools: Sequence[Any] | None, *, learned_from: int = 0
 ) -> Encoded:
