@@ -1,7 +1,8 @@
 """The loss of a first step is that of exactly the tokens that are to be learned, by hand, on both backends."""
 
-import json
+import shutil
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,6 @@ from domain.training import TrainingJob
 pytestmark = pytest.mark.training
 
 Jobs = Callable[..., TrainingJob]
-CALL = {"type": "function", "function": {"name": "add", "arguments": "{}"}}
 
 
 def rows(*raw: dict[str, Any]) -> list[dict[str, Any]]:
@@ -137,4 +137,43 @@ def test_trainers_of_trl_are_given_the_tokens_that_all_others_are(
                 whole = encode(tokenizer, {"prompt": row["prompt"], "completion": row[side]}).ids
                 assert [*said.get("prompt_ids", []), *said[f"{side}_ids"]] == whole
                 assert whole.count(tokenizer.eos_token_id) == 1
-    assert json.dumps(given)
+
+
+@pytest.mark.parametrize("trainer", ["grpo", "rloo"])
+def test_prompts_with_tools_are_asked_with_them(
+    trainer: str, job: Jobs, hearing: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The base model's own template knows no tools, so it gets one that writes their names."""
+    base = tmp_path / "base"
+    shutil.copytree(job().base_model, base)
+    (base / "chat_template.jinja").write_text(
+        "{% for t in tools or [] %}{{ t.function.name }};{% endfor %}{% for m in messages %}{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    heard: list[str] = []
+
+    def generate(self: Any, input_ids: Any, **how: Any) -> Any:
+        heard.extend(tokenizer.batch_decode(input_ids))
+        return kept(self, input_ids=input_ids, **how)
+
+    from transformers import AutoTokenizer, GenerationMixin
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    kept = GenerationMixin.generate
+    monkeypatch.setattr(GenerationMixin, "generate", generate)
+    tool = {"type": "function", "function": {"name": "add", "description": "Adds", "parameters": {}}}
+    data = [
+        {"prompt": [{"role": "user", "content": f"1+{n}="}], "answer": str(n + 1), "tools": [tool]} for n in range(4)
+    ]
+    code = load(trainer)
+
+    code.train(
+        job(rows=data, base_model=str(base)),
+        code.Options(
+            max_steps=1, batch_size=8, num_generations=4, max_completion_length=8, rewards="length(4)=1", save_steps=0
+        ),
+        hearing(),
+    )
+
+    assert len(heard) == 8
+    assert {text.replace("<|pad|>", "") for text in heard} <= {f"add;1+{n}=<|assistant|>" for n in range(4)}
