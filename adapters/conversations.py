@@ -3,6 +3,7 @@
 Works with any tokenizer of transformers (mlx_lm's wrapper passes everything on to one).
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -137,14 +138,15 @@ def _with_places(tokenizer: Any, text: str, learned: Sequence[Span]) -> Encoded:
     """The text's tokens; those that lie in a place are learned, and of those across its borders the ones half in it."""
     if getattr(tokenizer, "is_fast", False):
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        ids = list(encoded["input_ids"])
-        return Encoded(
-            ids,
-            [
-                any(0 < last - first <= 2 * (min(last, end) - max(first, begin)) for begin, end in learned)
-                for first, last in encoded["offset_mapping"]
-            ],
-        )
+        places, ends = encoded["offset_mapping"], [last for _, last in encoded["offset_mapping"]]
+        mask = [False] * len(places)
+        for begin, end in learned:
+            at = bisect_right(ends, begin)
+            while at < len(places) and places[at][0] < end:
+                first, last = places[at]
+                mask[at] = mask[at] or last - first <= 2 * (min(last, end) - max(first, begin))
+                at += 1
+        return Encoded(list(encoded["input_ids"]), mask)
     ids = _plain(tokenizer, text)
     mask = [False] * len(ids)
     for begin, end in learned:

@@ -70,7 +70,7 @@ class Datasets:
         elif path.exists():
             raw, raw_held_out = read_file(path), None
         else:
-            raw, raw_held_out = read_from_hub(located)
+            raw, raw_held_out, remarks = read_from_hub(located)
         rows = normalised(renamed(raw, names), meant=names)
         if raw_held_out is None:
             return _dataset(name, *hold_out(rows, seed=seed), remarks=remarks)
