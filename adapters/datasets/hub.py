@@ -26,10 +26,9 @@ def read_from_hub(name: str) -> tuple[list[RawRow], list[RawRow] | None, tuple[s
     found = [split for split in _MEASURED_WITH if split in splits]
     if not found:
         return rows, None, ()
-    remarks = tuple(
-        f"The split {other} is not used: the rows to measure with are those of {found[0]}." for other in found[1:]
-    )
-    return rows, rows_of(splits[found[0]], f"{hub_id} {found[0]}"), remarks
+    taken, *others = found
+    remarks = (f"The split {other} is not used: the rows to measure with are those of {taken}." for other in others)
+    return rows, rows_of(splits[taken], f"{hub_id} {taken}"), tuple(remarks)
 
 
 def _loaded(hub_id: str, configuration: str | None) -> Any:
