@@ -102,7 +102,8 @@ class Wanted:
         return f"{self.flow}/{self.name}"
 
     def differs_from(self, present: "DeploymentResponse") -> bool:
-        changed = any(getattr(present, field) != value for field, value in self.fields.items())
+        # An update to nothing comes back as an empty list or mapping.
+        changed = any((getattr(present, field) or None) != (value or None) for field, value in self.fields.items())
         return changed or not self._has_a_queue(present)
 
     def _has_a_queue(self, present: "DeploymentResponse") -> bool:
