@@ -80,6 +80,11 @@ _UNLESS_SAID: dict[str, Any] = {
 """Everything else that can be set: what is not said of a deployment is this, and is put back to it."""
 
 
+_WHATEVER_IS_GIVEN: dict[str, Any] = {"title": "Parameters", "type": "object", "properties": {}}
+"""The form of a flow that only this service starts. Prefect ignores an update to an empty one, which would not be put
+back."""
+
+
 @dataclass(frozen=True)
 class Wanted:
     """A deployment as it should be, in every field but the operator's.
@@ -226,6 +231,7 @@ def of_a_share(backend: Backend) -> Wanted:
         Queue.INTERACTIVE.value,
         {
             "description": "Takes part in a training on several machines; the machine that leads it starts this.",
+            "parameter_openapi_schema": _WHATEVER_IS_GIVEN,
             "work_pool_name": backend.value,
         },
     )
