@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.full]  # minutes: two more worker
 UNFINISHED = ("SCHEDULED", "PENDING", "RUNNING", "CANCELLING")
 PASSWORD = "tmm:speak-friend-and-enter"
 TWO_GPUS = """
-from infra import slots
+from adapters.machines import slots
 slots.cuda_devices = lambda: ("0", "1")
 from infra.main import main
 main()
@@ -107,8 +107,10 @@ def machines(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathF
         }
         protected = {"PREFECT_SERVER_API_AUTH_STRING": PASSWORD, "TMM_PREFECT_DATABASE_URL": prefects_database or ""}
         server = Machine(folder / "server", more=shared | protected)
-        stack.callback(server.stop)
+        migrated = server.tmm("migrate")
+        assert migrated.returncode == 0, migrated.stderr
         server.up = server.start("up", "--no-worker")
+        stack.callback(server.stop)
         said = server.home / "up.out"
         eventually(lambda: server.up.poll() or "Press Ctrl-C" in said.read_text(), within=90, what="a server")
         assert server.up.poll() is None, said.read_text()
@@ -268,7 +270,7 @@ def _the_one_that_takes_part(machines: Machines) -> psutil.Process:
 
     def look() -> psutil.Process | None:
         at_work = [
-            found for m in (machines.one, machines.other) for found in m.processes("one_of_several", "/machine-2")
+            found for m in (machines.one, machines.other) for found in m.processes("distributed.rank", "/machine-2")
         ]
         return at_work[0].parent() if at_work else None
 
