@@ -15,7 +15,8 @@ from domain.catalogue.method_spec import MethodSpec
 from domain.catalogue.trainer_declaration import trainer_of
 from domain.ports import BaseModel, Dataset, Device
 from domain.runs.run_plan import Counted, RunPlan
-from domain.runs.training_run import RunRequest, RunStatus
+from domain.runs.training_run import Provenance, RunRequest, RunStatus
+from infra.provenance import provenance_of
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -25,6 +26,30 @@ MEASURED_FILE = "measured.json"
 _EARLIER_RUNS = 50
 # Above this size a dataset is read by the worker alone, once.
 _READ_TWICE_AT_MOST = 50_000_000
+
+
+def checked(installation: "Installation", request: RunRequest) -> RunRequest:
+    """The request as any worker of this machine can read it: local paths made absolute.
+
+    Raises `InvalidInput` for what can already be seen to be impossible.
+    """
+    located = {
+        "dataset": installation.datasets.located(request.dataset),
+        "base_model": installation.base_models.located(request.base_model),
+    }
+    request = RunRequest.parse(request.model_dump() | located)
+    must_be_possible(installation, request)
+    return request
+
+
+def made_of(installation: "Installation", request: RunRequest) -> Provenance:
+    """What a run of this request would be made of here and now, but for device and machine, which are empty."""
+    code = installation.catalogue.method(request.method).spec.code
+    return provenance_of(
+        installation.datasets.load(request.dataset, seed=request.seed, columns=request.columns),
+        installation.base_models.open(request.base_model),
+        code_hash=code.hash if code else installation.trainers_code_hash(),
+    )
 
 
 def planned(installation: "Installation", request: RunRequest) -> RunPlan:

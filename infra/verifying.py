@@ -11,7 +11,7 @@ from domain.audit.read_models import Head
 from domain.audit.verification import Compared, Followed
 from domain.audit.verified_log import VerifiedLog
 from infra.settings import Settings
-from infra.wiring import open_log
+from infra.store import open_log
 
 T = TypeVar("T")
 

@@ -19,7 +19,7 @@ from domain.catalogue.catalogue import Catalogue
 from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods
 from domain.clock import Clock
-from domain.errors import PrefectUnavailable, TrainingMethodError
+from domain.errors import TrainingMethodError
 from domain.people.users import PREFECT, Origin, User
 from domain.ports import Asked, Device, ExportedModel
 from domain.runs.run_plan import RunPlan
@@ -30,13 +30,13 @@ from infra.operating_system_user import operating_system_user
 from infra.serving.openness import must_be_ones_own, must_be_the_operators
 from infra.serving.prefect_environment import (
     api_url_or_refuse,
-    known_api_url,
     lines_for_programs,
     password_of,
     prefect_environment,
     sign_in_link,
 )
 from infra.settings import Settings
+from infra.store import open_log
 
 if TYPE_CHECKING:
     from adapters.artifacts.artifact_store import Artifacts
@@ -252,22 +252,15 @@ class Installation:
 
     def update_prefect(self) -> str | None:
         """Let the Prefect catalogue follow the selectable list; a warning when it cannot follow now."""
-        if known_api_url(self.settings) is None:
-            return None  # nobody looks yet: `tmm up` brings the catalogue with it
-        try:
-            self.show_catalogue()
-        except PrefectUnavailable as error:
-            return f"The change is done, and Prefect will show it when it is reached again. {error}"
-        return None
+        from infra.publishing import update_prefect
+
+        return update_prefect(self)
 
     def show_catalogue(self) -> list[str]:
         """Make Prefect show the selectable list; a sentence about each change. Raises `PrefectUnavailable`."""
-        shown, changed = None, []
-        while (selectable := self.catalogue.selectable()) != shown:
-            # Somebody may change the list while it is being shown; then it is shown once more.
-            changed += self.published.reconcile(selectable)
-            shown = selectable
-        return changed
+        from infra.publishing import show_catalogue
+
+        return show_catalogue(self)
 
     def affected_by_deleting(self, name: str) -> str:
         """What becomes of a method's runs when it is deleted."""
@@ -277,10 +270,9 @@ class Installation:
 
     def fix(self) -> list[str]:
         """Put right runs that are stuck, and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
-        from infra.reconciliation import Reconciler
+        from infra.publishing import fix
 
-        self.pools.ensure(self.settings.backends)
-        return [*Reconciler(self).reconcile(), *self.show_catalogue()]
+        return fix(self)
 
     def _prefect(self) -> str:
         """The server's address; from here on this process's Prefect client is our own, whatever profile there is."""
@@ -335,19 +327,10 @@ class Installation:
     # Training.
 
     def checked(self, request: RunRequest) -> RunRequest:
-        """The request as any worker of this machine can read it: local paths made absolute.
+        """The request as any worker of this machine can read it. Raises `InvalidInput` for what cannot be."""
+        from infra.preparing import checked
 
-        Raises `InvalidInput` for what can already be seen to be impossible.
-        """
-        from infra.preparing import must_be_possible
-
-        located = {
-            "dataset": self.datasets.located(request.dataset),
-            "base_model": self.base_models.located(request.base_model),
-        }
-        request = RunRequest.parse(request.model_dump() | located)
-        must_be_possible(self, request)
-        return request
+        return checked(self, request)
 
     def plan(self, request: RunRequest) -> RunPlan:
         """What a run of this request would do and take. Raises the error that says why it cannot go well."""
@@ -357,14 +340,9 @@ class Installation:
 
     def made_of(self, request: RunRequest) -> Provenance:
         """What a run of this request would be made of here and now, but for device and machine, which are empty."""
-        from infra.provenance import provenance_of
+        from infra.preparing import made_of
 
-        code = self.catalogue.method(request.method).spec.code
-        return provenance_of(
-            self.datasets.load(request.dataset, seed=request.seed, columns=request.columns),
-            self.base_models.open(request.base_model),
-            code_hash=code.hash if code else self.trainers_code_hash(),
-        )
+        return made_of(self, request)
 
     def trainer(self, run_id: UUID) -> Trainer:
         """The training code of a run: that of its method as it was when the run started."""
@@ -446,18 +424,3 @@ class Installation:
         from adapters.models import BaseModels, Tried
 
         return BaseModels(self.settings.samples, self.settings.base_models, Tried(self.settings.tried))
-
-
-def open_log(settings: Settings) -> EventLog:
-    """The event log in the store that the settings name, whose tables are there."""
-    if settings.database_url:
-        from adapters.store.postgres_log import PostgresStore
-        from adapters.store.postgres_views import PostgresViews
-
-        postgres = PostgresStore(settings.database_url)
-        return EventLog(postgres, views=PostgresViews(postgres.datastore))
-    from adapters.store.sqlite_log import LOCK_TIMEOUT_S, SQLiteStore
-    from adapters.store.sqlite_views import SQLiteViews
-
-    views = SQLiteViews(settings.sqlite_file, lock_timeout_s=LOCK_TIMEOUT_S)
-    return EventLog(SQLiteStore(settings.sqlite_file), views=views)

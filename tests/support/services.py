@@ -10,7 +10,7 @@ from domain.catalogue.catalogue import Catalogue
 from domain.catalogue.trainer_declaration import Trainers
 from domain.runs.training_runs import TrainingRuns
 from infra.settings import Settings
-from infra.wiring import open_log
+from infra.store import open_log
 
 
 class Services:

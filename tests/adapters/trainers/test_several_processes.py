@@ -67,7 +67,8 @@ ANOTHER_MACHINE = """
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from adapters.trainers import load, several_processes
+from adapters.trainers import load
+from adapters.trainers.torch.distributed import processes as several_processes
 from domain.catalogue.preinstalled import GRPO_DEMO
 from domain.training import Meeting
 from tests.adapters.trainers.running import job, rows
