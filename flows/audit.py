@@ -11,6 +11,8 @@ from adapters.prefect.pages import in_days, report_page
 from domain.audit.read_models import AuditQuery, CountBy
 from domain.bounded import shown
 from domain.errors import InvalidQuery
+from domain.use_cases.audit import AuditPage, CountAudit
+from domain.use_cases.proving import SignLog
 from flows.acting import ending_in_words, installation_of_this_run
 
 ENTRIES_SHOWN = 500
@@ -30,8 +32,9 @@ def audit_report(days: int = 7, method: str = "", actor: str = "", text: str = "
             newest_first=True,
             limit=ENTRIES_SHOWN,
         )
-        page = installation.auditing.page(query)
-        counts = installation.auditing.counts(CountBy.ACTION, query)
+        user = installation.user()
+        page = installation.do(AuditPage(query=query), by=user)
+        counts = installation.do(CountAudit(by=CountBy.ACTION, query=query), by=user)
         told = sum(count.entries for count in counts)
         create_markdown_artifact(
             report_page(page.entries, told, {count.value or "": count.entries for count in counts}, days),
@@ -47,8 +50,11 @@ def audit_report(days: int = 7, method: str = "", actor: str = "", text: str = "
 def make_checkpoint() -> State[Any] | None:
     """Sign where the audit log stands, and keep that outside the database."""
     with installation_of_this_run() as installation:
-        checkpoint, file = installation.proof.make_checkpoint(by=installation.user())
-        get_run_logger().info("Checkpoint %d vouches for %d entries: %s", checkpoint.number, checkpoint.count, file)
+        signed = installation.do(SignLog(), by=installation.user())
+        checkpoint = signed.checkpoint
+        get_run_logger().info(
+            "Checkpoint %d vouches for %d entries: %s", checkpoint.number, checkpoint.count, signed.file
+        )
     return None
 
 

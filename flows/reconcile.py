@@ -6,6 +6,7 @@ for whoever wants it now.
 
 from prefect import flow, get_run_logger
 
+from domain.use_cases.health import PutRight
 from flows.acting import installation_of_this_run
 
 
@@ -13,5 +14,5 @@ from flows.acting import installation_of_this_run
 def reconcile() -> None:
     """Put right runs that are stuck, and what Prefect shows."""
     with installation_of_this_run() as installation:
-        for sentence in installation.fix() or ["Nothing had to be put right."]:
+        for sentence in installation.do(PutRight(), by=installation.user()) or ["Nothing had to be put right."]:
             get_run_logger().info(sentence)

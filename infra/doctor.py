@@ -9,11 +9,11 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.cli.installation import Check
 from domain.audit.operations import KeyPurpose
 from domain.catalogue.method_spec import Backend
 from domain.errors import TrainingMethodError
 from domain.secrets import shown_address
+from domain.use_cases.health import Check
 from infra.explaining import shown
 from infra.serving.confined_here import confinement_check
 from infra.serving.openness import openings

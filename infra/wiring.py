@@ -19,13 +19,14 @@ from domain.catalogue.catalogue import Catalogue
 from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods
 from domain.clock import Clock
-from domain.errors import TrainingMethodError
-from domain.people.users import PREFECT, Origin, User
+from domain.errors import NotTheOperator, TrainingMethodError
+from domain.people.users import PREFECT, Entitlement, Origin, User
 from domain.ports import Asked, Device, ExportedModel
 from domain.runs.run_plan import RunPlan
 from domain.runs.training_run import Provenance, RunRequest
 from domain.runs.training_runs import TrainingRuns
 from domain.training import Checkpoints, Trainer
+from infra.acts import Acts
 from infra.operating_system_user import operating_system_user
 from infra.serving.openness import must_be_ones_own, must_be_the_operators
 from infra.serving.prefect_environment import (
@@ -41,7 +42,6 @@ from infra.store import open_log
 if TYPE_CHECKING:
     from adapters.artifacts.artifact_store import Artifacts
     from adapters.artifacts.shared_checkpoints import SharedCheckpoints
-    from adapters.cli.installation import Check
     from adapters.custom_code.workshop import Workshop
     from adapters.datasets import Datasets
     from adapters.licences import ActingTokens, InstalledLicences
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
+    from domain.use_cases.health import Check
 
 
 class Installation:
@@ -102,8 +103,16 @@ class Installation:
         return self._user(PREFECT, Origin.FLOW, flow_run_id)
 
     def _user(self, name: str, origin: Origin, flow_run_id: UUID | None) -> User:
-        entitlement = self.licences.entitlement_of(name)
+        try:
+            entitlement = self.licences.entitlement_of(name)
+        except NotTheOperator as error:  # whatever looks into the data folder says so too
+            entitlement = Entitlement.noncommercial(str(error))
         return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id)
+
+    @cached_property
+    def do(self) -> Acts:
+        """Does what people and programs can do here."""
+        return Acts(self)
 
     @cached_property
     def licences(self) -> "InstalledLicences":
@@ -121,10 +130,6 @@ class Installation:
         from adapters.licences import ActingTokens
 
         return ActingTokens(self.settings.acting_keys, self.clock)
-
-    def trust_acting_key(self, public_key: Path) -> str:
-        """Trust a program's key to say for whom it acts; the key's id."""
-        return self.acting_tokens.trust(public_key)
 
     def issue_token(self, key: Path, *, person: str, action: str, given: Mapping[str, Any], minutes: int) -> str:
         """A token with which a program may do this for this person."""

@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
-from adapters.cli.installation import Installation
+from adapters.cli.context import Context
 from adapters.cli.output import as_csv, as_json, as_json_lines, moment, remark, say, table
 from adapters.cli.parameters import MemberOf, Moment, json_option
 from adapters.cli.proving import accept_clock, checkpoint, export, verify
 from adapters.shared.entry_documents import cloud_event
 from domain.audit.read_models import AuditEntry, AuditQuery, CountBy
+from domain.people.users import User
+from domain.use_cases.audit import AuditPage, CountAudit, HowTheLogStands, Why
 
 SHOWN = 50
 _FOLLOWS_EVERY_S = 0.5
@@ -74,18 +76,20 @@ def audit(
         if any(value is not None for value in conditions.values()):
             raise click.UsageError(f"Conditions stand behind the command: tmm audit {ctx.invoked_subcommand} --…")
         return
-    installation: Installation = ctx.obj
+    tmm: Context = ctx.obj
+    user = tmm.user()
     newest = newest_first or after is None
-    page = installation.auditing.page(AuditQuery(**conditions, after=after, newest_first=newest, limit=limit))
+    query = AuditQuery(**conditions, after=after, newest_first=newest, limit=limit)
+    page = tmm.do(AuditPage(query=query), by=user)
     in_order = page.entries if newest_first or not newest else page.entries[::-1]
     _write(in_order, form, whole=not follow)
-    _say_how_current(installation)
+    _say_how_current(tmm, user)
     if page.next_after is not None and not follow:
         way = "--newest-first " if newest else ""
         remark(f"There are more. Go on with: {way}--after {page.next_after}")
     if follow:
         seen = max((entry.position for entry in page.entries), default=after or 0)
-        _follow(installation, AuditQuery(**conditions, limit=1000), seen, form)
+        _follow(tmm, user, AuditQuery(**conditions, limit=1000), seen, form)
 
 
 @audit.command(short_help="Count entries by actor, action, method and so on.")
@@ -93,24 +97,26 @@ def audit(
 @filters
 @json_option
 @click.pass_obj
-def count(installation: Installation, /, by: CountBy, json_wanted: bool, **conditions: Any) -> None:
+def count(tmm: Context, /, by: CountBy, json_wanted: bool, **conditions: Any) -> None:
     """Count the entries that all conditions fit, by one of their facts, the most first."""
-    counts = installation.auditing.counts(by, AuditQuery(**conditions))
+    user = tmm.user()
+    counts = tmm.do(CountAudit(by=by, query=AuditQuery(**conditions)), by=user)
     if json_wanted:
         as_json([{by.value: count.value, "entries": count.entries} for count in counts])
     elif counts:
         table((by.value.upper(), "ENTRIES"), [(count.value or "none", count.entries) for count in counts])
     else:
         remark("No entry of the audit log is of this kind.")
-    _say_how_current(installation)
+    _say_how_current(tmm, user)
 
 
 @audit.command(short_help="Say why a method is, or is not, selectable.")
 @click.argument("name", help="The method's internal name.")
 @click.pass_obj
-def why(installation: Installation, name: str) -> None:
+def why(tmm: Context, name: str) -> None:
     """Say why a method can, or cannot, be chosen for a training: what happened, by whom, and in which entry."""
-    standing = installation.auditing.why(name)
+    user = tmm.user()
+    standing = tmm.do(Why(name=name), by=user)
     because = standing.because
     if because is None:
         say(f"{name} is not selectable: it was never added.")
@@ -120,7 +126,7 @@ def why(installation: Installation, name: str) -> None:
         say(f"{name} is not selectable: {_told(because)}.")
     if standing.refused is not None and (because is None or standing.refused.position > because.position):
         say(f"The newest attempt that was refused: {_told(standing.refused)}: {standing.refused.reason}")
-    _say_how_current(installation)
+    _say_how_current(tmm, user)
 
 
 audit.add_command(accept_clock)
@@ -133,16 +139,19 @@ def _told(entry: AuditEntry) -> str:
     return f"{entry.sentence} on {moment(entry.recorded_at)} UTC (entry {entry.position})"
 
 
-def _say_how_current(installation: Installation) -> None:
+def _say_how_current(tmm: Context, user: User) -> None:
     """Who may not bring the views up to date is told how far they are."""
-    if not installation.auditing.views_writable:
-        position, when = installation.auditing.up_to()
-        remark(f"These are the entries up to {position}, recorded {moment(when)} UTC; newer ones may not be shown yet.")
+    stands = tmm.do(HowTheLogStands(), by=user)
+    if not stands.all_shown:
+        remark(
+            f"These are the entries up to {stands.position}, recorded {moment(stands.recorded_at)} UTC; "
+            "newer ones may not be shown yet."
+        )
 
 
-def _follow(installation: Installation, query: AuditQuery, seen: int, form: str) -> None:
+def _follow(tmm: Context, user: User, query: AuditQuery, seen: int, form: str) -> None:
     while True:
-        entries = installation.auditing.entries(query.model_copy(update={"after": seen}))
+        entries = tmm.do(AuditPage(query=query.model_copy(update={"after": seen})), by=user).entries
         if entries:
             _write(entries, form, whole=False, headed=False)
             seen = entries[-1].position

@@ -1,27 +1,23 @@
 """What the commands need of the installation around them. `infra.wiring` builds the real one."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
 
 from domain.audit.auditing import Auditing
-from domain.audit.operating import Operating
-from domain.audit.proof import Checkpoint
 from domain.audit.read_models import Run
-from domain.audit.verified_log import Verification
 from domain.catalogue.catalogue import Catalogue
 from domain.catalogue.method_spec import Backend, MethodCode, MethodSpec
 from domain.errors import TrainingMethodError
-from domain.people.licences import Licence, LicenceStanding
 from domain.people.users import User
-from domain.ports import Asked, ExportedModel, Finding, KeptCode, Licences, Progressed, WorkPool
+from domain.ports import Asked, ExportedModel, Finding, KeptCode, Progressed, WorkPool
 from domain.runs.flow_runs import Queue
 from domain.runs.run_plan import RunPlan
 from domain.runs.training_run import Provenance, RunRequest
 from domain.runs.training_runs import TrainingRuns
 from domain.training import Progress, TrainingResult
+from domain.use_cases.act import Do
 
 
 class Settings(Protocol):
@@ -77,74 +73,6 @@ class Pools(Protocol):
     def pause(self, backend: Backend, queue: str | None = None, *, paused: bool = True) -> None:
         """Let no further run be taken from a pool, or one of its queues; or let them be again. Raises `NotFound`."""
         ...
-
-
-class LicenceDesk(Licences, Protocol):
-    """Where licences come, go and are looked at. Every method raises `InvalidLicence`, and then nothing was changed."""
-
-    def standings(self, user_name: str) -> Sequence[LicenceStanding]:
-        """Every installed file, by name, and how it stands for a user at this moment."""
-        ...
-
-    def install(self, path: Path) -> Licence:
-        """Take a licence in whose signature holds and whose time is not over."""
-        ...
-
-    def remove(self, name: str) -> LicenceStanding:
-        """Take an installed licence out, by its id or its file's name; what was removed."""
-        ...
-
-    def trust(self, public_key: Path) -> str:
-        """Take a public key into the trust store; its key id."""
-        ...
-
-    def generate_pair(self, folder: Path) -> str:
-        """An issuer's key pair as `private.pem` and `public.pem`; its key id."""
-        ...
-
-    def issue(self, key: Path, *, customer: str, users: Sequence[str], days: int, out: Path) -> Licence:
-        """Write a licence that holds from now on for some days."""
-        ...
-
-
-class Exported(Protocol):
-    """An export that was written: its file, its manifest's, and what the manifest says."""
-
-    @property
-    def file(self) -> Path: ...
-    @property
-    def manifest_file(self) -> Path: ...
-    @property
-    def manifest(self) -> Mapping[str, Any]: ...
-
-
-class Proof(Protocol):
-    """What operators and auditors do to prove the audit log."""
-
-    def make_checkpoint(self, *, by: User) -> tuple[Checkpoint, Path]:
-        """Sign where the log stands; the checkpoint and its file."""
-        ...
-
-    def export(self, file: Path, form: str, *, first: int = 1, last: int | None = None, by: User) -> Exported:
-        """Write a range of entries with a signed manifest."""
-        ...
-
-    def verify(self, *, views_too: bool = True) -> Verification:
-        """Read the whole log and compare it with its views and its checkpoints."""
-        ...
-
-    def verify_export(self, file: Path, *, checkpoint: Path | None, public_key: Path | None) -> str:
-        """One sentence about a true export. Raises `BadResult` for a false one."""
-        ...
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of `tmm doctor`. `words` say what was found and, where something is wrong, what to do."""
-
-    name: str
-    ok: bool
-    words: str
 
 
 class Workshop(Protocol):
@@ -208,6 +136,9 @@ class Installation(Protocol):
     def settings(self) -> Settings: ...
 
     @property
+    def do(self) -> Do: ...
+
+    @property
     def catalogue(self) -> Catalogue: ...
 
     @property
@@ -215,15 +146,6 @@ class Installation(Protocol):
 
     @property
     def auditing(self) -> Auditing: ...
-
-    @property
-    def operating(self) -> Operating: ...
-
-    @property
-    def proof(self) -> Proof: ...
-
-    @property
-    def licences(self) -> LicenceDesk: ...
 
     @property
     def flow_runs(self) -> Runs: ...
@@ -282,60 +204,10 @@ class Installation(Protocol):
         """Let go of what was opened."""
         ...
 
-    def migrate(self) -> Sequence[str]:
-        """Create the tables once and install the preinstalled methods; names of those newly installed."""
-        ...
-
     def affected_by_deleting(self, name: str) -> str:
         """What becomes of a method's runs when it is deleted. Raises `MethodNotFound`."""
         ...
 
     def update_prefect(self) -> str | None:
         """Let the Prefect catalogue follow a change. What to tell the person when it cannot follow now, or None."""
-        ...
-
-    def describe_settings(self) -> Sequence[tuple[str, str, str]]:
-        """Every setting: variable, present value (secrets hidden), what it is."""
-        ...
-
-    def checks(self) -> Sequence[Check]:
-        """What `tmm doctor` looks at."""
-        ...
-
-    def trust_acting_key(self, public_key: Path) -> str:
-        """Trust a program's key to say for whom it acts; the key's id. Raises `InvalidLicence`."""
-        ...
-
-    def issue_token(self, key: Path, *, person: str, action: str, given: Mapping[str, Any], minutes: int) -> str:
-        """A token with which a program may do this for this person."""
-        ...
-
-    def fix(self) -> Sequence[str]:
-        """Put right what `tmm doctor --fix` can: runs that are stuck, and what Prefect shows; a sentence about each.
-
-        Raises `PrefectUnavailable`.
-        """
-        ...
-
-    def lines_for_programs(self) -> Sequence[str]:
-        """Lines for a shell, with which any program reaches the Prefect server. Raises `PrefectUnavailable`."""
-        ...
-
-    def sign_in_link(self) -> str:
-        """An address that signs a browser in to the Prefect UI, once and within ten minutes.
-
-        Raises `PrefectUnavailable`.
-        """
-        ...
-
-    def up(self, backends: Sequence[Backend], *, with_workers: bool) -> None:
-        """Prefect server and workers until interrupted."""
-        ...
-
-    def worker(self, backend: Backend) -> None:
-        """One worker until interrupted."""
-        ...
-
-    def demo(self, method: str, *, keep: bool) -> None:
-        """Everything from nothing to a trained model."""
         ...

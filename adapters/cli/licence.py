@@ -6,13 +6,20 @@ from typing import Any
 
 import click
 
-from adapters.cli.installation import Installation
+from adapters.cli.context import Context
+from adapters.cli.given_files import text_of
 from adapters.cli.output import as_json, facts, heading, plain, remark, say, warn
 from adapters.cli.parameters import json_option
-from domain.audit.operations import KeyPurpose
-from domain.errors import Unreachable
 from domain.people.licences import EVERYONE, Licence, LicenceStanding
 from domain.people.users import PREFECT, User
+from domain.use_cases.licences import (
+    InstallLicence,
+    IssueLicence,
+    ListLicences,
+    MakeKeys,
+    RemoveLicence,
+    TrustKey,
+)
 
 _USERS_SHOWN = 8
 
@@ -36,9 +43,9 @@ def licence() -> None:
 @licence.command(short_help="Make an issuer's key pair.")
 @click.option("--out", required=True, metavar="FOLDER", type=click.Path(path_type=Path), help="Where the keys go.")
 @click.pass_obj
-def keygen(installation: Installation, out: Path) -> None:
+def keygen(tmm: Context, out: Path) -> None:
     """Make an issuer's key pair: private.pem, which signs licences, and public.pem, which checks them."""
-    key_id = installation.licences.generate_pair(out)
+    key_id = tmm.do(MakeKeys(folder=out), by=tmm.user())
     say(f"Made the key {key_id} in {plain(out)}: keep private.pem to yourself, give public.pem to operators.")
     remark(f"Sign a licence with it: tmm licence issue --key {plain(out / 'private.pem')} …")
 
@@ -60,7 +67,7 @@ def keygen(installation: Installation, out: Path) -> None:
 @click.argument("more_users", nargs=-1, metavar="", help="More users, after --users.")
 @click.pass_obj
 def issue(
-    installation: Installation,
+    tmm: Context,
     key: Path,
     customer: str,
     users: tuple[str, ...],
@@ -76,7 +83,8 @@ def issue(
     named = [name for text in (*users, *more_users) for name in text.replace(",", " ").split()]
     if not named:
         raise click.UsageError(f"Name the users that the licence covers, or {EVERYONE} for all persons.")
-    made = installation.licences.issue(key, customer=customer, users=named, days=days, out=out)
+    act = IssueLicence(key=key, customer=customer, users=tuple(named), days=days, out=out)
+    made = tmm.do(act, by=tmm.user())
     say(f"Issued {_in_words(made)}.")
     say(f"It is in {plain(out)}. Install it with: tmm licence install {plain(out)}")
 
@@ -84,29 +92,22 @@ def issue(
 @licence.command(short_help="Trust the licences of an issuer.")
 @click.argument("public_key", type=click.Path(path_type=Path), help="The issuer's public.pem.")
 @click.pass_obj
-def trust(installation: Installation, public_key: Path) -> None:
+def trust(tmm: Context, public_key: Path) -> None:
     """Trust the licences that are signed with a key. Whoever may write the trust store decides this."""
-    key_id = installation.licences.trust(public_key)
-    say(f"Trusted the key {key_id}: licences signed with it hold here now.")
-    remark(f"To trust it no more, delete {plain(installation.settings.trust_store / f'{key_id}.pem')}")
-    record_key_trusted(installation, key_id, KeyPurpose.LICENCE)
-
-
-def record_key_trusted(installation: Installation, key_id: str, purpose: KeyPurpose) -> None:
-    """The log's entry of a key that is in its folder now; where it cannot be told, that is said."""
-    try:
-        installation.operating.key_trusted(key_id, purpose=purpose, by=installation.user())
-    except Unreachable as error:
-        warn(f"The key is trusted, and the audit log was not told. {error}")
+    text = text_of(public_key, what="key")
+    trusted = tmm.do(TrustKey(text=text, called=str(public_key)), by=tmm.user())
+    say(f"Trusted the key {trusted.key_id}: licences signed with it hold here now.")
+    remark(f"To trust it no more, delete {plain(trusted.file)}")
+    warn(trusted.remark)
 
 
 @licence.command(short_help="Install a licence.")
 @click.argument("file", type=click.Path(path_type=Path), help="The licence, as its issuer gave it.")
 @click.pass_obj
-def install(installation: Installation, file: Path) -> None:
+def install(tmm: Context, file: Path) -> None:
     """Install a licence. One that does not hold is refused; one whose time is still to come is not."""
-    installed = installation.licences.install(file)
-    user = installation.user()
+    taken_in = tmm.do(InstallLicence(text=text_of(file, what="licence"), called=str(file)), by=tmm.user())
+    installed = taken_in.licence
     say(f"Installed {_in_words(installed)}.")
     if PREFECT in installed.users:
         warn(
@@ -114,61 +115,38 @@ def install(installation: Installation, file: Path) -> None:
             "and the audit log cannot say who it was. "
             f"If you do not mean that: tmm licence remove {installed.licence_id}"
         )
-    _say_what_it_makes_of(user)
-    try:
-        installation.operating.licence_installed(
-            installed.licence_id,
-            key_id=installed.key_id,
-            customer=installed.customer,
-            users=installed.users,
-            edition=installed.edition,
-            not_before=installed.not_before,
-            expires=installed.expires,
-            by=user,
-        )
-    except Unreachable as error:
-        warn(f"The licence is installed, and the audit log was not told. {error}")
+    _say_what_it_makes_of(tmm.user())
+    warn(taken_in.remark)
 
 
 @licence.command(short_help="Remove an installed licence.")
 @click.argument("name", metavar="LICENCE", help="The licence's id, as tmm licence show gives it.")
 @click.pass_obj
-def remove(installation: Installation, name: str) -> None:
+def remove(tmm: Context, name: str) -> None:
     """Remove an installed licence. What was done under it stays in the audit log."""
-    removed = installation.licences.remove(name)
-    user = installation.user()
+    taken_out = tmm.do(RemoveLicence(name=name, reason="Removed with tmm licence remove."), by=tmm.user())
+    removed = taken_out.standing
     say(f"Removed {_in_words(removed.licence) if removed.licence else plain(removed.file)}.")
-    _say_what_it_makes_of(user)
-    try:
-        licence_id = removed.licence.licence_id if removed.licence else removed.file
-        installation.operating.licence_removed(licence_id, reason="Removed with tmm licence remove.", by=user)
-    except Unreachable as error:
-        warn(f"The licence is removed, and the audit log was not told. {error}")
+    _say_what_it_makes_of(tmm.user())
+    warn(taken_out.remark)
 
 
 @licence.command(short_help="Show the installed licences, and what you may do.")
 @json_option
 @click.pass_obj
-def show(installation: Installation, json_wanted: bool) -> None:
+def show(tmm: Context, json_wanted: bool) -> None:
     """Show the installed licences, whether each holds for you, and if not, why."""
-    user = installation.user()
-    standings = _standings(installation, user)
+    user = tmm.user()
+    licences = tmm.do(ListLicences(), by=user)
+    warn(licences.problem)
     if json_wanted:
-        as_json(_document(user, standings))
+        as_json(_document(user, licences.standings))
         return
     _say_what_it_makes_of(user)
-    for standing in standings:
+    for standing in licences.standings:
         heading(plain(standing.file))
         holds = "yes" if standing.problem is None else f"no: it {standing.problem}"
         facts([("holds for you", holds), *_facts(standing.licence)])
-
-
-def _standings(installation: Installation, user: User) -> Sequence[LicenceStanding]:
-    try:
-        return installation.licences.standings(user.name)
-    except OSError as error:
-        warn(f"{installation.settings.licences} cannot be read: {(error.strerror or str(error)).lower()}.")
-        return []
 
 
 def _say_what_it_makes_of(user: User) -> None:

@@ -4,10 +4,11 @@ from dataclasses import asdict
 
 import click
 
-from adapters.cli.installation import Installation
+from adapters.cli.context import Context
 from adapters.cli.output import as_json, remark, say, table
 from adapters.cli.parameters import BACKEND, json_option
 from domain.catalogue.method_spec import Backend
+from domain.use_cases.pools import ListPools, PausePool, ResumePool
 
 _queue_option = click.option("--queue", metavar="NAME", help="Only this queue of the pool.")
 
@@ -22,8 +23,8 @@ def pools(ctx: click.Context, json_wanted: bool) -> None:
     """
     if ctx.invoked_subcommand is not None:
         return
-    installation: Installation = ctx.obj
-    found = installation.pools.all()
+    tmm: Context = ctx.obj
+    found = tmm.do(ListPools(), by=tmm.user())
     if json_wanted:
         as_json([asdict(pool) for pool in found])
         return
@@ -51,9 +52,9 @@ def pools(ctx: click.Context, json_wanted: bool) -> None:
 @click.argument("pool", type=BACKEND, help="The pool: a backend's name.")
 @_queue_option
 @click.pass_obj
-def pause(installation: Installation, pool: Backend, queue: str | None) -> None:
+def pause(tmm: Context, pool: Backend, queue: str | None) -> None:
     """Let no further run be taken from a pool, or from one of its queues. What runs goes on; what comes waits."""
-    installation.pools.pause(pool, queue)
+    tmm.do(PausePool(pool=pool, queue=queue), by=tmm.user())
     say(f"{named(pool, queue)} is paused. Let runs be taken again with: {to_resume(pool, queue)}")
 
 
@@ -61,9 +62,9 @@ def pause(installation: Installation, pool: Backend, queue: str | None) -> None:
 @click.argument("pool", type=BACKEND, help="The pool: a backend's name.")
 @_queue_option
 @click.pass_obj
-def resume(installation: Installation, pool: Backend, queue: str | None) -> None:
+def resume(tmm: Context, pool: Backend, queue: str | None) -> None:
     """Let runs be taken from a pool, or from one of its queues, again."""
-    installation.pools.pause(pool, queue, paused=False)
+    tmm.do(ResumePool(pool=pool, queue=queue), by=tmm.user())
     say(f"{named(pool, queue)} is open: what waits is taken in its turn.")
 
 

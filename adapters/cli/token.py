@@ -6,10 +6,11 @@ from typing import Any
 
 import click
 
-from adapters.cli.installation import Installation
-from adapters.cli.licence import record_key_trusted
-from adapters.cli.output import plain, remark, say
+from adapters.cli.context import Context
+from adapters.cli.given_files import text_of
+from adapters.cli.output import plain, remark, say, warn
 from domain.audit.operations import KeyPurpose
+from domain.use_cases.licences import IssueToken, TrustKey
 
 
 @click.group(short_help="Let a program act for a person, for a short time and one command.")
@@ -29,11 +30,13 @@ def token() -> None:
 @token.command(short_help="Trust a key that says for whom a program acts.")
 @click.argument("public_key", metavar="PUBLIC_KEY", type=click.Path(path_type=Path), help="The program's public.pem.")
 @click.pass_obj
-def trust(installation: Installation, public_key: Path) -> None:
+def trust(tmm: Context, public_key: Path) -> None:
     """Trust a public key to say for whom a program acts. It can name anybody, so trust it as you trust them all."""
-    key_id = installation.trust_acting_key(public_key)
-    say(f"Trusts the key {key_id} to say for whom a program acts.")
-    record_key_trusted(installation, key_id, KeyPurpose.ACTING)
+    text = text_of(public_key, what="key")
+    act = TrustKey(text=text, called=str(public_key), purpose=KeyPurpose.ACTING)
+    trusted = tmm.do(act, by=tmm.user())
+    say(f"Trusts the key {trusted.key_id} to say for whom a program acts.")
+    warn(trusted.remark)
 
 
 @token.command(short_help="Sign a token.")
@@ -45,10 +48,10 @@ def trust(installation: Installation, public_key: Path) -> None:
 @click.argument("action", type=click.Choice(["train", "add", "delete"]), help="What the program may do.")
 @click.argument("parameters", metavar="JSON", help="The flow's parameters; what has a default may be left out.")
 @click.pass_obj
-def issue(installation: Installation, key: Path, person: str, minutes: int, action: str, parameters: str) -> None:
+def issue(tmm: Context, key: Path, person: str, minutes: int, action: str, parameters: str) -> None:
     """Sign a token with which a program may do one thing, with exactly these parameters, for one person."""
-    signed = installation.issue_token(key, person=person, action=action, given=_parameters(parameters), minutes=minutes)
-    say(signed)
+    act = IssueToken(key=key, person=person, action=action, parameters=_parameters(parameters), minutes=minutes)
+    say(tmm.do(act, by=tmm.user()))
     remark(f"Pass it as the parameter acting_for within {minutes} min. It stands for {plain(person)}.")
 
 

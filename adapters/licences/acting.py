@@ -62,9 +62,13 @@ class ActingTokens:
         self._trusted = TrustStore(trust_store)
         self._clock = clock or MachineClock()
 
-    def trust(self, public_key: Path) -> str:
-        """Trust a public key to say for whom a program acts; its key id. Raises `InvalidLicence`."""
-        return self._trusted.trust(public_key)
+    def trust(self, content: bytes, *, called: str = "that was given") -> str:
+        """Trust a public key, given as PEM, to say for whom a program acts; its key id. Raises `InvalidLicence`."""
+        return self._trusted.trust(content, called=called)
+
+    def file_of(self, key_id: str) -> Path:
+        """The file of a key that is trusted so."""
+        return self._trusted.file_of(key_id)
 
     def trusted_keys(self) -> Sequence[str]:
         """The ids of the keys that are trusted so, by whatever way they came there. Raises `OSError`."""

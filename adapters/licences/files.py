@@ -40,9 +40,14 @@ def read_small(path: Path, *, follow: bool) -> bytes:
         raise Unusable(f"cannot be read: {(error.strerror or str(error)).lower()}") from None
     finally:
         os.close(descriptor)
+    must_be_small(content)
+    return content
+
+
+def must_be_small(content: bytes) -> None:
+    """Raise `Unusable` for more than `LARGEST` bytes."""
     if len(content) > LARGEST:
         raise Unusable(f"is larger than {LARGEST // 1024} kB, which none is")
-    return content
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from adapters.licences.files import Unusable, read_small, write_new, write_whole
+from adapters.licences.files import Unusable, must_be_small, read_small, write_new, write_whole
 from adapters.licences.keys import TrustStore, generate_pair, key_id_of, private_key
 from domain.clock import Clock, MachineClock
 from domain.errors import DatabaseUnavailable, InvalidLicence
@@ -62,21 +62,21 @@ class InstalledLicences:
         """Every installed file, by name, and how it stands for a user at this moment. Raises `OSError`."""
         return self._standings(user_name, self._now())
 
-    def install(self, path: Path) -> Licence:
-        """Take a licence in, also one whose time is still to come.
+    def install(self, content: bytes, *, called: str = "that was given") -> Licence:
+        """Take a licence in, also one whose time is still to come; `called` names it in errors.
 
         Raises `InvalidLicence` when its signature does not hold or its time is over; nothing is installed then.
         """
         from adapters.licences.tokens import verify
 
         try:
-            content = read_small(path, follow=True)
+            must_be_small(content)
             licence = verify(content, self._trusted)
         except Unusable as error:
             advice = " Trust its issuer's key with: tmm licence trust PUBLIC_KEY" if "trust store" in str(error) else ""
-            raise InvalidLicence(f"The licence {path} {error}.{advice}") from None
+            raise InvalidLicence(f"The licence {called} {error}.{advice}") from None
         if licence.expires <= self._now():
-            raise InvalidLicence(f"The licence {path} expired on {licence.expires:%Y-%m-%d}. Ask for a new one.")
+            raise InvalidLicence(f"The licence {called} expired on {licence.expires:%Y-%m-%d}. Ask for a new one.")
         self._must_be_the_issuers_own(licence)
         try:
             write_whole(self._folder / f"{licence.licence_id}{SUFFIX}", content)
@@ -131,9 +131,13 @@ class InstalledLicences:
         """An issuer's key pair as `private.pem` and `public.pem`; its key id. Raises `InvalidLicence`."""
         return generate_pair(folder)
 
-    def trust(self, public_key: Path) -> str:
-        """Take a public key into the trust store; its key id. Raises `InvalidLicence`."""
-        return self._trusted.trust(public_key)
+    def trust(self, content: bytes, *, called: str = "that was given") -> str:
+        """Take a public key into the trust store, given as PEM; its key id. Raises `InvalidLicence`."""
+        return self._trusted.trust(content, called=called)
+
+    def file_of(self, key_id: str) -> Path:
+        """The file of a key in the trust store."""
+        return self._trusted.file_of(key_id)
 
     def issue(self, key: Path, *, customer: str, users: Sequence[str], days: int, out: Path) -> Licence:
         """Write a licence that holds from now on for some days, signed with a private key. Raises `InvalidLicence`."""

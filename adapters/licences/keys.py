@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from adapters.licences.files import Unusable, read_small, write_new, write_whole
+from adapters.licences.files import Unusable, must_be_small, read_small, write_new, write_whole
 from adapters.shared.ed25519 import is_of_small_order
 from domain.errors import InvalidLicence
 
@@ -65,22 +65,25 @@ class TrustStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def trust(self, path: Path) -> str:
-        """Take a public key in; its key id. Raises `InvalidLicence`."""
+    def trust(self, content: bytes, *, called: str = "that was given") -> str:
+        """Take a public key in, given as PEM; its key id. `called` names it in errors. Raises `InvalidLicence`."""
         try:
-            content = read_small(path, follow=True)
+            must_be_small(content)
             if b"PRIVATE KEY" in content:
                 raise InvalidLicence(
-                    f"{path} is a private key, which belongs to nobody but the issuer. Trust the public.pem beside it."
+                    f"The key {called} is a private key, which belongs to nobody but the issuer. "
+                    "Trust the public.pem beside it."
                 )
             key = _public_key(content)
         except Unusable as error:
-            raise InvalidLicence(f"The key {path} {error}.") from None
+            raise InvalidLicence(f"The key {called} {error}.") from None
         if key is None:
-            raise InvalidLicence(f"{path} is no Ed25519 public key in PEM form, as tmm licence keygen makes it.")
+            raise InvalidLicence(
+                f"The key {called} is no Ed25519 public key in PEM form, as tmm licence keygen makes it."
+            )
         key_id = key_id_of(key)
         try:
-            write_whole(self._file(key_id), _pem(key))
+            write_whole(self.file_of(key_id), _pem(key))
         except OSError as error:
             raise _unwritable(self.folder, error) from None
         return key_id
@@ -98,7 +101,7 @@ class TrustStore:
         """The trusted key of this id. Raises `Unusable`, completing «the licence …»."""
         if not _KEY_ID.fullmatch(key_id):
             raise Unusable(f"names a key id that is none, {key_id[:40]!r}")
-        file = self._file(key_id)
+        file = self.file_of(key_id)
         if not os.path.lexists(file):
             raise Unusable(f"is signed with the key {key_id}, which is not in the trust store")
         try:
@@ -109,7 +112,8 @@ class TrustStore:
             raise Unusable(f"is signed with the key {key_id}, whose file in the trust store holds another or no key")
         return key
 
-    def _file(self, key_id: str) -> Path:
+    def file_of(self, key_id: str) -> Path:
+        """The file of a key that is trusted."""
         return self.folder / f"{key_id}.pem"
 
 

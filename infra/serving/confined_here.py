@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from adapters.cli.installation import Check
 from adapters.shared import confinement
+from domain.use_cases.health import Check
 from infra.settings import CHECKOUT
 
 _NAME = "code of methods"

@@ -44,7 +44,7 @@ Ran = Callable[..., State[Any]]
 @pytest.fixture
 def key(installation: Installation, tmp_path: Path) -> Path:
     installation.licences.generate_pair(tmp_path / "keys")
-    installation.trust_acting_key(tmp_path / "keys" / "public.pem")
+    installation.acting_tokens.trust((tmp_path / "keys" / "public.pem").read_bytes())
     return tmp_path / "keys" / "private.pem"
 
 
@@ -52,13 +52,13 @@ def key(installation: Installation, tmp_path: Path) -> Path:
 def issuer(installation: Installation, tmp_path: Path) -> Callable[[], None]:
     """Installs a licence for alice."""
     installation.licences.generate_pair(tmp_path / "issuer")
-    installation.licences.trust(tmp_path / "issuer" / "public.pem")
+    installation.licences.trust((tmp_path / "issuer" / "public.pem").read_bytes())
 
     def install() -> None:
         out = tmp_path / f"{uuid4()}.licence"
         private = tmp_path / "issuer" / "private.pem"
         installation.licences.issue(private, customer="Acme", users=["alice"], days=1, out=out)
-        installation.licences.install(out)
+        installation.licences.install(out.read_bytes())
 
     return install
 
@@ -349,10 +349,10 @@ def test_whoever_may_add_is_told_what_is_wrong(
     installation: Installation, flow: Installation, ran: Ran, tmp_path: Path
 ) -> None:
     installation.licences.generate_pair(tmp_path / "issuer")
-    installation.licences.trust(tmp_path / "issuer" / "public.pem")
+    installation.licences.trust((tmp_path / "issuer" / "public.pem").read_bytes())
     private, out = tmp_path / "issuer" / "private.pem", tmp_path / "one.licence"
     installation.licences.issue(private, customer="Acme", users=["prefect"], days=1, out=out)
-    installation.licences.install(out)
+    installation.licences.install(out.read_bytes())
     assert "internal_name: must be 2 to 63" in (ran(flow, "add", {"internal_name": "Not A Name"}).message or "")
     assert installation.auditing.entries(AuditQuery(outcome="refused")) == []
 

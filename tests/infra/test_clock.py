@@ -46,10 +46,10 @@ def licensed(settings: Settings) -> Settings:
         installation.migrate()
         keys = settings.home / "keys"
         installation.licences.generate_pair(keys)
-        installation.licences.trust(keys / "public.pem")
+        installation.licences.trust((keys / "public.pem").read_bytes())
         licence = settings.home / "a.licence"
         installation.licences.issue(keys / "private.pem", customer="Acme", users=[ME], days=1, out=licence)
-        installation.licences.install(licence)
+        installation.licences.install(licence.read_bytes())
         assert installation.user().is_commercial
     return settings
 

@@ -77,12 +77,12 @@ class Site:
 @pytest.fixture
 def site(installation: Installation, tmp_path: Path) -> Site:
     installation.licences.generate_pair(tmp_path / "keys")
-    installation.trust_acting_key(tmp_path / "keys" / "public.pem")
-    installation.licences.trust(tmp_path / "keys" / "public.pem")
+    installation.acting_tokens.trust((tmp_path / "keys" / "public.pem").read_bytes())
+    installation.licences.trust((tmp_path / "keys" / "public.pem").read_bytes())
     people = ["prefect", "alice"]
     issued = tmp_path / "acme.licence"
     installation.licences.issue(tmp_path / "keys" / "private.pem", customer="Acme", users=people, days=9, out=issued)
-    installation.licences.install(issued)
+    installation.licences.install(issued.read_bytes())
     return Site(installation, tmp_path / "keys" / "private.pem")
 
 

@@ -121,7 +121,7 @@ def licensed(machine: Machine, folder: Path) -> Iterator[Machine]:
         done = machine.tmm("licence", *command.split())
         assert done.returncode == 0, done.stderr
     with Installation(machine.settings) as tmm:
-        licence = tmm.licences.install(folder / "licence")
+        licence = tmm.licences.install((folder / "licence").read_bytes())
     yield machine
     with Installation(machine.settings) as tmm:
         for method in tmm.catalogue.selectable():

@@ -130,7 +130,7 @@ def test_who_trusted_a_key_is_an_entry_and_doctor_names_every_key(
 def test_doctor_notices_a_key_that_was_put_into_its_folder_by_hand(tmm: Tmm, site: Settings, here: Path) -> None:
     assert "No key is trusted" in keys_line(tmm)
     tmm("licence", "keygen", "--out", "keys")
-    InstalledLicences(site.licences, site.trust_store).trust(here / "keys" / "public.pem")  # as cp would
+    InstalledLicences(site.licences, site.trust_store).trust((here / "keys" / "public.pem").read_bytes())  # as cp would
     (file,) = site.trust_store.iterdir()
     assert f"{file.stem} signs licences, and no entry of the log tells who trusted it" in keys_line(tmm)
     assert f"tmm licence trust {file}" in keys_line(tmm)

@@ -120,5 +120,5 @@ def stranger(make_issuer: Callable[[], Issuer]) -> Issuer:
 @pytest.fixture
 def site(tmp_path: Path, issuer: Issuer) -> Site:
     here = Site(tmp_path / "licences", tmp_path / "trust-store")
-    here.licences.trust(issuer.public_pem)
+    here.licences.trust(issuer.public_pem.read_bytes())
     return here

@@ -26,7 +26,7 @@ def keys(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tokens(tmp_path: Path, keys: Path) -> ActingTokens:
-    TrustStore(tmp_path / "trusted").trust(keys.with_name("public.pem"))
+    TrustStore(tmp_path / "trusted").trust((keys.with_name("public.pem")).read_bytes())
     return ActingTokens(tmp_path / "trusted")
 
 

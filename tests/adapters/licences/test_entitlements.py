@@ -267,7 +267,7 @@ def unprivileged() -> Iterator[None]:
 
 def test_an_unreadable_file_says_so(open_folder: Path, issuer: Issuer, request: pytest.FixtureRequest) -> None:
     site = Site(open_folder / "licences", open_folder / "trust-store")
-    site.licences.trust(issuer.public_pem)
+    site.licences.trust(issuer.public_pem.read_bytes())
     site.put(issuer.token()).chmod(0)
     request.getfixturevalue("unprivileged")
     assert "cannot be read: permission denied" in site.reason()
@@ -275,7 +275,7 @@ def test_an_unreadable_file_says_so(open_folder: Path, issuer: Issuer, request: 
 
 def test_an_unreadable_folder_says_so(open_folder: Path, issuer: Issuer, request: pytest.FixtureRequest) -> None:
     site = Site(open_folder / "licences", open_folder / "trust-store")
-    site.licences.trust(issuer.public_pem)
+    site.licences.trust(issuer.public_pem.read_bytes())
     site.put(issuer.token())
     site.folder.chmod(0)
     request.getfixturevalue("unprivileged")
@@ -286,7 +286,7 @@ def test_an_unreadable_trust_store_trusts_nobody(
     open_folder: Path, issuer: Issuer, request: pytest.FixtureRequest
 ) -> None:
     site = Site(open_folder / "licences", open_folder / "trust-store")
-    site.licences.trust(issuer.public_pem)
+    site.licences.trust(issuer.public_pem.read_bytes())
     site.put(issuer.token())
     site.trust_store.chmod(0)
     request.getfixturevalue("unprivileged")

@@ -149,10 +149,10 @@ def licensed(home: Path) -> None:
     with Installation(Settings(home=home)) as installation:
         keys, licences = home / "keys", installation.licences
         licences.generate_pair(keys)
-        licences.trust(keys / "public.pem")
+        licences.trust((keys / "public.pem").read_bytes())
         out = home / "x.licence"
         licences.issue(keys / "private.pem", customer="Tests", users=["*"], days=1, out=out)
-        licences.install(out)
+        licences.install(out.read_bytes())
 
 
 @contextmanager

@@ -63,10 +63,10 @@ def fill(tmm: Installation, outside: Path) -> dict[str, Any]:
         tmm.catalogue.delete("sft-demo", by=by)
     days = (TILL - datetime.now(UTC)) // timedelta(days=1)
     tmm.licences.generate_pair(outside / "keys")
-    tmm.licences.trust(outside / "keys" / "public.pem")
+    tmm.licences.trust((outside / "keys" / "public.pem").read_bytes())
     licence = outside / "acme.licence"
     tmm.licences.issue(outside / "keys" / "private.pem", customer="Acme", users=["*"], days=days, out=licence)
-    tmm.licences.install(licence)
+    tmm.licences.install(licence.read_bytes())
     by = tmm.user()
 
     demo = tmm.catalogue.method("sft-demo").spec

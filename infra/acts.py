@@ -1,0 +1,128 @@
+"""Which handler does which act, and what it is made of; a subject's is made when one of its acts is first asked for."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from domain.errors import TrainingMethodError
+from domain.people.users import User
+from domain.use_cases.act import Act
+
+if TYPE_CHECKING:
+    from infra.wiring import Installation
+
+R = TypeVar("R")
+Handlers = Mapping[type[Act[Any]], Callable[..., Any]]
+
+
+class Acts:
+    """Does acts on this installation."""
+
+    def __init__(self, installation: "Installation") -> None:
+        self._installation = installation
+        self._made: dict[str, Handlers] = {}
+
+    def __call__(self, act: Act[R], *, by: User, command_id: UUID | None = None) -> R:
+        """Do it for this person. Raises `TrainingMethodError`, an outside thing's errors in our words."""
+        subject = type(act).__module__
+        try:
+            if subject not in self._made:
+                self._made[subject] = SUBJECTS[subject](self._installation)
+            done: R = self._made[subject][type(act)](act, by, command_id)
+        except TrainingMethodError:
+            raise
+        except Exception as error:
+            if (explained := self._installation.explain(error)) is None:
+                raise
+            raise explained from error
+        return done
+
+
+def _audit(tmm: "Installation") -> Handlers:
+    from adapters.proof.checkpoint_files import CheckpointFolder
+    from domain.use_cases.audit import Audit, AuditPage, CountAudit, HowTheLogStands, Why
+
+    audit = Audit(tmm.auditing, CheckpointFolder(tmm.settings.checkpoints))
+    return {HowTheLogStands: audit.stands, AuditPage: audit.page, CountAudit: audit.count, Why: audit.why}
+
+
+def _proving(tmm: "Installation") -> Handlers:
+    from domain.use_cases.proving import ExportLog, Proving, SignLog, VerifyExport, VerifyLog
+
+    proving = Proving(tmm.proof)
+    return {
+        SignLog: proving.sign,
+        ExportLog: proving.export,
+        VerifyLog: proving.verify,
+        VerifyExport: proving.verify_export,
+    }
+
+
+def _licences(tmm: "Installation") -> Handlers:
+    from domain.use_cases.licences import (
+        InstallLicence,
+        IssueLicence,
+        IssueToken,
+        Licensing,
+        ListLicences,
+        MakeKeys,
+        RemoveLicence,
+        TrustKey,
+    )
+
+    licensing = Licensing(tmm.licences, tmm.acting_tokens, operating=lambda: tmm.operating, issue_token=tmm.issue_token)
+    return {
+        ListLicences: licensing.all,
+        InstallLicence: licensing.install,
+        RemoveLicence: licensing.remove,
+        TrustKey: licensing.trust,
+        MakeKeys: licensing.make_keys,
+        IssueLicence: licensing.issue,
+        IssueToken: licensing.token,
+    }
+
+
+def _operating(tmm: "Installation") -> Handlers:
+    from domain.use_cases.operating import AcceptClock, Operators, RebuildViews
+
+    operators = Operators(tmm.operating)
+    return {RebuildViews: operators.rebuild, AcceptClock: operators.accept_clock}
+
+
+def _pools(tmm: "Installation") -> Handlers:
+    from domain.use_cases.pools import ListPools, PausePool, Pools, ResumePool
+
+    pools = Pools(tmm.pools)
+    return {ListPools: pools.all, PausePool: pools.pause, ResumePool: pools.resume}
+
+
+def _health(tmm: "Installation") -> Handlers:
+    from domain.use_cases.health import Examine, Health, PutRight
+
+    health = Health(tmm)
+    return {Examine: health.examine, PutRight: health.put_right}
+
+
+def _serving(tmm: "Installation") -> Handlers:
+    from domain.use_cases.serving import Demonstrate, LinesForPrograms, Migrate, Serve, Serving, SignInLink, Work
+
+    serving = Serving(tmm, tmm.settings.backends)
+    return {
+        Migrate: serving.migrate,
+        Serve: serving.serve,
+        Work: serving.work,
+        Demonstrate: serving.demonstrate,
+        LinesForPrograms: serving.lines,
+        SignInLink: serving.sign_in,
+    }
+
+
+SUBJECTS: Mapping[str, Callable[["Installation"], Handlers]] = {
+    "domain.use_cases.audit": _audit,
+    "domain.use_cases.proving": _proving,
+    "domain.use_cases.licences": _licences,
+    "domain.use_cases.operating": _operating,
+    "domain.use_cases.pools": _pools,
+    "domain.use_cases.health": _health,
+    "domain.use_cases.serving": _serving,
+}
