@@ -3,11 +3,22 @@
 Works with any tokenizer of transformers (mlx_lm's wrapper passes everything on to one).
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Message = Mapping[str, Any]
+from adapters.chat_templates import (
+    Message,
+    Span,
+    answers_in,
+    ends_unmarked,
+    left_out,
+    template_for_training,
+    template_of,
+    write,
+)
+from domain.errors import InvalidInput
 
 # For base models that come without a chat template: plain words, so that no token has to be added.
 PLAIN_TEMPLATE = (
@@ -20,6 +31,9 @@ PLAIN_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}Assistant: {% endif %}"
 )
+
+Asked = str | Sequence[Message] | Mapping[str, Any]
+"""What a model is asked: a text, a conversation, or `{"messages": …, "tools": …}` where it may call tools."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +48,13 @@ class Encoded:
 
 
 def completed(tokenizer: Any) -> Any:
-    """The tokenizer with what trainings need and some base models lack: a chat template and a token to pad with."""
+    """The tokenizer with what trainings need and some base models lack: a chat template and a token to pad with.
+
+    Where the tokenizer begins a text with tokens of its own, as Gemma's does with `<bos>`, conversations begin so too.
+    """
     if not getattr(tokenizer, "chat_template", None):
-        tokenizer.chat_template = PLAIN_TEMPLATE
+        begins = tokenizer.decode(_before(tokenizer))
+        tokenizer.chat_template = "".join((f"{{{{ {begins!r} }}}}" if begins else "", PLAIN_TEMPLATE))
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -45,31 +63,30 @@ def completed(tokenizer: Any) -> Any:
 def encode(tokenizer: Any, row: Mapping[str, Any]) -> Encoded:
     """The tokens of one row with `messages`, `prompt` and `completion`, or `text`, and which of them are learned.
 
-    Of a conversation that is what the assistant says, of a prompt with its completion the completion, of a text all.
+    Of a conversation that is what the assistant says, but for messages of weight 0; of a prompt with its completion the
+    completion, of a text all. `tools` of the row are written as the chat template writes them.
     """
     if "messages" in row:
-        return _conversation(tokenizer, row["messages"])
+        return _conversation(tokenizer, row["messages"], row.get("tools"))
     if "text" in row:
-        ids = _plain(tokenizer, row["text"], special=True)
-        ids += [] if ids[-1:] == [tokenizer.eos_token_id] else [tokenizer.eos_token_id]
+        ids = _ended(tokenizer, _begun(tokenizer, row["text"]))
         return Encoded(ids, [True] * len(ids))
     prompt, completion = row["prompt"], row["completion"]
-    if isinstance(prompt, str):
-        asked = _plain(tokenizer, prompt, special=True)
-        said = [*_plain(tokenizer, completion, special=False), tokenizer.eos_token_id]
-    else:
-        asked = prompt_ids(tokenizer, prompt)
-        whole = _templated(tokenizer, [*prompt, *completion])
-        shared = _length_in_common(asked, whole)
-        asked, said = whole[:shared], whole[shared:]
+    if not isinstance(prompt, str):
+        return _conversation(tokenizer, [*prompt, *completion], row.get("tools"), learned_from=len(prompt))
+    asked, whole = _begun(tokenizer, prompt), _begun(tokenizer, prompt + completion)
+    # Told from the whole, because some tokenizers write a space before whatever a text begins with.
+    said = whole[len(asked) :] if whole[: len(asked)] == asked else _plain(tokenizer, completion)
+    said = _ended(tokenizer, said)
     return Encoded(asked + said, [False] * len(asked) + [True] * len(said))
 
 
-def prompt_ids(tokenizer: Any, prompt: str | Sequence[Message]) -> list[int]:
+def prompt_ids(tokenizer: Any, prompt: Asked) -> list[int]:
     """The tokens that ask the model to go on: of a text, or of a conversation whose turn is the assistant's."""
     if isinstance(prompt, str):
-        return _plain(tokenizer, prompt, special=True)
-    return _templated(tokenizer, prompt, add_generation_prompt=True)
+        return _begun(tokenizer, prompt)
+    messages, tools = (prompt["messages"], prompt.get("tools")) if isinstance(prompt, Mapping) else (prompt, None)
+    return _plain(tokenizer, write(tokenizer, template_of(tokenizer, tools), messages, tools, ask=True).text)
 
 
 def prompt_of(row: Mapping[str, Any]) -> str | list[Message]:
@@ -79,26 +96,83 @@ def prompt_of(row: Mapping[str, Any]) -> str | list[Message]:
     return list(row["messages"][:-1])
 
 
-def _conversation(tokenizer: Any, messages: Sequence[Message]) -> Encoded:
-    if "{% generation" in str(tokenizer.chat_template) or "{%- generation" in str(tokenizer.chat_template):
-        encoded = tokenizer.apply_chat_template(list(messages), return_dict=True, return_assistant_tokens_mask=True)
-        return Encoded(list(encoded["input_ids"]), [bool(mask) for mask in encoded["assistant_masks"]])
-    ids = _templated(tokenizer, messages)
-    learned = [False] * len(ids)
-    for index, message in enumerate(messages):
-        if message["role"] == "assistant":
-            begin = _length_in_common(_templated(tokenizer, messages[:index], add_generation_prompt=True), ids)
-            end = _length_in_common(_templated(tokenizer, messages[: index + 1]), ids)
-            learned[begin:end] = [True] * (end - begin)
-    return Encoded(ids, learned)
+def asked_of(row: Mapping[str, Any]) -> str | list[Message] | Mapping[str, Any]:
+    """What a model is asked with a row: its prompt, and the tools that the row names."""
+    prompt = prompt_of(row)
+    if isinstance(prompt, str) or not row.get("tools"):
+        return prompt
+    return {"messages": prompt, "tools": row["tools"]}
 
 
-def _templated(tokenizer: Any, messages: Sequence[Message], **how: Any) -> list[int]:
-    return list(tokenizer.apply_chat_template(list(messages), return_dict=True, **how)["input_ids"])
+def answered(row: Mapping[str, Any], side: str) -> Mapping[str, Any]:
+    """A row of preferences with one of its answers, `chosen` or `rejected`, as a prompt with its completion."""
+    tools = {"tools": row["tools"]} if row.get("tools") else {}
+    return {"prompt": row["prompt"], "completion": row[side], **tools}
 
 
-def _plain(tokenizer: Any, text: str, *, special: bool) -> list[int]:
-    return list(tokenizer.encode(text, add_special_tokens=special))
+def begin_of_answer(row: Encoded) -> int:
+    """After how many tokens what is learned begins."""
+    return row.learned.index(True) if any(row.learned) else len(row.ids)
+
+
+def _conversation(
+    tokenizer: Any, messages: Sequence[Message], tools: Sequence[Any] | None, *, learned_from: int = 0
+) -> Encoded:
+    """The conversation's tokens; the assistant's are learned from the message with this number on."""
+    template = template_for_training(tokenizer, tools)
+    whole = write(tokenizer, template, messages, tools)
+    learned: list[Span] = []
+    for number, places in answers_in(tokenizer, template, messages, tools, whole).items():
+        if number < learned_from or messages[number].get("weight") == 0:
+            continue
+        if missing := left_out("".join(whole.text[begin:end] for begin, end in places), messages[number]):
+            raise InvalidInput(f"it leaves out {missing} of message {number + 1}")
+        learned += places
+    encoded = _with_places(tokenizer, whole.text, learned)
+    if learned and learned[-1][1] == len(whole.text) and ends_unmarked(whole.text, messages[-1]):
+        return Encoded([*encoded.ids, tokenizer.eos_token_id], [*encoded.learned, True])
+    return encoded
+
+
+def _with_places(tokenizer: Any, text: str, learned: Sequence[Span]) -> Encoded:
+    """The text's tokens; those that lie in a place are learned, and of those across its borders the ones half in it."""
+    if getattr(tokenizer, "is_fast", False):
+        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        places, ends = encoded["offset_mapping"], [last for _, last in encoded["offset_mapping"]]
+        mask = [False] * len(places)
+        for begin, end in learned:
+            at = bisect_right(ends, begin)
+            while at < len(places) and places[at][0] < end:
+                first, last = places[at]
+                mask[at] = mask[at] or last - first <= 2 * (min(last, end) - max(first, begin))
+                at += 1
+        return Encoded(list(encoded["input_ids"]), mask)
+    ids = _plain(tokenizer, text)
+    mask = [False] * len(ids)
+    for begin, end in learned:
+        first, last = (_length_in_common(_plain(tokenizer, text[:upto]), ids) for upto in (begin, end))
+        mask[first:last] = [True] * (last - first)
+    return Encoded(ids, mask)
+
+
+def _plain(tokenizer: Any, text: str) -> list[int]:
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _begun(tokenizer: Any, text: str) -> list[int]:
+    """The text's tokens behind those with which the tokenizer begins every text, unless the text has them itself."""
+    before, ids = _before(tokenizer), _plain(tokenizer, text)
+    return ids if ids[: len(before)] == before else before + ids
+
+
+def _ended(tokenizer: Any, ids: list[int]) -> list[int]:
+    return ids if ids[-1:] == [tokenizer.eos_token_id] else [*ids, tokenizer.eos_token_id]
+
+
+def _before(tokenizer: Any) -> list[int]:
+    """The tokens that the tokenizer puts before every text."""
+    alone, whole = _plain(tokenizer, "a"), list(tokenizer.encode("a"))
+    return whole[: next((i for i in range(len(whole)) if whole[i : i + len(alone)] == alone), 0)]
 
 
 def _length_in_common(one: Sequence[int], other: Sequence[int]) -> int:

@@ -31,7 +31,8 @@ class CheckedCode(Protocol):
 class Dataset:
     """Rows that a trainer can take, already checked, and the rows that are held out from training.
 
-    Rows have one of the shapes that `TrainingJob` names. Hashes are sha256 of the rows' canonical JSON.
+    Rows have one of the shapes that `TrainingJob` names. Hashes are sha256 of the rows' canonical JSON. `remarks` are
+    sentences for people about what it has that no row holds: columns, or files of a folder.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Dataset:
     held_out: Sequence[Row]
     rows_hash: str
     held_out_hash: str
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,22 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A part of a row's text as the model reads it, and whether it is learned."""
+
+    text: str
+    learned: bool
+
+
+@dataclass(frozen=True)
+class ShownRow:
+    """A row as the model will see it. `name` tells which it is: «row 1», «row 1, chosen»."""
+
+    name: str
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True)
 class Counted:
     """What counting gives, before it is corrected: bytes, and seconds a step."""
 
@@ -70,6 +86,7 @@ class RunPlan:
     steps: int | None
     rows_a_step: int
     tokens: Tokens
+    shown: tuple[ShownRow, ...]
     parameters: int
     trained: int
     counted: Counted

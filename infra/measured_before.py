@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
-from domain import answers
+from domain import answers, exact_numbers
 from domain.ports import Answer, Evaluation
 from domain.training_run import Provenance
 
@@ -40,9 +40,10 @@ def measured_once(folder: Path, provenance: Provenance, seed: int, measure: Call
 
 def _code_hash() -> str:
     """sha256 over the source of what measures."""
-    from adapters import conversations, evaluation
+    from adapters import chat_templates, conversations, evaluation
 
-    files = [*Path(evaluation.__file__).parent.glob("*.py"), Path(conversations.__file__), Path(answers.__file__)]
+    others = (conversations, chat_templates, answers, exact_numbers)
+    files = [*Path(evaluation.__file__).parent.glob("*.py"), *(Path(str(module.__file__)) for module in others)]
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")

@@ -2,8 +2,11 @@
 
 from typing import Any
 
-from adapters.cli.output import as_json, duration, facts, options_in_words, say, warn
-from domain.run_plan import RunPlan
+from adapters.cli.output import as_json, duration, facts, options_in_words, say, say_pieces, warn
+from domain.run_plan import Piece, RunPlan
+
+_OPENS, _CLOSES = "⟦", "⟧"
+_MOST_SHOWN = 4_000
 
 
 def show_plan(plan: RunPlan, *, json_wanted: bool) -> None:
@@ -34,6 +37,7 @@ def show_plan(plan: RunPlan, *, json_wanted: bool) -> None:
             ),
         ]
     )
+    _show_rows(plan)
 
 
 def plan_document(plan: RunPlan) -> dict[str, Any]:
@@ -62,6 +66,13 @@ def plan_document(plan: RunPlan) -> dict[str, Any]:
             "limit": plan.tokens.limit,
             "share_cut": plan.tokens.cut_share,
         },
+        "shown": [
+            {
+                "row": row.name,
+                "pieces": [{"text": piece.text, "learned": piece.learned} for piece in row.pieces],
+            }
+            for row in plan.shown
+        ],
         "parameters": plan.parameters,
         "trained_parameters": plan.trained,
         "memory_bytes": round(plan.estimate.memory),
@@ -73,6 +84,22 @@ def plan_document(plan: RunPlan) -> dict[str, Any]:
         "disk_free_bytes": plan.disk_free,
         "warnings": list(plan.warnings),
     }
+
+
+def _show_rows(plan: RunPlan) -> None:
+    """A row as the model will see it; what is learned stands between marks, and on a terminal in bold."""
+    for row in plan.shown:
+        learned = f"; what it learns stands in {_OPENS} {_CLOSES}" if any(piece.learned for piece in row.pieces) else ""
+        say()
+        say(f"As the model will see it ({row.name}{learned}):")
+        say_pieces((_marked(piece), piece.learned) for piece in row.pieces)
+
+
+def _marked(piece: Piece) -> str:
+    text = piece.text
+    if len(text) > _MOST_SHOWN:
+        text = f"{text[: _MOST_SHOWN // 2]} […] {text[-_MOST_SHOWN // 2 :]}"
+    return f"{_OPENS}{text}{_CLOSES}" if piece.learned else text
 
 
 def _steps(plan: RunPlan) -> str:

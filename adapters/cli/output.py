@@ -44,6 +44,11 @@ def say_lines(text: str) -> None:
     click.echo(printable(text, lines=True))
 
 
+def say_pieces(pieces: Iterable[tuple[str, bool]]) -> None:
+    """A result of several lines, of which some parts are bold."""
+    click.echo("".join(click.style(printable(text, lines=True), bold=bold) for text, bold in pieces))
+
+
 def remark(text: str = "") -> None:
     """Something beside the result, on one line of standard error."""
     click.echo(plain(text), err=True)

@@ -15,6 +15,8 @@ from domain.ports import Dataset
 from domain.training import Row
 
 _TRAIN, _HELD_OUT = "train", "held_out"
+# What other tools call the rows to measure with; the first that is there is taken.
+_MEASURED_WITH = (_HELD_OUT, "test", "valid", "validation", "val", "dev", "eval")
 
 
 class Datasets:
@@ -57,19 +59,23 @@ class Datasets:
         aside for measuring, a part is held out by the seed; it shares no question with the rest.
         """
         names = parse_columns(columns)
+        remarks: tuple[str, ...] = ()
         located = self.located(name)
         path = self._named().get(located, Path(located))
         if path.is_dir():
-            raw, raw_held_out = read_file(_must_have(path, _TRAIN), within=path.resolve()), _part(path, _HELD_OUT)
+            raw = read_file(_must_have(path, _TRAIN), within=path.resolve())
+            parts = [part for part in _MEASURED_WITH if _there(path, part)]
+            raw_held_out = _part(path, parts[0]) if parts else None
+            remarks = tuple(_not_used(path, part, parts[0]) for part in parts[1:])
         elif path.exists():
             raw, raw_held_out = read_file(path), None
         else:
-            raw, raw_held_out = read_from_hub(located)
+            raw, raw_held_out, remarks = read_from_hub(located)
         rows = normalised(renamed(raw, names), meant=names)
         if raw_held_out is None:
-            return _dataset(name, *hold_out(rows, seed=seed))
+            return _dataset(name, *hold_out(rows, seed=seed), remarks=remarks)
         # Rows that both have are told by the look at a training before it begins: here they are not ours to part.
-        return _dataset(name, rows, normalised(renamed(raw_held_out, names), meant=names))
+        return _dataset(name, rows, normalised(renamed(raw_held_out, names), meant=names), remarks=remarks)
 
 
 def _may_be_a_dataset(path: Path) -> bool:
@@ -101,9 +107,24 @@ def _there(folder: Path, part: str) -> list[Path]:
     return [file for file in files if file.is_symlink() or (file.exists() and not file.is_dir())]
 
 
-def _dataset(name: str, rows: Sequence[Located], held_out: Sequence[Located]) -> Dataset:
+def _not_used(folder: Path, part: str, instead: str) -> str:
+    file, other = (_there(folder, name)[0].name for name in (part, instead))
+    return f"The file {file} is not used: the rows to measure with are those of {other}."
+
+
+def _dataset(
+    name: str, rows: Sequence[Located], held_out: Sequence[Located], *, remarks: tuple[str, ...] = ()
+) -> Dataset:
     train, measure = [row.fields for row in rows], [row.fields for row in held_out]
-    return Dataset(name, train, measure, rows_hash=_hash_of(train), held_out_hash=_hash_of(measure))
+    unread = dict.fromkeys(column for row in (*rows, *held_out) for column in row.unread)
+    if unread:
+        remarks = (*remarks, f"The rows' {_named(unread)} {'is' if len(unread) == 1 else 'are'} not used.")
+    return Dataset(name, train, measure, rows_hash=_hash_of(train), held_out_hash=_hash_of(measure), remarks=remarks)
+
+
+def _named(columns: Iterable[str]) -> str:
+    *some, last = (repr(name) for name in columns)
+    return f"columns {', '.join(some)} and {last}" if some else f"column {last}"
 
 
 def _hash_of(rows: Iterable[Row]) -> str:

@@ -16,15 +16,19 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
-def read_from_hub(name: str) -> tuple[list[RawRow], list[RawRow] | None]:
-    """The rows of the split `train`, and those of `test` or `validation` if there is one."""
+def read_from_hub(name: str) -> tuple[list[RawRow], list[RawRow] | None, tuple[str, ...]]:
+    """The rows of the split `train`, and those of `test` or `validation` if there is one; what is told of the other."""
     hub_id, _, configuration = name.partition(":")
     splits = _loaded(hub_id, configuration or None)
     if "train" not in splits:
         raise InvalidDataset(f"The dataset {name!r} has no split named train (it has {', '.join(splits)}).")
     rows = rows_of(splits["train"], f"{hub_id} train")
-    held_out = next((split for split in _MEASURED_WITH if split in splits), None)
-    return rows, rows_of(splits[held_out], f"{hub_id} {held_out}") if held_out else None
+    found = [split for split in _MEASURED_WITH if split in splits]
+    if not found:
+        return rows, None, ()
+    taken, *others = found
+    remarks = (f"The split {other} is not used: the rows to measure with are those of {taken}." for other in others)
+    return rows, rows_of(splits[taken], f"{hub_id} {taken}"), tuple(remarks)
 
 
 def _loaded(hub_id: str, configuration: str | None) -> Any:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from adapters.datasets.message_fields import fields_beside, in_json, tools_in
 from adapters.datasets.reading import RawRow
-from domain.answers import marked_answer
+from domain.answers import is_nothing_but, marked_answer
 from domain.errors import InvalidDataset
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -17,6 +18,8 @@ class Located:
 
     place: str
     fields: dict[str, Any]
+    unread: tuple[str, ...] = ()
+    """The columns that the row had and that its shape has no place for."""
 
 
 class _Shape(NamedTuple):
@@ -31,33 +34,38 @@ class _Row:
 
     def __init__(self, raw: RawRow) -> None:
         self.raw = raw
+        self.read: set[str] = set()
 
     def wrong(self, column: str, what: str) -> InvalidDataset:
         return InvalidDataset(f"{self.raw.place}, column {column!r}: {what}")
 
     def text(self, column: str, *, may_be_empty: bool = False) -> str:
-        value = self.raw.fields[column]
+        value = self._value(column)
         if not isinstance(value, str):
             raise self.wrong(column, f"must be text, not {_kind(value)}. Put quotes around it.")
         if not may_be_empty and not value.strip():
             raise self.wrong(column, "is empty. Fill it in or remove the row.")
         return value
 
-    def messages(self, column: str) -> list[dict[str, str]]:
-        value = self.raw.fields[column]
+    def _value(self, column: str) -> Any:
+        self.read.add(column)
+        return self.raw.fields[column]
+
+    def messages(self, column: str) -> list[dict[str, Any]]:
+        value = self._value(column)
         if not isinstance(value, list):
             raise self.wrong(column, f"must be a list of messages, not {_kind(value)}.")
         if not value:
             raise self.wrong(column, "has no message. Fill it in or remove the row.")
         return [self._message(column, number, message) for number, message in enumerate(value, start=1)]
 
-    def _message(self, column: str, number: int, message: Any) -> dict[str, str]:
+    def _message(self, column: str, number: int, message: Any) -> dict[str, Any]:
         if not isinstance(message, dict):
             raise self.wrong(column, f"message {number} must be an object with role and content, not {_kind(message)}.")
         if {"from", "value"} <= message.keys():
             speaker = message["from"]
             role = _SHAREGPT_ROLES.get(speaker, speaker) if isinstance(speaker, str) else speaker
-            message = {"role": role, "content": message["value"]}
+            message = {**message, "role": role, "content": message["value"]}
         for part in ("role", "content"):
             if part not in message:
                 raise self.wrong(column, f"message {number} has no {part!r}.")
@@ -67,11 +75,12 @@ class _Row:
             raise self.wrong(
                 column, f"message {number} has the unknown role {message['role']!r}. Use one of {', '.join(ROLES)}."
             )
-        if message["role"] == "assistant" and not message["content"].strip():
+        beside = fields_beside(message, lambda what: self.wrong(column, f"message {number} {what}"))
+        if message["role"] == "assistant" and not message["content"].strip() and "tool_calls" not in beside:
             raise self.wrong(column, f"message {number}: the assistant says nothing. Fill it in or remove the row.")
-        return {"role": message["role"], "content": message["content"]}
+        return {"role": message["role"], "content": message["content"], **beside}
 
-    def said(self, column: str, *, by: str) -> str | list[dict[str, str]]:
+    def said(self, column: str, *, by: str) -> str | list[dict[str, Any]]:
         """Text, or messages; an assistant's part ends with the assistant, a prompt with somebody else."""
         if isinstance(self.raw.fields[column], str):
             return self.text(column)
@@ -86,7 +95,7 @@ class _Row:
         return messages
 
     def answer(self, column: str) -> str:
-        value = self.raw.fields[column]
+        value = self._value(column)
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise self.wrong(column, f"must be text or a number, not {_kind(value)}.")
         if isinstance(value, str) and not value.strip():
@@ -94,14 +103,22 @@ class _Row:
         return str(value)
 
     def label(self, column: str) -> bool:
-        value = self.raw.fields[column]
+        value = self._value(column)
         if not isinstance(value, bool):
             raise self.wrong(column, f"must be true (wanted) or false (unwanted), not {_kind(value)}.")
         return value
 
     def rest(self, *used: str) -> dict[str, Any]:
-        """The other columns: rewards may need them."""
-        return {name: value for name, value in self.raw.fields.items() if name not in used}
+        """The other columns: rewards may need them. Tools are for the chat template."""
+        self.read |= {*used, "tools"}
+        others = {name: value for name, value in self.raw.fields.items() if name not in used}
+        if tools := others.pop("tools", None):
+            others["tools"] = tools_in(tools, lambda what: self.wrong("tools", what))
+        return others
+
+    def unread(self, fields: Collection[str]) -> tuple[str, ...]:
+        """The columns that were not read, and are not among those that the row has now."""
+        return tuple(name for name in self.raw.fields if name not in self.read and name not in fields)
 
 
 def normalised(raw_rows: Sequence[RawRow], *, meant: Collection[str] = ()) -> list[Located]:
@@ -118,7 +135,20 @@ def normalised(raw_rows: Sequence[RawRow], *, meant: Collection[str] = ()) -> li
                 f"{raw.place}: the column {missing[0]!r} is missing, which the first row has "
                 f"(it has {', '.join(raw.fields) or 'none'})."
             )
-        rows.append(Located(raw.place, shape.convert(_Row(raw))))
+        row = _Row(raw)
+        fields = shape.convert(row)
+        rows.append(Located(raw.place, fields, row.unread(fields)))
+    return _all_with_demonstrations(rows)
+
+
+def _all_with_demonstrations(rows: list[Located]) -> list[Located]:
+    """Where some answers are whole solutions, those that are nothing but an answer are demonstrations of it."""
+    if len({"completion" in row.fields for row in rows}) < 2:
+        return rows
+    for row in rows:
+        if "completion" not in row.fields:
+            prompt, answer = row.fields["prompt"], row.fields["answer"]
+            row.fields["completion"] = answer if isinstance(prompt, str) else _as_messages(answer)
     return rows
 
 
@@ -138,7 +168,15 @@ def _from_messages(row: _Row, column: str = "messages") -> dict[str, Any]:
     messages = row.messages(column)
     if messages[-1]["role"] != "assistant":
         raise row.wrong(column, "must end with the assistant's words: they are what is learned.")
-    return {"messages": messages} | row.rest(column, "messages")
+    rest = row.rest(column, "messages")
+    if rest.get("system"):
+        if messages[0]["role"] == "system":
+            raise row.wrong("system", "stands beside a first message that is the system's too. Keep one of them.")
+        messages.insert(0, {"role": "system", "content": row.text("system")})
+        del rest["system"]
+    if not any(message["role"] == "assistant" and message.get("weight") != 0 for message in messages):
+        raise row.wrong(column, "has no answer that is learned: all have weight 0. Remove the row.")
+    return {"messages": messages} | _of_no_other_shape(rest)
 
 
 def _from_preferences(row: _Row) -> dict[str, Any]:
@@ -178,34 +216,67 @@ def _from_instruction(row: _Row) -> dict[str, Any]:
     instruction = row.text("instruction")
     given = row.text("input", may_be_empty=True) if row.raw.fields.get("input") is not None else ""
     asked = f"{instruction}\n\n{given}" if given.strip() else instruction
-    messages = [{"role": "user", "content": asked}, {"role": "assistant", "content": row.text("output")}]
+    messages = [
+        *_history(row),
+        {"role": "user", "content": asked},
+        {"role": "assistant", "content": row.text("output")},
+    ]
     if row.raw.fields.get("system"):
         messages.insert(0, {"role": "system", "content": row.text("system")})
-    return {"messages": messages}
+    return {"messages": messages} | _of_no_other_shape(row.rest("instruction", "input", "output", "system", "history"))
+
+
+def _history(row: _Row) -> list[dict[str, Any]]:
+    """Alpaca's earlier turns: a list of what was asked and answered."""
+    turns = row.raw.fields.get("history") or []
+    if isinstance(turns, str):
+        turns = in_json(turns)
+    if not isinstance(turns, list):
+        raise row.wrong("history", f"must be a list of earlier turns, [[question, answer], …], not {_kind(turns)}.")
+    messages = []
+    for number, turn in enumerate(turns, start=1):
+        if not isinstance(turn, list) or len(turn) != 2 or not all(isinstance(s, str) and s.strip() for s in turn):
+            raise row.wrong("history", f"turn {number} must be two texts, a question and its answer.")
+        messages += [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]
+    return messages
+
+
+def _of_no_other_shape(columns: dict[str, Any]) -> dict[str, Any]:
+    """Without the columns that would make a conversation a row of another shape, such as the prompt of UltraChat."""
+    return {name: value for name, value in columns.items() if name not in _OF_OTHER_SHAPES}
 
 
 def _from_question(row: _Row) -> dict[str, Any]:
-    """GSM8K writes the way to the answer and then `#### 72`: a demonstration and an answer to check, both."""
     prompt = [{"role": "user", "content": row.text("question")}]
-    answer = row.answer("answer")
-    if "####" not in answer:
-        return {"prompt": prompt, "answer": answer} | row.rest("question", "answer")
-    final = marked_answer(answer)
-    if not final:
-        raise row.wrong("answer", "has #### with no answer after it.")
-    completion = [{"role": "assistant", "content": answer}]
-    return {"prompt": prompt, "completion": completion, "answer": final} | row.rest("question", "answer")
+    return {"prompt": prompt} | _answer_to(prompt, row) | row.rest("question", "answer")
 
 
 def _from_answer(row: _Row) -> dict[str, Any]:
-    return {"prompt": row.said("prompt", by="user"), "answer": row.answer("answer")} | row.rest("prompt", "answer")
+    prompt = row.said("prompt", by="user")
+    return {"prompt": prompt} | _answer_to(prompt, row) | row.rest("prompt", "answer")
+
+
+def _answer_to(prompt: str | list[dict[str, Any]], row: _Row) -> dict[str, Any]:
+    """The answer to check. A whole solution that marks its answer is a demonstration too.
+
+    GSM8K writes the way to the answer and then `#### 72`; MATH has it in `\\boxed{}`.
+    """
+    answer = row.answer("answer")
+    marked = marked_answer(answer)
+    if "####" in answer and not marked:
+        raise row.wrong("answer", "has #### with no answer after it.")
+    if marked is None:
+        return {"answer": answer}
+    if is_nothing_but(answer, marked):
+        return {"answer": marked}
+    return {"completion": answer if isinstance(prompt, str) else _as_messages(answer), "answer": marked}
 
 
 def _from_text(row: _Row) -> dict[str, Any]:
     return {"text": row.text("text")} | row.rest("text")
 
 
-def _as_messages(said: str | list[dict[str, str]], role: str = "assistant") -> list[dict[str, str]]:
+def _as_messages(said: str | list[dict[str, Any]], role: str = "assistant") -> list[dict[str, Any]]:
     return [{"role": role, "content": said}] if isinstance(said, str) else said
 
 
@@ -224,6 +295,8 @@ def _kind(value: Any) -> str:
         case _:
             return "an object"
 
+
+_OF_OTHER_SHAPES = {"prompt", "completion", "text", "chosen", "rejected", "label"}
 
 _SHAREGPT_ROLES = {"human": "user", "gpt": "assistant"}
 

@@ -1,11 +1,11 @@
 """What is measured on held-out rows, and how figures come from what a model says or thinks likely."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from adapters.conversations import prompt_of
+from adapters.conversations import Asked, answered, asked_of, prompt_of
 from domain.answers import expected_answer, is_right, reasons_before_it_answers, text_of
 from domain.ports import Answer, Device, Evaluation
 from domain.training import Row
@@ -21,7 +21,7 @@ class Model(Protocol):
 
     def say(
         self,
-        prompts: Sequence[str | list[Mapping[str, Any]]],
+        prompts: Sequence[Asked],
         *,
         longest: int,
         seed: int,
@@ -86,7 +86,7 @@ def opened(base_model: str, trained: Path | None, *, device: Device, is_adapter:
 
 def _answers(model: Model, rows: Sequence[Row], seed: int) -> tuple[dict[str, float], list[Answer]]:
     expected = [str(expected_answer(row)) for row in rows]
-    said = model.say([prompt_of(row) for row in rows], longest=_longest(model, rows), seed=seed)
+    said = model.say([asked_of(row) for row in rows], longest=_longest(model, rows), seed=seed)
     right = [is_right(text, answer) for text, answer in zip(said, expected, strict=True)]
     metrics = {
         "accuracy": sum(right) / len(rows),
@@ -106,7 +106,7 @@ def _samples(model: Model, rows: Sequence[Row], seed: int) -> list[Answer]:
         return []
     wanted = [_wished(row) for row in asked]
     longest = min(MOST_TOKENS, max(16, max(map(model.tokens_in, wanted)) * 3 // 2))
-    said = model.say([prompt_of(row) for row in asked], longest=longest, seed=seed)
+    said = model.say([asked_of(row) for row in asked], longest=longest, seed=seed)
     return [
         Answer(prompt=_asked(row), expected=wish, said=text, right=None)
         for row, wish, text in zip(asked, wanted, said, strict=True)
@@ -142,8 +142,8 @@ def _loss(model: Model, rows: Sequence[Row]) -> float:
 
 def _preferences(model: Model, rows: Sequence[Row], seed: int) -> Evaluation:
     """How often the chosen answer is valued more than the rejected one, and by how much on average."""
-    chosen = model.values([{"prompt": row["prompt"], "completion": row["chosen"]} for row in rows])
-    rejected = model.values([{"prompt": row["prompt"], "completion": row["rejected"]} for row in rows])
+    chosen = model.values([answered(row, "chosen") for row in rows])
+    rejected = model.values([answered(row, "rejected") for row in rows])
     margins = [good - bad for good, bad in zip(chosen, rejected, strict=True)]
     return Evaluation(
         {

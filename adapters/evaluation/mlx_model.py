@@ -1,11 +1,11 @@
 """A model of mlx-lm, with or without an adapter, as something that can be measured."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adapters.conversations import Encoded, completed, encode, prompt_ids
+from adapters.conversations import Asked, Encoded, completed, encode, prompt_ids
 from adapters.evaluation.batches import in_batches
 from adapters.mlx_runtime import make_ready
 from adapters.quiet import quiet
@@ -37,7 +37,7 @@ class MlxModel:
 
     def say(
         self,
-        prompts: Sequence[str | list[Mapping[str, Any]]],
+        prompts: Sequence[Asked],
         *,
         longest: int,
         seed: int,

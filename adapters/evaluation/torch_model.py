@@ -1,12 +1,12 @@
 """A model of transformers, with or without an adapter, as something that can be measured."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adapters.conversations import Encoded, completed, encode, prompt_ids
+from adapters.conversations import Asked, Encoded, completed, encode, prompt_ids
 from adapters.evaluation.batches import in_batches
 from adapters.quiet import quiet
 from adapters.shared.opening import model_of, tokenizer_of
@@ -58,7 +58,7 @@ class TorchModel:
 
     def say(
         self,
-        prompts: Sequence[str | list[Mapping[str, Any]]],
+        prompts: Sequence[Asked],
         *,
         longest: int,
         seed: int,

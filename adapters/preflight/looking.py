@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from adapters.preflight import batches, leaks, tokens
+from adapters.preflight import batches, leaks, seeing, tokens
 from adapters.preflight.base_models import BaseModelFacts, must_fit
 from adapters.preflight.estimating import Measured, Work, certain_memory, counted, estimated, work_of
 from adapters.preflight.room import Room
@@ -85,6 +85,9 @@ def look_at(
         steps=steps,
         rows_a_step=seen_a_step,
         tokens=found,
+        shown=seeing.shown(opened.tokenizer, dataset.rows[0], shape, asks_only=asking, limit=limit)
+        if is_known(trainer)
+        else (),
         parameters=facts.parameters,
         trained=work.trained,
         counted=by_counting,
@@ -93,6 +96,8 @@ def look_at(
         disk_needed=disk,
         disk_free=room.disk_free,
         warnings=(
+            *dataset.remarks,
+            *(seeing.unused(opened.tokenizer, dataset.rows, shape, asks_only=asking) if is_known(trainer) else ()),
             *leaking,
             *_about_tokens(opened, found, dataset.rows, len(dataset.rows)),
             *batches.advice(options, steps, rows_seen=(steps or 0) * seen_a_step, rows=len(dataset.rows)),

@@ -35,6 +35,11 @@ _TAKEN: dict[MethodType, tuple[Shape, ...]] = {
 }
 
 
+def columns_of(shape: Shape) -> set[str]:
+    """The columns by which a shape is told, and which are read."""
+    return _COLUMNS[shape]
+
+
 def shape_of(rows: Sequence[Mapping[str, Any]]) -> Shape:
     """The shape of the rows, told from the first. Raises `InvalidDataset` for one that no trainer of ours takes."""
     columns = set(rows[0])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from adapters.conversations import completed, encode, prompt_ids, prompt_of
+from adapters.conversations import Encoded, answered, asked_of, completed, encode, prompt_ids
 from adapters.quiet import quiet
 from adapters.shared.opening import tokenizer_of
 from domain.errors import InvalidBaseModel, InvalidDataset
@@ -51,7 +51,7 @@ def opened(name: str, source: str) -> TokenizerFacts:
 def count(tokenizer: Any, rows: Sequence[Row], shape: Shape, *, asks_only: bool, limit: int | None) -> Tokens:
     """Count the tokens of the rows. Raises `InvalidDataset` when nothing would be left to learn from."""
     lengths, cut, learnable = [], 0, False
-    for number, row in _spread(rows):
+    for number, row in examined(rows):
         length, begins = _length(tokenizer, row, number, shape, asks_only)
         lengths.append(length)
         cut += limit is not None and length > limit
@@ -85,28 +85,64 @@ def limit_of(options: Mapping[str, Any], positions: int | None, *, asks_only: bo
     return min(limits) if limits else None
 
 
-def _spread(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
-    """All rows, or of very many a sample by chance: rows at equal distances would miss what recurs at that distance."""
-    numbers = range(len(rows))
-    chosen = numbers if len(rows) <= MOST_EXAMINED else sorted(random.Random(0).sample(numbers, MOST_EXAMINED))
-    for number in chosen:
+def encoded(tokenizer: Any, row: Row, shape: Shape, *, asks_only: bool) -> dict[str, Encoded]:
+    """A row as tokens, by what it is called for people: a row of preferences has two sides.
+
+    Raises `InvalidInput`, or what the chat template raises.
+    """
+    if asks_only:
+        ids = prompt_ids(tokenizer, asked_of(row))
+        return {"": Encoded(ids, [False] * len(ids))}
+    if shape is Shape.PREFERENCES:
+        return {side: encode(tokenizer, answered(row, side)) for side in ("chosen", "rejected")}
+    return {"": encode(tokenizer, row)}
+
+
+def examined(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
+    """All rows with their numbers, or of very many a sample by chance and the first row of every kind.
+
+    Rows at equal distances would miss what recurs at that distance; what a chat template cannot write is a matter of
+    which messages a row has, and of what is in them beside words.
+    """
+    numbers: Sequence[int] = range(len(rows))
+    if len(rows) > MOST_EXAMINED:
+        first_of_kind: dict[Any, int] = {}
+        for number, row in enumerate(rows):
+            first_of_kind.setdefault(_kind(row), number)
+        sample = random.Random(0).sample(numbers, MOST_EXAMINED)
+        numbers = sorted({*sample, *list(first_of_kind.values())[:MOST_EXAMINED]})
+    for number in numbers:
         yield number + 1, rows[number]
+
+
+def _kind(row: Row) -> tuple[Any, ...]:
+    """What rows have in common that a chat template writes in the same way, or not at all."""
+    return tuple(
+        (column, tuple(_kind_of_message(message) for message in value[:_FIRST]) if isinstance(value, list) else ())
+        for column, value in sorted(row.items())
+    )
+
+
+def _kind_of_message(message: Any) -> Any:
+    if not isinstance(message, Mapping):
+        return None
+    return (message.get("role"), *sorted(name for name, value in message.items() if value))
+
+
+# Longer conversations go on as they began.
+_FIRST = 6
 
 
 def _length(tokenizer: Any, row: Row, number: int, shape: Shape, asks_only: bool) -> tuple[int, int]:
     """A row's tokens, and after how many of them what is learned begins."""
     try:
-        if asks_only:
-            return len(prompt_ids(tokenizer, prompt_of(row))), 0
-        if shape is Shape.PREFERENCES:
-            pairs = [{"prompt": row["prompt"], "completion": row[side]} for side in ("chosen", "rejected")]
-            encoded = max((encode(tokenizer, pair) for pair in pairs), key=lambda pair: len(pair.ids))
-        else:
-            encoded = encode(tokenizer, row)
+        longest = max(encoded(tokenizer, row, shape, asks_only=asks_only).values(), key=lambda side: len(side.ids))
     except Exception as error:  # chat templates raise what they like
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InvalidDataset(
-            f"Training row {number} cannot be written with the base model's chat template: {reason}. Change the row, "
-            "or choose another base model."
+            f"Training row {number} cannot be written with the base model's chat template: {reason.rstrip('.')}. "
+            "Change the row, or choose another base model."
         ) from None
-    return len(encoded.ids), encoded.learned.index(True) if any(encoded.learned) else len(encoded.ids)
+    if asks_only:
+        return len(longest.ids), 0
+    return len(longest.ids), longest.learned.index(True) if any(longest.learned) else len(longest.ids)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from adapters.conversations import prompt_ids
+from adapters.conversations import begin_of_answer, encode
 from adapters.quiet import quiet
 from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.common_options import (
@@ -56,11 +56,19 @@ def _train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRe
 
     model, tokenizer = huggingface.open_model(job)
     longest = huggingface.longest(model, options.max_length)
-    room: list[Any] = [max(0, longest - len(prompt_ids(tokenizer, row["prompt"]))) for row in job.rows]
-    some_must_be_learned(room, max_length=longest)
+    rows = [encode(tokenizer, row) for row in job.rows]
+    begins = [begin_of_answer(row) for row in rows]
+    some_must_be_learned([max(0, longest - begin) for begin in begins], max_length=longest)
+    dataset = Dataset.from_list(
+        [
+            {"prompt_ids": row.ids[:begin], "completion_ids": row.ids[begin:], "label": labelled["label"]}
+            for row, begin, labelled in zip(rows, begins, job.rows, strict=True)
+            if begin < longest
+        ]
+    )
     adapter = huggingface.adapter(options)
     return huggingface.run(
-        KTOTrainer,
+        _reading_tokens(KTOTrainer),
         job,
         progress,
         is_adapter=adapter is not None,
@@ -73,7 +81,24 @@ def _train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRe
             desirable_weight=options.desirable_weight,
             undesirable_weight=options.undesirable_weight,
         ),
-        train_dataset=Dataset.from_list([{column: row[column] for column in _COLUMNS} for row in job.rows]),
+        train_dataset=dataset,
         processing_class=tokenizer,
         peft_config=adapter,
     )
+
+
+def _reading_tokens(trainer_class: type[Any]) -> type[Any]:
+    """The same trainer, for rows that are tokens already; each gets the answer of the row before it in the batch.
+
+    From such mismatched pairs the divergence from the base model is estimated (section 3.2 of the paper).
+    """
+
+    class ReadingTokens(trainer_class):  # type: ignore[misc]  # of a library without types
+        def _prepare_dataset(self, dataset: Any, _: Any, args: Any, *__: Any) -> Any:
+            def mismatched(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
+                answers = rows["completion_ids"]
+                return {"KL_completion_ids": [answers[-1], *answers[:-1]]}
+
+            return dataset.map(mismatched, batched=True, batch_size=args.per_device_train_batch_size)
+
+    return ReadingTokens

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.conversations import Encoded, encode
+from adapters.conversations import Encoded, answered, encode
 from adapters.epochs import steps_to_take
 from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.batches import Batch, padded
@@ -27,10 +27,7 @@ class Pairs:
         max_length = longest(opened.model, options.max_length)
         self._job, self._options = job, options
         pairs = [
-            tuple(
-                encode(opened.tokenizer, {"prompt": row["prompt"], "completion": row[side]}).cut_to(max_length)
-                for side in ("chosen", "rejected")
-            )
+            tuple(encode(opened.tokenizer, answered(row, side)).cut_to(max_length) for side in ("chosen", "rejected"))
             for row in job.rows
         ]
         some_must_be_learned([min(sum(side.learned) for side in pair) for pair in pairs], max_length=max_length)

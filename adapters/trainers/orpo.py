@@ -35,7 +35,7 @@ class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, E
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Make chosen answers likely, and likelier than rejected ones by their odds."""
-    return train_on_pairs("orpo", job, options, progress, _classes, beta=options.beta)
+    return train_on_pairs("orpo", job, options, progress, _classes, reads_tokens=False, beta=options.beta)
 
 
 def _classes() -> tuple[type[Any], type[Any]]:

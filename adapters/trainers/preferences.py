@@ -1,9 +1,9 @@
 """What trainers on trl that learn from pairs have in common: DPO, ORPO and reward models."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from adapters.conversations import encode, prompt_ids
+from adapters.conversations import answered, begin_of_answer, encode, prompt_ids
 from adapters.quiet import quiet
 from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.shapes import must_have_columns
@@ -20,13 +20,14 @@ def train_on_pairs(
     classes: Callable[[], tuple[type[Any], type[Any]]],
     *,
     scores: bool = False,
+    reads_tokens: bool = True,
     processes: int = 1,
     **settings: Any,
 ) -> TrainingResult:
     """Train with one of trl's trainers, given by its config class and trainer class, on chosen and rejected answers.
 
-    With `scores` the model gives a score in place of tokens. `processes` share the rows of a step. `settings` are the
-    config's own.
+    With `scores` the model gives a score in place of tokens. Where the trainer `reads_tokens`, rows are encoded here,
+    as for every other training, and not by trl. `processes` share the rows of a step. `settings` are the config's own.
     """
     must_have_columns(job, COLUMNS, trainer=name)
     with quiet():
@@ -37,8 +38,13 @@ def train_on_pairs(
         config_class, trainer_class = classes()
         model, tokenizer = huggingface.open_model(job, scores=scores)
         longest = huggingface.longest(model, options.max_length)
-        lengths = [_length(tokenizer, row) if scores else len(prompt_ids(tokenizer, row["prompt"])) for row in job.rows]
-        some_must_be_learned([max(0, longest + scores - length) for length in lengths], max_length=longest)
+        if reads_tokens:
+            dataset = _as_tokens(tokenizer, job.rows, longest=longest, scores=scores)
+            trainer_class = reading_tokens(trainer_class)
+        else:
+            room = [max(0, longest - len(prompt_ids(tokenizer, row["prompt"]))) for row in job.rows]
+            some_must_be_learned(room, max_length=longest)
+            dataset = [{column: row[column] for column in COLUMNS} for row in job.rows]
         adapter = huggingface.adapter(options, task="SEQ_CLS" if scores else "CAUSAL_LM")
         return huggingface.run(
             trainer_class,
@@ -54,13 +60,40 @@ def train_on_pairs(
                 disable_dropout=not options.lora_dropout,  # theirs would switch ours off too
                 **settings,
             ),
-            train_dataset=Dataset.from_list([{column: row[column] for column in COLUMNS} for row in job.rows]),
+            train_dataset=Dataset.from_list(dataset),
             processing_class=tokenizer,
             peft_config=adapter,
         )
 
 
-def _length(tokenizer: Any, row: Row) -> int:
-    """Tokens of a row's longer conversation: a score is given at the end, so a reward model leaves out what is cut."""
-    whole = ({"prompt": row["prompt"], "completion": row[answer]} for answer in ("chosen", "rejected"))
-    return max(len(encode(tokenizer, said).ids) for said in whole)
+def reading_tokens(trainer_class: type[Any]) -> type[Any]:
+    """The same trainer of trl, for rows that are tokens already."""
+
+    class ReadingTokens(trainer_class):  # type: ignore[misc]  # of a library without types
+        def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+            return dataset
+
+    return ReadingTokens
+
+
+def _as_tokens(tokenizer: Any, rows: Sequence[Row], *, longest: int, scores: bool) -> list[dict[str, list[int]]]:
+    """The rows as tokens, without those of which nothing would be learned.
+
+    A score is given at the end, so a reward model leaves out what is cut; others what has no room for an answer.
+    """
+    pairs = [[encode(tokenizer, answered(row, side)) for side in ("chosen", "rejected")] for row in rows]
+    if scores:
+        lengths = [max(len(side.ids) for side in pair) for pair in pairs]
+        some_must_be_learned([max(0, longest + 1 - length) for length in lengths], max_length=longest)
+        return [
+            {"chosen_ids": chosen.ids, "rejected_ids": rejected.ids}
+            for (chosen, rejected), length in zip(pairs, lengths, strict=True)
+            if length <= longest
+        ]
+    begins = [min(begin_of_answer(side) for side in pair) for pair in pairs]
+    some_must_be_learned([max(0, longest - begin) for begin in begins], max_length=longest)
+    return [
+        {"prompt_ids": chosen.ids[:begin], "chosen_ids": chosen.ids[begin:], "rejected_ids": rejected.ids[begin:]}
+        for (chosen, rejected), begin in zip(pairs, begins, strict=True)
+        if begin < longest
+    ]

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.conversations import Encoded, prompt_ids
+from adapters.conversations import Encoded, asked_of, prompt_ids
 from adapters.trainers.batches import padded
 from adapters.trainers.rewards import Rewards
 from adapters.trainers.row_order import rows_of_step
@@ -55,7 +55,7 @@ class Rollouts:
 
     def __init__(self, job: TrainingJob, options: Any, policy: Policy, judge: Judge) -> None:
         self._job, self._options, self._policy, self._judge = job, options, policy, judge
-        self._prompts = [prompt_ids(policy.tokenizer, row["prompt"]) for row in job.rows]
+        self._prompts = [prompt_ids(policy.tokenizer, asked_of(row)) for row in job.rows]
 
     def of_step(self, step: int) -> Rollout:
         options, policy = self._options, self._policy
@@ -116,7 +116,7 @@ def must_be_answerable(job: TrainingJob, options: Any, tokenizer: Any, *, positi
             ]
         )
     for number, row in enumerate(job.rows, start=1):
-        length = len(prompt_ids(tokenizer, row["prompt"]))
+        length = len(prompt_ids(tokenizer, asked_of(row)))
         if positions is not None and length + options.max_completion_length > positions:
             raise InvalidInput(
                 f"The prompt of training row {number} has {length} tokens, and with {options.max_completion_length} "

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from adapters.conversations import asked_of, prompt_ids
 from adapters.quiet import quiet
 from adapters.trainers import bad_results
 from adapters.trainers.rewards import Reward, parse_rewards
@@ -42,8 +43,9 @@ def train_on_rewards(
 
         config_class, trainer_class = classes()
         model, tokenizer = huggingface.open_model(job)
+        asked = [prompt_ids(tokenizer, asked_of(row)) for row in job.rows]
         return huggingface.run(
-            trainer_class,
+            _asking(trainer_class, asked),
             job,
             progress,
             is_adapter=options.adapter == "lora",
@@ -59,12 +61,22 @@ def train_on_rewards(
                 **settings,
             ),
             train_dataset=Dataset.from_dict(
-                {"prompt": [row["prompt"] for row in job.rows], "row": list(range(len(job.rows)))}
+                {"prompt": [str(row) for row in range(len(asked))], "row": list(range(len(asked)))}
             ),
             processing_class=tokenizer,
             reward_funcs=functions,
             peft_config=huggingface.adapter(options),
         )
+
+
+def _asking(trainer_class: type[Any], asked: Sequence[list[int]]) -> type[Any]:
+    """The same trainer, which takes a prompt for the number of its row, and asks with the tokens of that."""
+
+    class Asking(trainer_class):  # type: ignore[misc]  # of a library without types
+        def _tokenize_prompts(self, prompts: list[str]) -> tuple[list[list[int]], None, dict[str, Any]]:
+            return [asked[int(row)] for row in prompts], None, {}
+
+    return Asking
 
 
 Function = Callable[..., list[float]]

@@ -135,3 +135,46 @@ names = st.text(st.characters(exclude_characters=",=", exclude_categories=["Z", 
 @given(st.dictionaries(st.sampled_from(OURS), names))
 def test_a_mapping_is_read_back_as_it_was_written(columns: dict[str, str]) -> None:
     assert parse_columns(", ".join(f"{ours}={theirs}" for ours, theirs in columns.items())) == columns
+
+
+@pytest.mark.parametrize(
+    ("columns", "prompt"),
+    [
+        ("", [{"role": "user", "content": "Q0"}]),
+        ("prompt=question, answer=answer", "Q0"),
+        ("question=question, answer=answer", [{"role": "user", "content": "Q0"}]),
+    ],
+)
+@pytest.mark.parametrize(
+    ("answer", "solution", "final"),
+    [
+        ("He has 0 + 1.\n#### 1", "He has 0 + 1.\n#### 1", "1"),
+        (r"So it is \boxed{\frac{1}{2}}.", r"So it is \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
+        (r"\boxed{\frac{1}{2}}", None, r"\frac{1}{2}"),
+        ("#### 72", None, "72"),
+        ("72", None, "72"),
+    ],
+)
+def test_a_solution_is_a_demonstration_and_the_answer_that_it_marks(
+    tmp_path: Path, columns: str, prompt: Any, answer: str, solution: str | None, final: str
+) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({"question": f"Q{n}", "answer": answer}) + "\n" for n in range(2)))
+
+    dataset = Datasets(tmp_path).load(str(file), seed=0, columns=columns)
+
+    row = next(row for row in [*dataset.rows, *dataset.held_out] if row["prompt"] == prompt)
+    said = solution if isinstance(prompt, str) else [{"role": "assistant", "content": solution}]
+    assert row == {"prompt": prompt, "answer": final} | ({"completion": said} if solution else {})
+
+
+def test_among_solutions_an_answer_alone_is_a_demonstration_too(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    _jsonl(file, [{"prompt": "1+1=", "answer": "One and one.\n#### 2"}, {"prompt": "2+2=", "answer": "4"}])
+
+    dataset = Datasets(SAMPLES).load(str(file), seed=0)
+
+    assert {row["prompt"]: (row["completion"], row["answer"]) for row in (*dataset.rows, *dataset.held_out)} == {
+        "1+1=": ("One and one.\n#### 2", "2"),
+        "2+2=": ("4", "4"),
+    }

@@ -343,3 +343,29 @@ def test_no_rows_are_met_with_anything_but_rows_or_a_refusal(rows: list[dict[str
         assert "f, row" in str(refusal)  # noqa: PT017 -- most examples are refused, and that must say where
     else:
         assert len(made) == len(rows)
+
+
+def test_a_folder_may_call_its_rows_to_measure_with_as_other_tools_do(tmp_path: Path, datasets: Datasets) -> None:
+    for part, rows in (("train", ["a", "b"]), ("valid", ["c"])):
+        written(tmp_path / f"{part}.jsonl", [{"text": text} for text in rows])
+
+    with_valid = datasets.load(str(tmp_path), seed=0)
+
+    assert [row["text"] for row in with_valid.rows] == ["a", "b"]
+    assert [row["text"] for row in with_valid.held_out] == ["c"]
+    assert with_valid.remarks == ()
+
+    written(tmp_path / "test.jsonl", [{"text": "d"}])
+    with_both = datasets.load(str(tmp_path), seed=0)
+
+    assert [row["text"] for row in with_both.held_out] == ["d"]
+    assert with_both.remarks == ("The file valid.jsonl is not used: the rows to measure with are those of test.jsonl.",)
+
+
+def test_columns_that_no_row_holds_are_told(file: Path) -> None:
+    rows = [{"messages": [ASKED, SAID], "prompt": "1+1=", "id": 1}, {"messages": [{**ASKED, "content": "?"}, SAID]}]
+
+    dataset = loaded(file, rows)
+
+    assert dataset.remarks == ("The rows' column 'prompt' is not used.",)
+    assert {"id": 1, "messages": [ASKED, SAID]} in [*dataset.rows, *dataset.held_out]

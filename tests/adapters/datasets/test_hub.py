@@ -49,6 +49,15 @@ def test_a_dataset_that_was_downloaded_is_read_by_its_id_without_a_network(cache
     assert Datasets(SAMPLES).load("nobody/faq:main", seed=0).rows == dataset.rows
 
 
+def test_a_split_that_is_not_used_is_told(cache: Path) -> None:
+    downloaded(cache, "main", {"train": 10, "test": 3, "validation": 2}, ("question", "answer"))
+
+    dataset = Datasets(SAMPLES).load("nobody/faq", seed=0)
+
+    assert len(dataset.held_out) == 3
+    assert dataset.remarks == ("The split validation is not used: the rows to measure with are those of test.",)
+
+
 def test_without_a_split_to_measure_with_a_part_is_held_out(cache: Path) -> None:
     downloaded(cache, "main", {"train": 20}, ("question", "answer"))
 

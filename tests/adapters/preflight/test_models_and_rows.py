@@ -21,7 +21,8 @@ TALK = {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "co
 OTHER_TALK = {"messages": [{"role": "user", "content": "c"}, {"role": "assistant", "content": "d"}]}
 
 PICKY = (
-    b"{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}{% endfor %}"
+    b"{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
+    b"{{ m.content }}{% endfor %}"
 )
 
 

@@ -30,6 +30,8 @@ def test_a_dry_run_says_what_would_happen_and_starts_nothing(tmm: Tmm, house: In
     assert "Nothing was started." in said.out
     assert "54 to train on, 6 held out; each has messages" in said.out
     assert "100 of 32 rows: each row about 59 times" in said.out
+    assert "As the model will see it (row 1; what it learns stands in ⟦ ⟧):\n<|user|>" in said.out
+    assert "<|assistant|>⟦<think>" in said.out
     assert "warning: Each row is seen about 59 times" in said.err
     assert house.service.catch_up().position == before
 
@@ -40,6 +42,7 @@ def test_a_dry_run_is_one_document_for_programs(tmm: Tmm) -> None:
     plan = json.loads(said.out)
     assert (plan["method"], plan["shape"], plan["rows_a_step"]) == ("grpo-demo", "prompt and answer", 8)
     assert plan["tokens"]["limit"] == 480
+    assert [piece["learned"] for piece in plan["shown"][0]["pieces"]] == [False]
     assert plan["seconds"] > 0 < plan["memory_bytes"]
     assert plan["warnings"] == []
 
