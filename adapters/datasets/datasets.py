@@ -128,7 +128,7 @@ def _dataset(
 
 def _first(name: str, raw: Iterable[RawRow]) -> RawRow:
     if (first := next(iter(raw), None)) is None:
-        raise InvalidDataset(f"{name} is empty. Give it at least two rows: one to train on, one to measure with.")
+        raise InvalidDataset(f"{name} has no rows. Give it at least two: one to train on, one to measure with.")
     return first
 
 

@@ -106,6 +106,10 @@ def _saved(folder: Path) -> list[Path]:
         raise InvalidDataset(
             f"The folder {folder} looks like one of save_to_disk, and its {_SAVED} cannot be read. Save it again."
         ) from None
+    if outside := [file["filename"] for file in named if Path(str(file["filename"])).name != file["filename"]]:
+        raise InvalidDataset(
+            f"The {_SAVED} of the folder {folder} names {outside[0]}, which lies outside. Save it again."
+        )
     if missing := [file.name for file in files if not file.exists()]:
         raise InvalidDataset(
             f"The folder {folder} has no {missing[0]}, which its {_SAVED} names. Copy all of its files."

@@ -32,39 +32,48 @@ def rows_in_document(text: OpenText, name: str) -> Iterator[RawRow]:
         document = _Document(opened, name)
         if document.has_object_a_line():
             yield from rows_in_lines(text, name)
-        elif (first := document.peek()) == "[":
+            return
+        if (first := document.peek()) == "[":
             yield from _rows_in_list(document, name)
         elif first == "{":
             yield from _rows_in_wrapper(document, name)
         elif first:
             document.value()
-            raise InvalidDataset(f"{name} must hold a list of rows: [{{…}}, {{…}}].")
+            raise _no_list(name, is_table=False)
         if document.peek():
             raise document.wrong("Extra data")
 
 
-def _rows_in_list(document: "_Document", name: str) -> Iterator[RawRow]:
+def _rows_in_list(document: "_Document", name: str, *, is_wrapped: bool = False) -> Iterator[RawRow]:
     for number, _ in enumerate(document.elements(), start=1):
         place = f"{name}, row {number}"
-        yield _row(document.value(), place, document.last)
+        value = document.value()
+        if is_wrapped and not isinstance(value, dict):
+            raise _no_list(name, is_table=True)
+        yield _row(value, place, document.last)
 
 
 def _rows_in_wrapper(document: "_Document", name: str) -> Iterator[RawRow]:
-    lists, with_objects = 0, 0
+    lists = with_objects = 0
     for _ in document.members():
-        if document.peek() == "[":
-            lists += 1
-            if lists > 1:
-                break
-            yield from _rows_in_list(document, name)
-        else:
+        if document.peek() != "[":
             with_objects += isinstance(document.value(), dict)
-    if lists == 1:
-        return
-    how = "Save each list as a file of its own: train.jsonl and test.jsonl in one folder."
-    if with_objects > 1 or lists > 1:
-        how += ' A table of pandas is saved row by row with to_json(file, orient="records", lines=True).'
-    raise InvalidDataset(f"{name} must hold a list of rows: [{{…}}, {{…}}]. {how}")
+            continue
+        lists += 1
+        if lists > 1:
+            raise _no_list(name, is_table=False)
+        yield from _rows_in_list(document, name, is_wrapped=True)
+    if lists != 1:
+        raise _no_list(name, is_table=with_objects > 1)
+
+
+def _no_list(name: str, *, is_table: bool) -> InvalidDataset:
+    how = (
+        'A table of pandas is saved row by row with to_json(file, orient="records", lines=True).'
+        if is_table
+        else "Save each list as a file of its own: train.jsonl and test.jsonl in one folder."
+    )
+    return InvalidDataset(f"{name} must hold a list of rows: [{{…}}, {{…}}]. {how}")
 
 
 class _Document:

@@ -1,6 +1,6 @@
 """Which formats of files there are, and how each is read, one row after the other."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from adapters.datasets import json_files, tables
@@ -25,16 +25,30 @@ def read_file(file: Path, *, within: Path | None = None, told: Callable[[str], N
         )
     if fault := fault_of(file, within=within):
         raise InvalidDataset(f"{fault}, and a dataset is plain files. It was not opened.")
+    read = _reader(file, kind, told)
+    return Rows(lambda: _must_be_some(read(), file))
+
+
+def _reader(file: Path, kind: str, told: Callable[[str], None]) -> Callable[[], Iterator[RawRow]]:
     if kind in (".parquet", ".arrow"):
-        return Rows(lambda: tables.rows_in_columns(file, kind))
+        return lambda: tables.rows_in_columns(file, kind)
     text = opened(file, told=told)
     match kind:
         case ".jsonl":
-            return Rows(lambda: json_files.rows_in_lines(text, file.name))
+            return lambda: json_files.rows_in_lines(text, file.name)
         case ".json":
-            return Rows(lambda: json_files.rows_in_document(text, file.name))
+            return lambda: json_files.rows_in_document(text, file.name)
         case _:
-            return Rows(lambda: tables.rows_in_cells(text, file.name, comma="," if kind == ".csv" else "\t"))
+            return lambda: tables.rows_in_cells(text, file.name, comma="," if kind == ".csv" else "\t")
+
+
+def _must_be_some(rows: Iterator[RawRow], file: Path) -> Iterator[RawRow]:
+    some = False
+    for row in rows:
+        some = True
+        yield row
+    if not some:
+        raise InvalidDataset(f"{file} is empty. Give it at least two rows: one to train on, one to measure with.")
 
 
 def kind_of_file(file: Path) -> str | None:

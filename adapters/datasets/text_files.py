@@ -27,7 +27,7 @@ _BEGINNINGS = (
 )
 # What people write with one byte beyond ASCII in Western Europe: letters, and the marks and dashes of Windows.
 _ONE_BYTE = re.compile(rb"[\x80-\xff]+")
-_WRITTEN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýÿŒœŠšŽžŸ€‚„…‘’“”–—«»°§£©®´·¿¡º²³½µ\xa0")
+_WRITTEN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýŒœŠšŽžŸ€‚„…‘’“”–—«»°§£©®´·¿¡º²³½µ\xa0")
 _LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -123,7 +123,7 @@ def _fault_in_utf8(file: Path) -> tuple[int, bool] | None:
 
 
 def _is_western(file: Path) -> bool:
-    """Whether the bytes beyond ASCII are such as Latin-1 has them: one or two, in words, and people write them."""
+    """Whether the bytes beyond ASCII are what Latin-1 has for letters and marks: one alone, or two in a word."""
     runs = good = 0
     with _bytes(file) as raw:
         for _ in range(_LOOKED_AT // _AT_ONCE):
@@ -135,5 +135,5 @@ def _is_western(file: Path) -> bool:
                 around = chunk[max(0, found.start() - 1) : found.start()] + chunk[found.end() : found.end() + 1]
                 in_words = any(byte in _LETTERS for byte in around)
                 written = found.group().decode("cp1252", errors="replace")
-                good += len(written) <= 2 and in_words and _WRITTEN.issuperset(written)
+                good += (len(written) == 1 or (len(written) == 2 and in_words)) and _WRITTEN.issuperset(written)
     return runs > 0 and good >= 0.9 * runs

@@ -210,7 +210,7 @@ def test_preferences_are_a_prompt_once_and_two_answers(fields: dict[str, Any], r
 def test_answers_to_something_else_than_the_prompt_are_refused() -> None:
     other = {"role": "user", "content": "2+2="}
 
-    with pytest.raises(InvalidDataset, match="column 'chosen': .* does not begin with what is in the prompt"):
+    with pytest.raises(InvalidDataset, match=r"column 'chosen': .* does not begin with what is in the prompt"):
         row(prompt="1+1=", chosen=[other, SAID], rejected=[other, WRONG])
 
 
@@ -245,7 +245,7 @@ def test_a_label_that_judges_nothing_is_no_judgement() -> None:
 
 
 def test_a_label_that_comes_later_is_not_overlooked(tmp_path: Path) -> None:
-    with pytest.raises(InvalidDataset, match="row 2, column 'label': .* the first row has none"):
+    with pytest.raises(InvalidDataset, match=r"row 2, column 'label': .* the first row has none"):
         loaded(tmp_path, [{"messages": [ASKED, SAID]}, {"messages": [ASKED, WRONG], "label": False}])
 
 
