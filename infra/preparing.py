@@ -71,7 +71,7 @@ def must_be_possible(installation: "Installation", request: RunRequest) -> None:
     _must_have_what_options_name(installation, options, dataset)
     if _is_at_hand(installation.base_models.names(), request.base_model):
         facts = preflight.facts_of(installation.base_models.open(request.base_model))
-        preflight.must_be_possible(request, trainer_of(spec, trainers.declarations()), options, dataset.rows, facts)
+        preflight.must_be_possible(request, trainer_of(spec, trainers.declarations()), options, dataset, facts)
 
 
 def _is_at_hand(samples: list[str], name: str) -> bool:

@@ -72,10 +72,17 @@ def shape_of(first: RawRow, meant: Collection[str] = ()) -> Shape:
     """The usual shape of a file, told from its first row. Raises `InvalidDataset` naming what would do."""
     if found := _found(first, meant, (*_SHAPES, _ASKED_ONLY)):
         return found
+    columns = told_as_columns(way_out(first.fields))
     raise InvalidDataset(
         f"{first.place}: the columns ({', '.join(first.fields) or 'none'}) are none of the usual shapes. Use messages; "
         "prompt and completion; text; instruction and output (with input); question and answer; prompt and answer; "
-        f"prompt, chosen and rejected; or prompt, completion and label. {_way_out(first)}"
+        "prompt, chosen and rejected; or prompt, completion and label. "
+        + (
+            f'These would be read with --columns "{columns}".'
+            if columns
+            else 'Say which column is which, such as --columns "prompt=NAME, completion=NAME".'
+        ),
+        columns=columns,
     )
 
 
@@ -109,12 +116,6 @@ def _is_meant(shape: Shape, first: RawRow, meant: Collection[str]) -> bool:
     if "label" not in shape.columns or shape.columns[0] == "prompt" or "label" in meant:
         return True
     return is_label(first.fields.get("label"))
-
-
-def _way_out(first: RawRow) -> str:
-    if found := way_out(first.fields):
-        return f'These would be read with --columns "{told_as_columns(found)}".'
-    return 'Say which column is which, such as --columns "prompt=NAME, completion=NAME".'
 
 
 def _from_messages(row: Row, column: str = "messages") -> dict[str, Any]:
