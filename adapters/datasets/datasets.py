@@ -172,7 +172,7 @@ def _named(columns: Iterable[str]) -> str:
 
 
 def _hash_of(rows: Iterable[Located]) -> str:
-    digest = hashlib.sha256()
+    digest, write = hashlib.sha256(), json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
     for row in rows:
-        digest.update(json.dumps(row.fields, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+        digest.update(write(row.fields).encode() + b"\n")
     return digest.hexdigest()

@@ -3,6 +3,7 @@
 import json
 import os
 import tempfile
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, TypeVar, overload
 
@@ -20,6 +21,9 @@ _READ_AT_ONCE = 1 << 20
 _PLACE_SIZE = 8
 
 T = TypeVar("T")
+
+_WRITE = json.JSONEncoder(ensure_ascii=False).encode
+_READ = json.JSONDecoder().decode
 
 
 def kept(rows: Iterable[Located]) -> Sequence[Located]:
@@ -83,6 +87,8 @@ class RowsOnDisk(_Numbered[Located]):
     def __init__(self, lines: Iterable[bytes]) -> None:
         self._rows = tempfile.TemporaryFile(prefix="tmm-rows-")  # noqa: SIM115 -- lives as long as the rows
         self._places = tempfile.TemporaryFile(prefix="tmm-rows-")  # noqa: SIM115
+        for file in (self._rows, self._places):
+            weakref.finalize(self, file.close)
         self._count = self._end = 0
         for line in lines:
             self.append(line)
@@ -173,7 +179,7 @@ class _Mapped(_Numbered[Row]):
 
 def _line_of(row: Located) -> bytes:
     try:
-        return json.dumps([row.place, row.fields], ensure_ascii=False).encode() + b"\n"
+        return _WRITE([row.place, row.fields]).encode() + b"\n"
     except UnicodeEncodeError:
         raise InvalidDataset(
             f"{row.place}: the row holds half a character (a lone surrogate, \\ud800 to \\udfff). Write the whole "
@@ -182,7 +188,7 @@ def _line_of(row: Located) -> bytes:
 
 
 def _row_of(line: bytes) -> Located:
-    place, fields = json.loads(line)
+    place, fields = _READ(line.decode())
     return Located(place, fields)
 
 
