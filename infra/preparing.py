@@ -82,7 +82,7 @@ def _is_at_hand(samples: list[str], name: str) -> bool:
     if not path.exists():
         return False
     # Of a base model only the heads of its files are read, but its hash needs all of them.
-    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files) <= _READ_TWICE_AT_MOST
 
 
