@@ -150,7 +150,14 @@ class InvalidRunRequest(InvalidInput):
 
 
 class InvalidDataset(InvalidInput):
-    """A dataset cannot be trained on; file, row and column are named."""
+    """A dataset cannot be trained on; file, row and column are named.
+
+    `columns` are those with which it could be: `prompt=question, completion=answer`; empty where none are known.
+    """
+
+    def __init__(self, message: str, *, columns: str = "") -> None:
+        super().__init__(message)
+        self.columns = columns
 
 
 class InvalidBaseModel(InvalidInput):

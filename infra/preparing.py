@@ -96,7 +96,7 @@ def must_be_possible(installation: "Installation", request: RunRequest) -> None:
     _must_have_what_options_name(installation, options, dataset)
     if _is_at_hand(installation.base_models.names(), request.base_model):
         facts = preflight.facts_of(installation.base_models.open(request.base_model))
-        preflight.must_be_possible(request, trainer_of(spec, trainers.declarations()), options, dataset.rows, facts)
+        preflight.must_be_possible(request, trainer_of(spec, trainers.declarations()), options, dataset, facts)
 
 
 def _is_at_hand(samples: list[str], name: str) -> bool:
@@ -107,7 +107,7 @@ def _is_at_hand(samples: list[str], name: str) -> bool:
     if not path.exists():
         return False
     # Of a base model only the heads of its files are read, but its hash needs all of them.
-    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files) <= _READ_TWICE_AT_MOST
 
 

@@ -23,11 +23,11 @@ def must_be_possible(
     request: RunRequest,
     trainer: TrainerDeclaration,
     options: Mapping[str, Any],
-    rows: Sequence[Row],
+    dataset: Dataset,
     facts: BaseModelFacts,
 ) -> Shape:
     """What can be seen without a tokenizer; the rows' shape. Raises the error that says what does not go together."""
-    shape = must_take(trainer.name, trainer.method_types, rows)
+    shape = must_take(trainer.name, trainer.method_types, dataset.rows, as_demonstrations=dataset.as_demonstrations)
     must_fit(
         facts,
         trainer=trainer.name,
@@ -36,7 +36,7 @@ def must_be_possible(
         options=options,
     )
     if is_known(trainer):
-        batches.must_add_up(options, rows=len(rows), asks_only=asks_only(trainer.method_types))
+        batches.must_add_up(options, rows=len(dataset.rows), asks_only=asks_only(trainer.method_types))
     return shape
 
 
@@ -60,7 +60,7 @@ def look_at(
 
     `measured` are earlier trainings with this trainer on this device, the newest first.
     """
-    shape = must_be_possible(request, trainer, options, dataset.rows, facts)
+    shape = must_be_possible(request, trainer, options, dataset, facts)
     asking = asks_only(trainer.method_types) or shape in (Shape.QUESTIONS, Shape.PROMPTS)
     leaking = list(leaks.advice(dataset.rows, dataset.held_out))
     opened = tokens.opened(facts.name, facts.source)
@@ -98,6 +98,7 @@ def look_at(
         warnings=(
             *dataset.remarks,
             *(seeing.unused(opened.tokenizer, dataset.rows, shape, asks_only=asking) if is_known(trainer) else ()),
+            *(seeing.control_tokens_said(opened.tokenizer, dataset.rows, shape) if is_known(trainer) else ()),
             *leaking,
             *_about_tokens(opened, found, dataset.rows, len(dataset.rows)),
             *batches.advice(options, steps, rows_seen=(steps or 0) * seen_a_step, rows=len(dataset.rows)),

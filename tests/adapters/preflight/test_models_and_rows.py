@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from adapters.preflight import facts_of, must_judge
+from adapters.preflight.shapes import must_take
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.errors import InvalidBaseModel, InvalidDataset
 from domain.ports import BaseModel
@@ -142,6 +143,17 @@ def test_rows_of_another_shape_are_refused_naming_the_shape_found_and_those_take
 ) -> None:
     with pytest.raises(InvalidDataset, match=rf"rows have .*, and the trainer trainer takes rows with {taken}\."):
         look([row], [row], types=(types,))
+
+
+def test_rows_that_would_be_demonstrations_by_other_columns_are_refused_with_these() -> None:
+    way_out = r"With --columns \"prompt=q, completion=a\" they are demonstrations, or choose another dataset"
+
+    with pytest.raises(InvalidDataset, match=way_out) as refused:
+        must_take("sft", (MethodType.SFT,), [QUESTION], as_demonstrations="prompt=q, completion=a")
+    assert refused.value.columns == "prompt=q, completion=a"
+    with pytest.raises(InvalidDataset, match=r"\. Choose another dataset") as refused:
+        must_take("dpo", (MethodType.DPO,), [QUESTION], as_demonstrations="prompt=q, completion=a")
+    assert refused.value.columns == ""
 
 
 @pytest.mark.parametrize(
