@@ -160,7 +160,9 @@ def test_tables_of_other_countries_spreadsheets_are_read(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
-    ("packed", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)], ids=str
+    ("packed", "pack"),
+    [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)],
+    ids=("gz", "bz2", "xz"),
 )
 @pytest.mark.parametrize(
     ("suffix", "write"),
@@ -171,6 +173,7 @@ def test_tables_of_other_countries_spreadsheets_are_read(tmp_path: Path, name: s
         ("csv", as_csv),
         ("tsv", lambda rows: as_csv(rows, delimiter="\t")),
     ],
+    ids=("jsonl", "ndjson", "json", "csv", "tsv"),
 )
 def test_compressed_files_are_read_as_what_is_in_them(
     tmp_path: Path, packed: str, pack: Callable[[bytes], bytes], suffix: str, write: Callable[[Any], str]
