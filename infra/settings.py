@@ -170,6 +170,11 @@ class Settings(BaseModel):
         return CHECKOUT / "infra" / "samples"
 
     @property
+    def templates(self) -> Path:
+        """Folder of the templates that methods' own code begins from."""
+        return CHECKOUT / "infra" / "templates"
+
+    @property
     def runs(self) -> Path:
         """Folder of the runs' own folders on this machine: progress, checkpoints, what is under way."""
         return self.home / "runs"

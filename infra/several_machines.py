@@ -192,7 +192,7 @@ def take_part(
     )
     try:
         waits = partial(watcher.phase, "waiting for an earlier training here that outlived its worker")
-        with own_slot(tmm.settings, waiting=waits):
+        with own_slot(tmm.settings.slots_folder, waiting=waits):
             watcher.phase(f"computing a share of {run_id}")
             several_processes.take_part(module, job, options, goes_on=goes_on)
     finally:

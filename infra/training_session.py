@@ -271,7 +271,7 @@ def recorded_session(
         waits = partial(watcher.phase, "waiting for an earlier training here that outlived its worker")
         with (
             this_process_runs(installation.run_folder(run_id), attempt),
-            own_slot(installation.settings, waiting=waits),
+            own_slot(installation.settings.slots_folder, waiting=waits),
         ):
             asker = _asker(installation, run_id, asked, acting_for)  # who may is told before what is wrong with it
             request = RunRequest.parse(asked)

@@ -154,7 +154,9 @@ class Installation:
     def _catalogue_on(self, log: EventLog) -> Catalogue:
         declared = trainers.declarations()
         runs = TrainingRuns(log, trainers=declared)
-        return Catalogue(log, trainers=declared, code=CheckedCode(self.settings), runs=runs)
+        return Catalogue(
+            log, trainers=declared, code=CheckedCode(self.settings.artifacts, self.settings.code_cache), runs=runs
+        )
 
     @cached_property
     def trainings(self) -> TrainingRuns:
@@ -352,9 +354,20 @@ class Installation:
     @cached_property
     def workshop(self) -> "Workshop":
         """Where methods' own code is made, checked and kept."""
+        from adapters.custom_code.allowance import Allowance
+        from adapters.custom_code.code_store import CodeStore
         from adapters.custom_code.workshop import Workshop
+        from infra.trying import TriedWith
 
-        return Workshop(self)
+        settings = self.settings
+        silence_s = settings.custom_silence_minutes * 60
+        return Workshop(
+            CodeStore(settings.artifacts, settings.code_cache, shared=settings.shares_artifacts),
+            templates=settings.templates,
+            notes=settings.code_cache / "checked",
+            allowance=Allowance(settings.home, settings.custom_memory_gb, silence_s),
+            tried_with=TriedWith(self.datasets, self.base_models),
+        )
 
     def trainers_code_hash(self) -> str:
         return trainers.code_hash()
@@ -371,7 +384,7 @@ class Installation:
         return folder
 
     def checkpoints(self, run_id: UUID) -> Checkpoints:
-        from adapters.artifacts.checkpoints import FolderCheckpoints
+        from adapters.shared.training.checkpoints import FolderCheckpoints
 
         return FolderCheckpoints(self.run_folder(run_id) / "checkpoints")
 

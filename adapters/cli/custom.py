@@ -130,7 +130,9 @@ def save(installation: Installation, name: str, folder: Path | None, force: bool
         "modify", name, by=user, tried=fields | tried
     )  # before the code is tried, or kept
     if broken := checked(installation, folder, fields, force=force):
-        kept = installation.workshop.keep_aside(name, folder, broken=[finding.claim for finding in broken])
+        kept = installation.workshop.keep_aside(
+            name, folder, broken=[finding.claim for finding in broken], by=user.name
+        )
         say(f"Kept the code as {kept.hash[:12]}, which is not selectable: {name} trains as before.")
         say(f"Bring it back with: tmm custom restore {name} {kept.hash[:12]} --to FOLDER")
         return

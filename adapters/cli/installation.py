@@ -180,7 +180,7 @@ class Workshop(Protocol):
         """Keep a folder's code where every worker finds it; its address and what it declares."""
         ...
 
-    def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str]) -> KeptCode:
+    def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str], by: str) -> KeptCode:
         """Keep code that breaks these claims, for this method, only to be looked at and mended."""
         ...
 

@@ -20,10 +20,10 @@ from types import FrameType, ModuleType
 from typing import IO, Any
 from uuid import UUID
 
-from adapters.artifacts.checkpoints import FolderCheckpoints
 from adapters.custom_code.code_store import ENTRY
 from adapters.custom_code.shared_memory import pass_files_without_sockets
 from adapters.shared import confinement
+from adapters.shared.training.checkpoints import FolderCheckpoints
 from domain.catalogue.method_spec import Backend
 from domain.catalogue.options import declared_options
 from domain.errors import InvalidInput, TrainingMethodError

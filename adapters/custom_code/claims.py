@@ -1,16 +1,30 @@
 """The claims about a training as a whole: what it reports and learns, and how it stops, goes on and is repeated."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from adapters.custom_code.trials import Stop, Trial, Trials, few
 from domain.errors import BackendUnavailable
 from domain.ports import Device, Finding
-from domain.training import TrainingJob, TrainingResult
+from domain.training import Row, TrainingJob, TrainingResult
 
 _STOP_AT = 3
+
+
+class Model(Protocol):
+    """A model that was opened, as far as claims look at it."""
+
+    @property
+    def says(self) -> bool: ...
+    def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]: ...
+    def values(self, rows: Sequence[Row]) -> list[float]: ...
+
+
+Opened = Callable[..., AbstractContextManager[Model]]
+"""Opens a base model, or with the folder of a result that result: `(base_model, folder, *, device, is_adapter)`."""
 
 
 def progress_rises(trial: Trial) -> Finding:
@@ -45,10 +59,8 @@ def what_is_reported_is_finite(trial: Trial) -> Finding:
     return Finding(claim, "kept", ", ".join(trial.steps[-1][2]))
 
 
-def weights_change(trial: Trial) -> Finding:
+def weights_change(trial: Trial, opened: Opened) -> Finding:
     """The result opens, and what it thinks of held-out rows is not what the base model thinks of them."""
-    from adapters.evaluation import opened
-
     claim = "the result opens and is not the base model"
     assert trial.result is not None
     job, result = trial.job, trial.result

@@ -45,7 +45,7 @@ def findings(task: Mapping[str, Any]) -> Iterator[Finding]:
     child.make_ready(job.backend)
     trials = Trials(module, job)
     try:
-        yield from _tried(trials)
+        yield from _tried(trials, importlib.import_module(task["opening"]).opened)
     except TrainingMethodError as error:
         yield Finding("it can be tried here", "broken", str(error))
         return
@@ -81,7 +81,7 @@ def _fast(took: float, heavy: list[str]) -> Finding:
     return Finding(claim, "kept", f"{took:.2f} seconds, and nothing heavy")
 
 
-def _tried(trials: Trials) -> Iterator[Finding]:
+def _tried(trials: Trials, opened: claims.Opened) -> Iterator[Finding]:
     yield from option_claims.options_are_described(trials)
     baseline = trials.shared()
     if baseline.error is not None or baseline.result is None:
@@ -90,7 +90,7 @@ def _tried(trials: Trials) -> Iterator[Finding]:
     yield Finding("it trains", "kept", f"{len(baseline.steps)} steps on the sample data")
     yield claims.progress_rises(baseline)
     yield claims.what_is_reported_is_finite(baseline)
-    yield claims.weights_change(baseline)
+    yield claims.weights_change(baseline, opened)
     yield option_claims.nothing_undeclared_is_read(trials, baseline)
     for option in trials.options:
         yield option_claims.option_is_honoured(trials, option)

@@ -25,8 +25,8 @@ from adapters.shared import confinement
 from adapters.shared.plain_files import fault_in, reach_of
 from domain.errors import BadResult, CustomCodeFailed, InvalidInput
 from domain.training import Progress, TrainingJob, TrainingResult
-from infra.settings import CHECKOUT
 
+_IMPORTED_FROM = Path(__file__).resolve().parents[2]
 _LOOK_EVERY_S = 0.5
 _ADDRESS_SPACE_BESIDE = 16 * 2**30
 """Bytes of address space that libraries reserve and never use."""
@@ -160,7 +160,7 @@ def bare_environment(folder: Path) -> dict[str, str]:
         "TMPDIR": str(folder / "tmp"),
         "HOME": str(folder / "home"),
         "HF_HUB_OFFLINE": "1",
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": str(_IMPORTED_FROM),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
         "TRL_EXPERIMENTAL_SILENCE": "1",

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from adapters.artifacts.checkpoints import FolderCheckpoints
 from adapters.custom_code import child
+from adapters.shared.training.checkpoints import FolderCheckpoints
 from domain.catalogue.options import OptionValue, declared_options
 from domain.training import TrainingJob, TrainingResult
 

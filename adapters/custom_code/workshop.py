@@ -7,57 +7,81 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from uuid import uuid4
 
-import psutil
-
-from adapters import trainers
-from adapters.artifacts.checkpoints import FolderCheckpoints
+from adapters.custom_code.allowance import Allowance
 from adapters.custom_code.child import load, make_ready
-from adapters.custom_code.code_store import ENTRY, Code, CodeStore
-from adapters.custom_code.running import CustomTrainer, Limits, facts_of, in_a_process
+from adapters.custom_code.code_store import Code, CodeStore
+from adapters.custom_code.running import CustomTrainer, facts_of, in_a_process
 from adapters.shared.privacy import as_the_user_has_it
+from adapters.shared.training.checkpoints import FolderCheckpoints
 from domain.catalogue.method_spec import Backend, MethodCode, MethodSpec
 from domain.catalogue.options import ConfigurationOption
 from domain.errors import InvalidMethod, NotFound
-from domain.ports import Dataset, Finding, KeptCode
+from domain.ports import Dataset, Device, Finding, KeptCode
 from domain.training import Progress, TrainingJob, TrainingResult
-from infra.settings import CHECKOUT, Settings
 
-if TYPE_CHECKING:
-    from infra.wiring import Installation
-
-TEMPLATES = CHECKOUT / "infra" / "templates"
-KIT = CHECKOUT / "infra" / "custom"
+_KIT = Path(__file__).parent
 _ROWS_TRIED = 64
 _DECLARED_WITHIN_S = 60.0
 _CHECKED_WITHOUT_WORD_S = 300.0
-_LEFT_FREE_GB, _SMALLEST_FILE_GB = 2.0, 1.0
 
 Told = Callable[[Finding], None]
 
 
-class Workshop:
-    """Makes, checks, keeps and hands out methods' own code."""
+class TriedWith(Protocol):
+    """What training code is tried with and beside on this machine."""
 
-    def __init__(self, installation: "Installation") -> None:
-        self._tmm = installation
-        settings = installation.settings
-        self._store = CodeStore(settings.artifacts, settings.code_cache, shared=settings.shares_artifacts)
+    def sample(self, dataset: str) -> Dataset:
+        """A dataset by its name or path. Raises `InvalidDataset`."""
+        ...
+
+    def small_base(self) -> str:
+        """Where the small base model lies."""
+        ...
+
+    def device(self, backend: Backend) -> Device:
+        """What trains here. Raises `BackendUnavailable`."""
+        ...
+
+    def built_in(self, trainer: str) -> str:
+        """The module of a trainer that comes with the service. Raises `InvalidMethod`."""
+        ...
+
+    @property
+    def opening(self) -> str:
+        """The module whose `opened` opens models, in the process in which code is checked."""
+        ...
+
+
+class Workshop:
+    """Makes, checks, keeps and hands out methods' own code.
+
+    `templates` is their folder, and `notes` the one of this machine that remembers which code passed the check.
+    """
+
+    def __init__(
+        self, store: CodeStore, *, templates: Path, notes: Path, allowance: Allowance, tried_with: TriedWith
+    ) -> None:
+        self._store = store
+        self._templates = templates
+        self._notes = notes
+        self._allowance = allowance
+        self._with = tried_with
 
     # Beginning.
 
     def templates(self) -> list[str]:
         """The names of the templates."""
-        return sorted(path.name for path in TEMPLATES.iterdir() if (path / "method.yaml").is_file())
+        return sorted(path.name for path in self._templates.iterdir() if (path / "method.yaml").is_file())
 
     def new(self, name: str, *, template: str, backend: Backend, folder: Path) -> None:
         """An editable copy of a template, for one backend. Raises `InvalidMethod` where there is something already."""
         if template not in self.templates():
             raise InvalidMethod(f"There is no template {template!r} (there are: {', '.join(self.templates())}).")
         with as_the_user_has_it(folder), _fresh(folder):
-            for file in sorted((TEMPLATES / template).iterdir()):
+            for file in sorted((self._templates / template).iterdir()):
                 stem, _, of = file.stem.partition("_on_")
                 if of in ("", backend.value) and file.is_file():
                     text = _named(file.read_text(encoding="utf-8"), template, name, backend)
@@ -77,10 +101,9 @@ class Workshop:
         self._store.keep_checked(code, declared)
         return declared
 
-    def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str]) -> KeptCode:
+    def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str], by: str) -> KeptCode:
         """Keep the folder's code, which breaks these claims, for this method, only to be looked at and mended."""
-        code, by = Code.read(folder), self._tmm.user().name
-        return self._store.keep_aside(name, code, at=datetime.now(UTC), by=by, broken=broken)
+        return self._store.keep_aside(name, Code.read(folder), at=datetime.now(UTC), by=by, broken=broken)
 
     def kept_aside(self, name: str) -> list[KeptCode]:
         """Code that was kept for this method although it breaks the contract, the oldest first."""
@@ -106,7 +129,7 @@ class Workshop:
 
     def trainer(self, code: MethodCode) -> CustomTrainer:
         """Kept code as a trainer on this machine."""
-        return CustomTrainer(self._store.fetch(code.hash), limits(self._tmm.settings))
+        return CustomTrainer(self._store.fetch(code.hash), self._allowance.now())
 
     # Trying.
 
@@ -117,14 +140,14 @@ class Workshop:
 
         Whatever it raises goes on to the caller. Nothing of it reaches the catalogue or the log.
         """
-        sample = self._sample(dataset)
+        sample = self._with.sample(dataset)
         out.mkdir(parents=True, exist_ok=True)
         job = TrainingJob(
             run_id=uuid4(),
             method="here",
             backend=backend,
-            device=self._tmm.device(backend).name,
-            base_model=self._tmm.base_models.open("small-base").source,
+            device=self._with.device(backend).name,
+            base_model=self._with.small_base(),
             rows=sample.rows,
             held_out=sample.held_out,
             seed=0,
@@ -142,7 +165,7 @@ class Workshop:
         """Try every claim of the contract on the folder's code; whether none is broken."""
         code = Code.read(folder)
         with self._copied(code) as copy:
-            kept = self._check({"code": str(copy)}, backend, self._sample(dataset), told)
+            kept = self._check({"code": str(copy)}, backend, self._with.sample(dataset), told)
         if kept:
             self._note(code, backend).parent.mkdir(parents=True, exist_ok=True)
             self._note(code, backend).touch()
@@ -153,21 +176,21 @@ class Workshop:
         return self._note(Code.read(folder), backend).exists()
 
     def _note(self, code: Code, backend: Backend) -> Path:
-        version = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(KIT.glob("*.py")))).hexdigest()[:12]
-        return self._tmm.settings.code_cache / "checked" / f"{code.hash}-{backend}-{version}"
+        version = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(_KIT.glob("*.py")))).hexdigest()[:12]
+        return self._notes / f"{code.hash}-{backend}-{version}"
 
     def check_method(self, spec: MethodSpec, *, backend: Backend, told: Told) -> bool:
         """Try every claim of the contract on a method's code or on its built-in trainer; whether none is broken."""
         if spec.default_dataset is None:
             raise NotFound(f"{spec.internal_name} names no dataset of its own to be tried on.")
-        sample = self._sample(spec.default_dataset)
+        sample = self._with.sample(spec.default_dataset)
         if spec.code is not None:
             return self._check({"code": str(self._store.fetch(spec.code.hash))}, backend, sample, told)
         return self.check_built_in(spec.trainer, backend=backend, sample=sample, told=told)
 
     def check_built_in(self, trainer: str, *, backend: Backend, sample: Dataset, told: Told) -> bool:
         """Try every claim of the contract on a trainer that comes with the service; whether none is broken."""
-        return self._check({"module": trainers.module_of(trainer)}, backend, sample, told)
+        return self._check({"module": self._with.built_in(trainer)}, backend, sample, told)
 
     def _check(self, what: Mapping[str, str], backend: Backend, sample: Dataset, told: Told) -> bool:
         with tempfile.TemporaryDirectory(prefix="tmm-check-") as folder:
@@ -176,8 +199,8 @@ class Workshop:
                 run_id=uuid4(),
                 method="check",
                 backend=backend,
-                device=self._tmm.device(backend).name,
-                base_model=self._tmm.base_models.open("small-base").source,
+                device=self._with.device(backend).name,
+                base_model=self._with.small_base(),
                 rows=sample.rows[:_ROWS_TRIED],
                 held_out=sample.held_out[:_ROWS_TRIED],
                 seed=1,
@@ -185,9 +208,9 @@ class Workshop:
                 checkpoints=FolderCheckpoints(run / "checkpoints"),
             )
             run.mkdir()
-            within = limits(self._tmm.settings, silence_s=_CHECKED_WITHOUT_WORD_S)
+            within = self._allowance.now(silence_s=_CHECKED_WITHOUT_WORD_S)
             result = in_a_process(
-                {"do": "check", "job": facts_of(job), **what},
+                {"do": "check", "job": facts_of(job), "opening": self._with.opening, **what},
                 folder=run,
                 limits=within,
                 on_message=lambda message: told(_finding(message)),
@@ -196,12 +219,9 @@ class Workshop:
 
     def _declared(self, folder: Path) -> tuple[ConfigurationOption, ...]:
         with tempfile.TemporaryDirectory(prefix="tmm-declare-") as scratch:
-            within = limits(self._tmm.settings, silence_s=_DECLARED_WITHIN_S)
+            within = self._allowance.now(silence_s=_DECLARED_WITHIN_S)
             told = in_a_process({"do": "declare", "code": str(folder)}, folder=Path(scratch), limits=within)
         return tuple(ConfigurationOption.model_validate(option) for option in told["options"])
-
-    def _sample(self, dataset: str) -> Dataset:
-        return self._tmm.datasets.load(self._tmm.datasets.located(dataset), seed=0)
 
     @contextmanager
     def _copied(self, code: Code) -> Iterator[Path]:
@@ -226,19 +246,6 @@ def _fresh(folder: Path) -> Iterator[None]:
         raise InvalidMethod(f"{folder} cannot be written: {(error.strerror or str(error)).lower()}.") from None
 
 
-def limits(settings: Settings, *, silence_s: float | None = None) -> Limits:
-    """What a method's own code may use here."""
-    memory_gb = settings.custom_memory_gb or psutil.virtual_memory().total * 0.9 / 2**30
-    file_gb = max(_SMALLEST_FILE_GB, _free_bytes(settings.home) / 2**30 - _LEFT_FREE_GB)
-    silence_s = silence_s or settings.custom_silence_minutes * 60
-    return Limits(memory_gb=memory_gb, silence_s=silence_s, file_gb=file_gb)
-
-
-def _free_bytes(folder: Path) -> int:
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    return shutil.disk_usage(there).free
-
-
 def _finding(message: Mapping[str, Any]) -> Finding:
     match message:
         case {"finding": {"claim": str(claim), "verdict": str(verdict), "words": str(words)}}:
@@ -256,6 +263,3 @@ def _named(text: str, template: str, name: str, backend: Backend) -> str:
     ):
         text = text.replace(old, new)
     return text
-
-
-__all__ = ["ENTRY", "TEMPLATES", "Workshop", "limits"]

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from domain.catalogue.method_spec import Backend
-from infra.settings import Settings
 
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _SLOT = "TMM_SLOT"
@@ -42,13 +41,13 @@ def visible_of(count: int, allowed: str | None) -> tuple[str, ...]:
     return tuple(itertools.takewhile(lambda name: name and not name.startswith("-"), names))
 
 
-def slots_of(settings: Settings, backend: Backend) -> list[Slot]:
+def slots_of(backend: Backend, *, asked: int = 0) -> list[Slot]:
     """One slot for each GPU, or one where there is none.
 
-    TMM_SLOTS asks for another number: fewer slots share the GPUs out among them, more of them share a GPU.
+    `asked` is another number that is wanted: fewer slots share the GPUs out among them, more of them share a GPU.
     """
     devices = cuda_devices() if backend is Backend.CUDA else ()
-    count = settings.slots or len(devices) or 1
+    count = asked or len(devices) or 1
     slots = []
     for number in range(count):
         name = f"{backend}-{number + 1}"
@@ -64,19 +63,19 @@ def _share(devices: tuple[str, ...], number: int, count: int) -> tuple[str, ...]
     return devices[number::count] or (devices[number % len(devices)],)
 
 
-def is_in_use(settings: Settings) -> bool:
-    """Whether a training still holds the slot that this process's environment names."""
-    with _lock(settings) as descriptor:
+def is_in_use(folder: Path) -> bool:
+    """Whether a training still holds the slot that this process's environment names; locks lie in the folder."""
+    with _lock(folder) as descriptor:
         return descriptor is not None and not _taken(descriptor)
 
 
 @contextmanager
-def own_slot(settings: Settings, *, waiting: Callable[[], None]) -> Iterator[None]:
+def own_slot(folder: Path, *, waiting: Callable[[], None]) -> Iterator[None]:
     """Hold this process's slot for as long as the `with` lasts; `waiting` is called if another training has it still.
 
-    A process that no slot was named to waits for nothing.
+    Locks lie in the folder. A process that no slot was named to waits for nothing.
     """
-    with _lock(settings) as descriptor:
+    with _lock(folder) as descriptor:
         if descriptor is not None and not _taken(descriptor):
             waiting()
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -84,12 +83,12 @@ def own_slot(settings: Settings, *, waiting: Callable[[], None]) -> Iterator[Non
 
 
 @contextmanager
-def _lock(settings: Settings) -> Iterator[int | None]:
+def _lock(folder: Path) -> Iterator[int | None]:
     if (name := os.environ.get(_SLOT)) is None:
         yield None
         return
-    settings.slots_folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(settings.slots_folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         yield descriptor
     finally:

@@ -1,49 +1,59 @@
 """The store's tables: whether they are there, and creating them once."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
 
 from domain.clock import Clock, Time
 from domain.errors import DatabaseUnavailable
-from infra.settings import Settings
 
 
-def create_tables(settings: Settings) -> None:
+class Place(Protocol):
+    """Where the store is: the database at a URL, or, where that is empty, a file of SQLite."""
+
+    @property
+    def database_url(self) -> str: ...
+    @property
+    def sqlite_file(self) -> Path: ...
+
+
+def create_tables(place: Place) -> None:
     """Create the tables that are missing, once, however many processes do so at the same moment."""
-    if settings.database_url:
+    if place.database_url:
         from adapters.store import postgres_views
         from adapters.store.postgres_log import migrating
 
-        with migrating(settings.database_url) as connection:
+        with migrating(place.database_url) as connection:
             postgres_views.migrate(connection)
     else:
         from adapters.store import sqlite_log as sqlite
         from adapters.store import sqlite_views
 
-        with sqlite.only_one_migrates(settings.sqlite_file):
-            sqlite.migrate(settings.sqlite_file)
-            sqlite_views.migrate(settings.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S)
+        with sqlite.only_one_migrates(place.sqlite_file):
+            sqlite.migrate(place.sqlite_file)
+            sqlite_views.migrate(place.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S)
 
 
-def made_ready(settings: Settings) -> bool:
+def made_ready(place: Place) -> bool:
     """Whether the embedded store's tables had to be made. PostgreSQL's are only looked at: `tmm migrate` makes them.
 
     Raises `DatabaseUnavailable`.
     """
-    if settings.database_url:
-        _must_be_migrated(settings.database_url)
+    if place.database_url:
+        _must_be_migrated(place.database_url)
         return False
-    if _sqlite_is_migrated(settings):
+    if _sqlite_is_migrated(place):
         return False
-    _sqlite_must_be_writable(settings)
-    create_tables(settings)
+    _sqlite_must_be_writable(place)
+    create_tables(place)
     return True
 
 
 class LogClock:
-    """Tells the time by the log that is open already, or by a look into the store that the settings name."""
+    """Tells the time by the log that is open already, or by a look into the store at this place."""
 
-    def __init__(self, settings: Settings, *, opened: Callable[[], Clock | None]) -> None:
-        self._settings = settings
+    def __init__(self, place: Place, *, opened: Callable[[], Clock | None]) -> None:
+        self._place = place
         self._opened = opened
 
     def time(self) -> Time:
@@ -51,13 +61,13 @@ class LogClock:
         return (self._opened() or self._of_the_store()).time()
 
     def _of_the_store(self) -> Clock:
-        if self._settings.database_url:
+        if self._place.database_url:
             from adapters.store.postgres_log import PostgresClock
 
-            return PostgresClock(self._settings.database_url)
+            return PostgresClock(self._place.database_url)
         from adapters.store.sqlite_log import SQLiteClock
 
-        return SQLiteClock(self._settings.sqlite_file)
+        return SQLiteClock(self._place.sqlite_file)
 
 
 def _must_be_migrated(url: str) -> None:
@@ -79,21 +89,21 @@ def _must_be_migrated(url: str) -> None:
     )
 
 
-def _sqlite_is_migrated(settings: Settings) -> bool:
+def _sqlite_is_migrated(place: Place) -> bool:
     """Whether the embedded store has all the tables of today's service."""
     from adapters.store import sqlite_log as sqlite
     from adapters.store import sqlite_views
 
-    return sqlite.is_migrated(settings.sqlite_file) and sqlite_views.is_migrated(
-        settings.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S
+    return sqlite.is_migrated(place.sqlite_file) and sqlite_views.is_migrated(
+        place.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S
     )
 
 
-def _sqlite_must_be_writable(settings: Settings) -> None:
+def _sqlite_must_be_writable(place: Place) -> None:
     """Raises `DatabaseUnavailable` where the embedded store is there and this user may not change it."""
     from adapters.store.sqlite_files import may_write
 
-    file = settings.sqlite_file
+    file = place.sqlite_file
     if file.exists() and not may_write(file):
         raise DatabaseUnavailable(
             f"The file {file} has not the tables of today's service yet, and you may not write it. "

@@ -112,7 +112,7 @@ class Supervisor:
             **({"HF_HUB_OFFLINE": "1"} if offline else {}),
         }
         name = f"{backend}-{socket.gethostname()}-{os.getpid()}"
-        for number, slot in enumerate(slots_of(self.settings, backend)):
+        for number, slot in enumerate(slots_of(backend, asked=self.settings.slots)):
             # For adding and deleting methods beside the trainings, one worker of a machine is enough.
             parts = ["training"] if number else ["training", "catalogue"]
             arguments = ["worker", backend, f"{name}-{number + 1}" if number else name, *parts]

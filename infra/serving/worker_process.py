@@ -97,7 +97,7 @@ async def _serve(
             served = [CATALOGUE_QUEUE]
             start(make(name=f"{name}-{CATALOGUE_QUEUE}", work_queues=served, **common), queue=CATALOGUE_QUEUE)
         if "training" in parts:
-            while is_in_use(settings):
+            while is_in_use(settings.slots_folder):
                 await asyncio.sleep(_SLOT_POLL_S)  # a training outlived the worker that was here before
             common["limit"] = 1
         # It serves every queue, people's own as well; a list would also be void as soon as one of them is deleted.

@@ -19,7 +19,9 @@ class Services:
     def __init__(self, settings: Settings, trainers: Trainers) -> None:
         self.log = open_log(settings)
         self.trainings = TrainingRuns(self.log, trainers=trainers)
-        self.catalogue = Catalogue(self.log, trainers=trainers, code=CheckedCode(settings), runs=self.trainings)
+        self.catalogue = Catalogue(
+            self.log, trainers=trainers, code=CheckedCode(settings.artifacts, settings.code_cache), runs=self.trainings
+        )
         self.auditing = Auditing(self.log)
         self.operating = Operating(self.log)
         self.signing = Signing(self.log)

@@ -14,7 +14,7 @@ OURS = (
     "infra.provenance",
     "adapters.artifacts.artifact_store",
     "adapters.models",
-    "adapters.artifacts.checkpoints",
+    "adapters.shared.training.checkpoints",
     "adapters.datasets",
     "adapters.machines.devices",
     "adapters.evaluation.torch_model",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.artifacts.checkpoints import FolderCheckpoints
+from adapters.shared.training.checkpoints import FolderCheckpoints
 
 
 def state(text: str):
@@ -72,7 +72,7 @@ def test_a_process_killed_while_it_writes_leaves_the_one_before_and_its_rest_is_
 _KILLED_WHILE_WRITING = """
 import os, signal, sys
 from pathlib import Path
-from adapters.artifacts.checkpoints import FolderCheckpoints
+from adapters.shared.training.checkpoints import FolderCheckpoints
 
 def killed(folder):
     (folder / "state").write_text("half")

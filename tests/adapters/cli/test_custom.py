@@ -246,7 +246,7 @@ def test_code_that_is_only_named_by_its_hash_is_refused_unless_it_was_checked(
     assert checked is not None
     (here / "other").mkdir()
     (here / "other" / "method.py").write_text(METHOD.replace("not today", "not yet"))
-    aside = installation.workshop.keep_aside("custom02", here / "other", broken=["it trains"])
+    aside = installation.workshop.keep_aside("custom02", here / "other", broken=["it trains"], by="alice")
 
     def given(**other: object) -> Answer:
         fields = {"code": checked.model_dump(mode="json") | other, "trainer": "custom", "configuration_options": []}

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.artifacts.checkpoints import FolderCheckpoints
 from adapters.custom_code.running import Limits
+from adapters.shared.training.checkpoints import FolderCheckpoints
 from domain.catalogue.method_spec import Backend
 from domain.training import TrainingJob
 

@@ -1,12 +1,13 @@
 """The check catches a planted fault of every kind that it claims to prove, and lets what keeps the contract pass."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from adapters.custom_code import conformance
+from adapters.custom_code import conformance, workshop
 from domain.catalogue.method_spec import Backend
 from domain.ports import Finding
 from infra.settings import Settings
@@ -241,6 +242,21 @@ def test_what_keeps_the_contract_passes_and_is_remembered(tmm: Installation, tmp
     assert tmm.workshop.was_checked(tmp_path / "code", backend=Backend.CUDA)
     assert not tmm.workshop.was_checked(tmp_path / "code", backend=Backend.MLX)
     (tmp_path / "code" / "method.py").write_text(GOOD + "\n")
+    assert not tmm.workshop.was_checked(tmp_path / "code", backend=Backend.CUDA)
+
+
+def test_what_an_older_check_found_is_checked_again(
+    tmm: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "method.py").write_text(GOOD)
+    monkeypatch.setattr(workshop, "in_a_process", lambda *_, **__: {"broken": 0})
+    tmm.workshop.check(tmp_path / "code", backend=Backend.CUDA, dataset="sft-demo", told=lambda _: None)
+    assert tmm.workshop.was_checked(tmp_path / "code", backend=Backend.CUDA)
+    kit = Path(workshop.__file__).parent
+    monkeypatch.setattr(workshop, "_KIT", shutil.copytree(kit, tmp_path / "kit"))
+    with (tmp_path / "kit" / "claims.py").open("a") as claims:
+        claims.write("# one claim more\n")
     assert not tmm.workshop.was_checked(tmp_path / "code", backend=Backend.CUDA)
 
 

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from adapters.artifacts.checkpoints import FolderCheckpoints
 from adapters.datasets import Datasets
+from adapters.shared.training.checkpoints import FolderCheckpoints
 from domain.catalogue.method_spec import Backend
 from domain.training import TrainingJob
 from infra import samples

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from adapters.artifacts.checkpoints import FolderCheckpoints
+from adapters.shared.training.checkpoints import FolderCheckpoints
 from adapters.trainers import load
 from domain.catalogue.method_spec import Backend
 from domain.training import TrainingJob, TrainingResult

@@ -8,19 +8,20 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.artifacts.checkpoints import FolderCheckpoints
-from adapters.custom_code.running import CustomTrainer
-from adapters.custom_code.workshop import TEMPLATES, limits
+from adapters.custom_code.running import CustomTrainer, Limits
 from adapters.evaluation import evaluate
+from adapters.shared.training.checkpoints import FolderCheckpoints
 from domain.catalogue.method_spec import Backend
 from domain.ports import Finding
 from domain.training import TrainingJob
-from infra.settings import Settings
+from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation
 
 EACH = pytest.mark.parametrize(
     ("template", "backend"), [(name, backend) for name in ("custom01", "custom02") for backend in Backend]
 )
+
+LIMITS = Limits(memory_gb=16.0, silence_s=300.0)
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
     )
     folder.mkdir()
     few = {"max_steps": 40 if template == "custom01" else 20}
-    result = CustomTrainer(code, limits(tmm.settings)).train(job, few, Quiet())
+    result = CustomTrainer(code, LIMITS).train(job, few, Quiet())
     before = evaluate(base_model, None, held_out, device=device, is_adapter=False, seed=0).metrics
     after = evaluate(base_model, result.folder, held_out, device=device, is_adapter=result.is_adapter, seed=0).metrics
     assert after["accuracy"] > before["accuracy"] + 0.2
@@ -95,4 +96,11 @@ def test_a_templates_own_tests_pass(tmm: Installation, tmp_path: Path, template:
 
 @EACH
 def test_a_template_is_a_page(template: str, backend: Backend) -> None:
-    assert len((TEMPLATES / template / f"method_on_{backend}.py").read_text(encoding="utf-8").splitlines()) < 150
+    assert (
+        len(
+            (CHECKOUT / "infra" / "templates" / template / f"method_on_{backend}.py")
+            .read_text(encoding="utf-8")
+            .splitlines()
+        )
+        < 150
+    )

@@ -1,0 +1,1 @@
+"""What several adapters need while a training goes on."""
