@@ -14,6 +14,7 @@ from adapters.epochs import steps_to_take
 from adapters.shared.opening import model_of, tokenizer_of
 from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
 from adapters.trainers.common_options import LoraOptions
+from adapters.trainers.whole_steps import MeanOver, with_whole_steps
 from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult
 
@@ -33,6 +34,7 @@ _REPORTED = {
     "rewards/margins": "margin",
     "accuracy": "preference_accuracy",
     "margin": "margin",
+    "log_odds_ratio": "log_odds_ratio",
 }
 _EACH_REWARD = re.compile(r"rewards/(\w+)/mean")
 
@@ -117,11 +119,13 @@ def run(
     progress: Progress,
     *,
     is_adapter: bool,
+    mean_over: MeanOver | None = None,
     judge: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
     **parts: Any,
 ) -> TrainingResult:
     """Train from the newest checkpoint, or from the beginning, and save what came of it with its tokenizer.
 
+    `mean_over` says of what a step's loss is the mean, where its rows may fall into unequal parts.
     `judge` raises `BadResult` if what was logged at the steps, also before an interruption, cannot be believed.
     """
     from transformers import set_seed
@@ -130,6 +134,8 @@ def run(
     set_seed(job.seed)
     # Several GPUs are for several processes: one alone would spread over all it sees, at the cost of the same result.
     parts["args"]._n_gpu = min(parts["args"].n_gpu, 1)
+    if mean_over is not None:
+        trainer_class = with_whole_steps(trainer_class, mean_over)
     trainer = _with_our_checkpoints(trainer_class, job)(**parts, callbacks=[_reporting(WatchedProgress(progress))])
     trainer.remove_callback(PrinterCallback)
     before = _fingerprint(trainer.model)
