@@ -10,6 +10,7 @@ from adapters.evaluation.batches import in_batches
 from adapters.mlx_runtime import make_ready
 from adapters.quiet import quiet
 from adapters.shared.opening import opened_on_mlx, tokenizer_of
+from adapters.turn_ends import ends_of
 from domain.training import Row
 
 
@@ -21,7 +22,9 @@ def opened(base_model: str, trained: Path | None, *, is_adapter: bool) -> "Itera
         source = str(trained) if trained and not is_adapter else base_model
         model, wrapped = opened_on_mlx(source, trained if is_adapter else None)
         model.eval()
-        yield MlxModel(model, completed(tokenizer_of(source)), wrapped)
+        tokenizer = completed(tokenizer_of(source))
+        wrapped.eos_token_ids = ends_of(tokenizer, wrapped.eos_token_ids)
+        yield MlxModel(model, tokenizer, wrapped)
 
 
 class MlxModel:
@@ -61,7 +64,9 @@ class MlxModel:
             completion_batch_size=256,
             prefill_batch_size=256,
         )
-        return [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in answers.token_ids]
+        ends = self._wrapped.eos_token_ids
+        said = [[token for token in ids if token not in ends] for ids in answers.token_ids]
+        return [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in said]
 
     def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:
         encoded = [encode(self._tokenizer, row).cut_to(self._room) for row in rows]

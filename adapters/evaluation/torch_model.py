@@ -10,6 +10,7 @@ from adapters.conversations import Encoded, completed, encode, prompt_ids
 from adapters.evaluation.batches import in_batches
 from adapters.quiet import quiet
 from adapters.shared.opening import model_of, tokenizer_of
+from adapters.turn_ends import ends_of
 from domain.training import Row
 
 T = TypeVar("T")
@@ -70,6 +71,7 @@ class TorchModel:
         longest = min(longest, max(1, self._room // 2))
         # The end of a prompt asks; what lies before the model's first position cannot be heard.
         asked = [prompt_ids(self._tokenizer, prompt)[longest - self._room :] for prompt in prompts]
+        ends = ends_of(self._tokenizer, self._model.generation_config.eos_token_id)
         said: dict[int, str] = {}
         for batch in in_batches([len(ids) + longest for ids in asked]):
             width = max(len(asked[i]) for i in batch)
@@ -84,10 +86,10 @@ class TorchModel:
                 max_new_tokens=longest,
                 **_sampling(temperature),
                 pad_token_id=pad,
-                eos_token_id=self._ends,
+                eos_token_id=ends,
             )
-            texts = self._tokenizer.batch_decode(generated[:, width:], skip_special_tokens=True)
-            said.update(zip(batch, texts, strict=True))
+            answers = [[token for token in answer if token not in ends] for answer in generated[:, width:].tolist()]
+            said.update(zip(batch, self._tokenizer.batch_decode(answers, skip_special_tokens=True), strict=True))
         return [said[i] for i in range(len(prompts))]
 
     def values(self, rows: Sequence[Row]) -> list[float]:
@@ -102,13 +104,6 @@ class TorchModel:
         for batch in in_batches([len(row.ids) for row in encoded]):
             measured.update(zip(batch, measure([encoded[i] for i in batch]), strict=True))
         return [measured[i] for i in range(len(rows))]
-
-    @property
-    def _ends(self) -> list[int]:
-        """The tokens at which an answer ends: chat models often have more of them than their tokenizer tells."""
-        more = self._model.generation_config.eos_token_id
-        more = more if isinstance(more, list) else [more]
-        return sorted({end for end in (self._tokenizer.eos_token_id, *more) if end is not None})
 
     @property
     def _room(self) -> int:

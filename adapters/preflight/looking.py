@@ -65,7 +65,9 @@ def look_at(
     leaking = list(leaks.advice(dataset.rows, dataset.held_out))
     opened = tokens.opened(facts.name, facts.source)
     limit = tokens.limit_of(options, facts.positions, asks_only=asking) if is_known(trainer) else None
-    found = tokens.count(opened.tokenizer, dataset.rows, shape, asks_only=asking, limit=limit)
+    found = tokens.count(
+        opened.tokenizer, dataset.rows, shape, asks_only=asking, limit=limit, embedded=facts.vocabulary
+    )
     rows_a_step = batches.rows_a_step(options, found, asks_only=asking)
     work = work_of(facts, options, found, rows=rows_a_step, asks_only=asking)
     by_counting = counted(facts, options, work, device, room)

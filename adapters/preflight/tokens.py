@@ -1,5 +1,6 @@
 """Rows as tokens: how long they are, and what the limits would cut off."""
 
+import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,11 +49,21 @@ def opened(name: str, source: str) -> TokenizerFacts:
     return facts
 
 
-def count(tokenizer: Any, rows: Sequence[Row], shape: Shape, *, asks_only: bool, limit: int | None) -> Tokens:
-    """Count the tokens of the rows. Raises `InvalidDataset` when nothing would be left to learn from."""
+def count(
+    tokenizer: Any, rows: Sequence[Row], shape: Shape, *, asks_only: bool, limit: int | None, embedded: int = 0
+) -> Tokens:
+    """Count the tokens of the rows. Raises `InvalidDataset` when nothing would be left to learn from.
+
+    The model has `embedded` tokens; 0 where that is not known. Raises `InvalidBaseModel` for one that it lacks.
+    """
     lengths, cut, learnable = [], 0, False
+    _must_embed([tokenizer.eos_token_id], tokenizer, embedded)
+    for number, row in _suspected(tokenizer, rows, embedded):
+        _must_embed(_tokens(tokenizer, row, number, shape, asks_only)[0], tokenizer, embedded)
     for number, row in _spread(rows):
-        length, begins = _length(tokenizer, row, number, shape, asks_only)
+        ids, begins = _tokens(tokenizer, row, number, shape, asks_only)
+        _must_embed(ids, tokenizer, embedded)
+        length = len(ids)
         lengths.append(length)
         cut += limit is not None and length > limit
         learnable |= limit is None or begins < limit
@@ -93,11 +104,30 @@ def _spread(rows: Sequence[Row]) -> Iterator[tuple[int, Row]]:
         yield number + 1, rows[number]
 
 
-def _length(tokenizer: Any, row: Row, number: int, shape: Shape, asks_only: bool) -> tuple[int, int]:
+def _must_embed(ids: Sequence[int], tokenizer: Any, embedded: int) -> None:
+    if embedded and (highest := max(ids, default=0)) >= embedded:
+        raise InvalidBaseModel(
+            f"The tokenizer of the base model knows the token {tokenizer.convert_ids_to_tokens(highest)!r} as number "
+            f"{highest}, and the model's embedding ends at {embedded - 1}. Make it larger, with "
+            "model.resize_token_embeddings(len(tokenizer)), save the model, and train that; or use the tokenizer that "
+            "came with the model."
+        )
+
+
+def _suspected(tokenizer: Any, rows: Sequence[Row], embedded: int) -> Iterator[tuple[int, Row]]:
+    """Rows in which something stands that the tokenizer may take for a token beyond the embedding."""
+    beyond = [text for text, number in tokenizer.get_added_vocab().items() if embedded and number >= embedded]
+    for number, row in enumerate(rows if beyond else (), start=1):
+        written = json.dumps(row, ensure_ascii=False, default=str)
+        if any(text in written for text in beyond):
+            yield number, row
+
+
+def _tokens(tokenizer: Any, row: Row, number: int, shape: Shape, asks_only: bool) -> tuple[list[int], int]:
     """A row's tokens, and after how many of them what is learned begins."""
     try:
         if asks_only:
-            return len(prompt_ids(tokenizer, prompt_of(row))), 0
+            return prompt_ids(tokenizer, prompt_of(row)), 0
         if shape is Shape.PREFERENCES:
             pairs = [{"prompt": row["prompt"], "completion": row[side]} for side in ("chosen", "rejected")]
             encoded = max((encode(tokenizer, pair) for pair in pairs), key=lambda pair: len(pair.ids))
@@ -109,4 +139,4 @@ def _length(tokenizer: Any, row: Row, number: int, shape: Shape, asks_only: bool
             f"Training row {number} cannot be written with the base model's chat template: {reason}. Change the row, "
             "or choose another base model."
         ) from None
-    return len(encoded.ids), encoded.learned.index(True) if any(encoded.learned) else len(encoded.ids)
+    return encoded.ids, encoded.learned.index(True) if any(encoded.learned) else len(encoded.ids)

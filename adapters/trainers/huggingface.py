@@ -15,6 +15,7 @@ from adapters.shared.opening import model_of, tokenizer_of
 from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
 from adapters.trainers.common_options import LoraOptions
 from adapters.trainers.whole_steps import MeanOver, with_whole_steps
+from adapters.turn_ends import ends_of, keep_ends
 from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult
 
@@ -58,6 +59,8 @@ def open_model(job: TrainingJob, *, scores: bool = False, **loading: Any) -> tup
         model.config.pad_token_id = tokenizer.pad_token_id
     else:
         model = model_of(AutoModelForCausalLM, job.base_model, dtype=torch.float32, **loading)
+        # Whoever samples stops there, and so does everybody who opens what is saved.
+        model.generation_config.eos_token_id = ends_of(tokenizer, model.generation_config.eos_token_id)
     return model, tokenizer
 
 
@@ -150,6 +153,8 @@ def run(
     if trainer.is_world_process_zero():
         trainer.model.save_pretrained(folder)
         trainer.processing_class.save_pretrained(folder)
+        if trainer.model.can_generate():
+            keep_ends(folder, trainer.processing_class)
         with suppress(FileNotFoundError):
             (folder / "README.md").unlink()  # peft's empty model card
     return TrainingResult(folder=folder, is_adapter=is_adapter, steps=steps, metrics=_metrics(logged[-1]))
