@@ -212,10 +212,14 @@ class TrainingMethods(ActedFor):
         before: Mapping[str, float],
         after: Mapping[str, float],
         weights_hash: str | None = None,
+        measured: bool = True,
         by: User,
         command_id: UUID | None = None,
     ) -> None:
-        """Record a run's good end: its artefact's address and sha256, and the same evaluation before and after."""
+        """Record a run's good end: its artefact's address and sha256, and the same evaluation before and after.
+
+        Where it was not `measured`, `after` is empty, and `measure_run` may follow.
+        """
         command_id = command_id or uuid4()
         self._change_run(
             run_id,
@@ -228,9 +232,31 @@ class TrainingMethods(ActedFor):
                 before=dict(before),
                 after=dict(after),
                 weights_hash=weights_hash,
+                measured=measured,
                 by=by,
                 command_id=command_id,
             ),
+        )
+
+    def must_lack_measures(self, run_id: UUID) -> None:
+        """Raise `NothingToMeasure` unless this run has completed without being measured, or `RunNotFound`."""
+        self._existing_run(run_id).must_lack_measures()
+
+    def measure_run(
+        self,
+        run_id: UUID,
+        *,
+        before: Mapping[str, float],
+        after: Mapping[str, float],
+        by: User,
+        command_id: UUID | None = None,
+    ) -> None:
+        """Record what a run that completed unmeasured was measured at since."""
+        command_id = command_id or uuid4()
+        self._change_run(
+            run_id,
+            command_id,
+            lambda run: run.measure(before=dict(before), after=dict(after), by=by, command_id=command_id),
         )
 
     def fail_run(

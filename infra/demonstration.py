@@ -15,11 +15,11 @@ from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFin
 from domain.read_models import AuditQuery, Run, SelectableMethod
 from domain.secrets import shown_address
 from domain.training_run import RunRequest
+from infra.evaluations import evaluations_of
 from infra.one_server import only_here, the_only_server
 from infra.prefect_environment import how_to_sign_in
 from infra.reconciliation import Reconciler
 from infra.supervisor import Supervisor, interrupts_raised, worker_process
-from infra.training_session import evaluations_of
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

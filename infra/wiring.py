@@ -393,6 +393,12 @@ class Installation:
 
         return ask(self, run, questions, longest=longest, temperature=temperature, seed=seed)
 
+    def measure(self, run: Run) -> Run:
+        """Measure a run that completed unmeasured, here and now; the run as it stands then."""
+        from infra.measuring_later import measure
+
+        return measure(self, run)
+
     def answers_of(self, run: Run) -> list[dict[str, Any]]:
         from infra.results import answers_of
 

@@ -258,6 +258,10 @@ class Installation(Protocol):
         """What the base model and the result of a completed run say to the questions."""
         ...
 
+    def measure(self, run: Run) -> Run:
+        """Measure a run that completed unmeasured, here and now. Raises `NothingToMeasure`."""
+        ...
+
     def explain(self, error: Exception) -> TrainingMethodError | None:
         """An outside thing's error (of a database, of Prefect) in our words, or None if it is none of theirs."""
         ...

@@ -76,6 +76,8 @@ def show_run(run: Run) -> None:
         heading("Held-out rows, before → after")
         both = [name for name in run.after if name in run.before]
         facts([(name, f"{figure(name, run.before[name])} → {figure(name, run.after[name])}") for name in both])
+    if run.measured is False:
+        say(f"It was stored without being measured. Measure it with: tmm measure {run.run_id}")
     if run.metrics:
         heading("Last step")
         facts([(name, f"{value:.4g}") for name, value in run.metrics.items()])
