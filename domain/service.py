@@ -165,7 +165,14 @@ class TrainingMethods(ActedFor):
         with self._refusals_recorded("request", request.method, by, command_id, tried, token):
             if self._run(run_id) is None:
                 self._options_for(request)
-            return self._carry_out(run_id, command_id, decide, token)
+            try:
+                return self._carry_out(run_id, command_id, decide, token)
+            except TokenDoesNotHold:
+                # Whoever noticed the waiting run may have requested it this very moment, with the same token.
+                run, used = self._run(run_id), self._use_of(token) if token is not None else None
+                if run is None or used is None or used.led_to != run_id:
+                    raise
+                return decide(run)
 
     def start_run(
         self, run_id: UUID, provenance: Provenance, *, by: User, command_id: UUID | None = None

@@ -14,6 +14,7 @@ from domain.errors import EventUnreadable, RunAlreadyFinished, RunNotFound
 from domain.read_models import Run
 from domain.training_run import RunStatus
 from infra.run_process import carrier_of
+from infra.waiting_runs import WaitingRuns
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -46,6 +47,7 @@ class Reconciler:
     def __init__(self, tmm: "Installation") -> None:
         self._tmm = tmm
         self._heard: dict[UUID, _Heard] = {}
+        self._waiting = WaitingRuns(tmm)
 
     def reconcile(self, *, alone: bool = False) -> list[str]:
         """Put right what needs it; a sentence about each. Raises `PrefectUnavailable`, `DatabaseUnavailable`.
@@ -55,7 +57,7 @@ class Reconciler:
         service, now = self._tmm.service, datetime.now(UTC)
         runs = {run.run_id: run for run in self._of_interest(now)}
         carried = self._tmm.carrying.carried(runs) | {run.run_id: run for run in self._tmm.carrying.under_way()}
-        done = []
+        done = [f"Run {run_id}: requested, and waits." for run_id in self._waiting.note(runs.keys() | carried.keys())]
         for run_id in runs.keys() | carried.keys():
             run = runs.get(run_id)
             if run is None:

@@ -9,10 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from eventsourcing.persistence import InterfaceError, OperationalError
+
 from adapters.run_files import RunStory, weights_hash_of, write_run_files
 from domain.errors import (
     BadResult,
     CustomCodeFailed,
+    DatabaseUnavailable,
     InvalidDataset,
     MachineMissing,
     RunAlreadyFinished,
@@ -184,7 +187,8 @@ class TrainingSession:
             return
         self._watcher.phase("loading the trainer")
         trainer = self._trainer = patiently(lambda: self._installation.trainer(self.run_id))
-        options, progress = trainer.Options.model_validate(self._options), RunProgress(self._job.folder, self._watcher)
+        options = trainer.Options.model_validate(self._options)
+        progress = RunProgress(self._job.folder, self._watcher, must_go_on=self._must_not_be_cancelled)
         machines = 1 if isinstance(trainer, CustomTrainer) else int(self._options.get("machines", 1))
         shared = self._installation.shared_checkpoints
         copied = shared.kept_up(self.run_id, self._job.folder, self._job.checkpoints) if shared else nullcontext()
@@ -192,6 +196,12 @@ class TrainingSession:
         with copied, others as job:
             self._result = trainer.train(job, options, progress)
         keep_result(self._job.folder, self._result)
+
+    def _must_not_be_cancelled(self) -> None:
+        """Raise `RunAlreadyFinished` once a cancellation is recorded: whoever should stop this process may be gone."""
+        with suppress(DatabaseUnavailable, OperationalError, InterfaceError):  # then nobody knows, and it goes on
+            if (status := self._service.training_run(self.run_id).status) is RunStatus.CANCELLED:
+                raise RunAlreadyFinished(_not_again(self.run_id, status))
 
     @property
     def has_trained(self) -> bool:

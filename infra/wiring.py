@@ -324,6 +324,22 @@ class Installation:
 
         return planned(self, request)
 
+    def note_waiting(self, run_id: UUID) -> bool:
+        """Record the request of a run that waits in Prefect, if it is one of ours that nobody has recorded yet."""
+        from infra.waiting_runs import note
+
+        return any(note(self, waiting) for waiting in self.carrying.waiting(run_id))
+
+    def end_process(self, run_id: UUID) -> bool:
+        """End the process that carries a run on this machine; False where there is none."""
+        from infra.run_process import carrier_of
+
+        carrier = carrier_of(self.settings.runs / str(run_id))
+        if carrier is None or not carrier.lives:
+            return False
+        carrier.end()
+        return True
+
     def made_of(self, request: RunRequest) -> Provenance:
         """What a run of this request would be made of here and now, but for device and machine, which are empty."""
         from infra.provenance import provenance_of

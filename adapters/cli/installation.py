@@ -238,6 +238,17 @@ class Installation(Protocol):
         """What a run of this request would do and take. Raises the error that says why it cannot go well."""
         ...
 
+    def note_waiting(self, run_id: UUID) -> bool:
+        """Record the request of a run that waits in Prefect and that nobody has recorded yet; False for any other.
+
+        Raises `PrefectUnavailable`.
+        """
+        ...
+
+    def end_process(self, run_id: UUID) -> bool:
+        """End the process that carries a run on this machine; False where there is none."""
+        ...
+
     def made_of(self, request: RunRequest) -> Provenance:
         """What a run of this request would be made of here and now, but for device and machine, which are empty."""
         ...

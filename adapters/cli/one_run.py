@@ -1,9 +1,11 @@
 """One training run: found by its id or the beginning of it, and shown to people."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from adapters.cli.installation import Installation
 from adapters.cli.output import (
     duration,
     facts,
@@ -15,7 +17,7 @@ from adapters.cli.output import (
 )
 from adapters.cli.sparkline import sparkline
 from adapters.curve import TOLD
-from domain.errors import InvalidRunRequest, RunNotFound
+from domain.errors import InvalidRunRequest, RunNotFound, Unreachable
 from domain.read_models import Run
 from domain.secrets import shown_address
 from domain.service import TrainingMethods
@@ -48,6 +50,17 @@ def run_named(service: TrainingMethods, text: str) -> Run:
         some = ", ".join(str(run.run_id) for run in fitting[:3])
         raise InvalidRunRequest(f"{len(fitting)} runs begin with {text!r}, among them {some}: give more characters.")
     return fitting[0]
+
+
+def run_known(installation: Installation, text: str) -> Run:
+    """The same, also of one that a program made in Prefect this very moment: its request is recorded then."""
+    try:
+        return run_named(installation.service, text)
+    except RunNotFound:
+        with suppress(ValueError, Unreachable):  # the beginning of an id, or nobody to ask
+            if installation.note_waiting(UUID(text)):
+                return run_named(installation.service, text)
+        raise
 
 
 def show_run(run: Run) -> None:
