@@ -51,6 +51,9 @@ def note(tmm: "Installation", run: Waiting) -> bool:
     given = dict(run.parameters)
     token = given.pop("acting_for", "")
     with type(tmm)(tmm.settings, flow_run_id=run.run_id) as in_its_flow:
+        if token:  # the refusal of one that does not hold is recorded once, by its flow
+            tokens = in_its_flow.acting_tokens
+            tokens.must_hold_now(tokens.signed(token), action="train")
         asker = acting(in_its_flow, token, action="train", given=given)
         tmm.service.request_run(run.run_id, RunRequest.parse(given), by=asker.user, token=asker.token)
     return True

@@ -324,11 +324,12 @@ class Installation:
 
         return planned(self, request)
 
-    def note_waiting(self, run_id: UUID) -> bool:
+    def note_waiting(self, run_id: UUID) -> None:
         """Record the request of a run that waits in Prefect, if it is one of ours that nobody has recorded yet."""
         from infra.waiting_runs import note
 
-        return any(note(self, waiting) for waiting in self.carrying.waiting(run_id))
+        for waiting in self.carrying.waiting(run_id):
+            note(self, waiting)
 
     def end_process(self, run_id: UUID) -> bool:
         """End the process that carries a run on this machine; False where there is none."""

@@ -238,8 +238,8 @@ class Installation(Protocol):
         """What a run of this request would do and take. Raises the error that says why it cannot go well."""
         ...
 
-    def note_waiting(self, run_id: UUID) -> bool:
-        """Record the request of a run that waits in Prefect and that nobody has recorded yet; False for any other.
+    def note_waiting(self, run_id: UUID) -> None:
+        """Record the request of a run that waits in Prefect, if it is one of ours that nobody has recorded yet.
 
         Raises `PrefectUnavailable`.
         """

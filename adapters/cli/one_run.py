@@ -57,9 +57,9 @@ def run_known(installation: Installation, text: str) -> Run:
     try:
         return run_named(installation.service, text)
     except RunNotFound:
-        with suppress(ValueError, Unreachable):  # the beginning of an id, or nobody to ask
-            if installation.note_waiting(UUID(text)):
-                return run_named(installation.service, text)
+        with suppress(ValueError, Unreachable, RunNotFound):  # the beginning of an id, nobody to ask, no run there
+            installation.note_waiting(UUID(text))
+            return run_named(installation.service, text)
         raise
 
 
