@@ -40,9 +40,10 @@ def measured_once(folder: Path, provenance: Provenance, seed: int, measure: Call
 
 def _code_hash() -> str:
     """sha256 over the source of what measures."""
-    from adapters import conversations, evaluation
+    from adapters import conversations, evaluation, measuring_room, turn_ends
 
-    files = [*Path(evaluation.__file__).parent.glob("*.py"), Path(conversations.__file__), Path(answers.__file__)]
+    beside = [conversations, measuring_room, turn_ends, answers]
+    files = [*Path(evaluation.__file__).parent.glob("*.py"), *(Path(str(module.__file__)) for module in beside)]
     digest = hashlib.sha256()
     for file in sorted(files):
         digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")

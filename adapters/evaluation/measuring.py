@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from adapters.conversations import prompt_of
+from adapters.measuring_room import MOST_ROWS
 from domain.answers import expected_answer, is_right, reasons_before_it_answers, text_of
 from domain.ports import Answer, Device, Evaluation
 from domain.training import Row
 
-MOST_ROWS = 200
 ANSWERS_KEPT = 12
 ANSWERS_SAMPLED = 3
 MOST_TOKENS = 256

@@ -1,5 +1,6 @@
 """A model of transformers, with or without an adapter, as something that can be measured."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from adapters.conversations import Encoded, completed, encode, prompt_ids
-from adapters.evaluation.batches import in_batches
+from adapters.evaluation.batches import in_batches, in_stretches
 from adapters.quiet import quiet
 from adapters.shared.opening import model_of, tokenizer_of
 from adapters.turn_ends import ends_of
@@ -101,7 +102,7 @@ class TorchModel:
     def _in_batches(self, rows: Sequence[Row], measure: Callable[[Sequence[Encoded]], list[T]]) -> list[T]:
         encoded = [encode(self._tokenizer, row).cut_to(self._room) for row in rows]
         measured: dict[int, T] = {}
-        for batch in in_batches([len(row.ids) for row in encoded]):
+        for batch in in_batches([len(row.ids) for row in encoded], vocabulary=self._vocabulary):
             measured.update(zip(batch, measure([encoded[i] for i in batch]), strict=True))
         return [measured[i] for i in range(len(rows))]
 
@@ -117,18 +118,52 @@ class TorchModel:
         # Padded on the right, the causal mask alone keeps padding out of every real position.
         ids = torch.tensor([row.ids + [pad] * (width - len(row.ids)) for row in batch], device=self._device)
         learned = torch.tensor([row.learned + [False] * (width - len(row.ids)) for row in batch], device=self._device)
-        # An adapter's virtual tokens stand before those of the row.
-        logits = self._model(input_ids=ids, use_cache=False).logits[:, -width:][:, :-1].float()
-        likely = torch.log_softmax(logits, -1).gather(-1, ids[:, 1:, None])[..., 0]
         counted = learned[:, 1:]
+        stretches = list(in_stretches(width - 1, rows=len(batch), vocabulary=self._vocabulary))
+        if not self._keeps_some or len(stretches) < 2:
+            # An adapter's virtual tokens stand before those of the row.
+            logits = self._model(input_ids=ids, use_cache=False).logits[:, -width:][:, :-1]
+            likely = _logprobs(logits, ids[:, 1:])
+        else:
+            likely = torch.zeros(counted.shape, device=self._device)
+            for places in stretches:
+                if counted[:, places].any():
+                    kept = torch.arange(places.start, places.stop, device=self._device) + self._virtual_tokens
+                    logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
+                    likely[:, places] = _logprobs(logits, ids[:, 1:][:, places])
         totals, counts = (likely * counted).sum(-1).tolist(), counted.sum(-1).tolist()
         return list(zip(totals, counts, strict=True))
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self._model.config.get_text_config().vocab_size)
+
+    @property
+    def _keeps_some(self) -> bool:
+        """Whether the model can be asked for the predictions at some places alone."""
+        plain = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
+        return "logits_to_keep" in inspect.signature(plain.forward).parameters
+
+    @property
+    def _virtual_tokens(self) -> int:
+        adapter: Any = getattr(self._model, "active_peft_config", None)
+        return int(adapter.num_virtual_tokens) if getattr(adapter, "is_prompt_learning", False) else 0
+
+
+def _logprobs(logits: Any, tokens: Any) -> Any:
+    """Of each token its log-probability, without a second array of the logits' size that is kept."""
+    logits = logits.float()
+    return logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(-1)
 
 
 class RewardModel(TorchModel):
     """A model that scores a whole conversation; it neither says anything nor finds anything likely."""
 
     says = False
+
+    @property
+    def _vocabulary(self) -> int:
+        return 1  # one score is all that it predicts
 
     def values(self, rows: Sequence[Row]) -> list[float]:
         return self._in_batches(rows, self._score)
