@@ -27,6 +27,7 @@ TrainingMethodError
 │   ├── InstallationLiesOpen
 │   ├── AlreadyRunning
 │   ├── ClockNotBehind
+│   ├── NothingToMeasure
 │   └── RunAlreadyFinished
 ├── Unreachable                      something that is needed cannot be reached
 │   ├── BackendUnavailable
@@ -199,6 +200,10 @@ class ClockNotBehind(InvalidInput):
             "There is nothing to accept: the clock that entries are recorded by is not a minute behind the newest of "
             "them. Only where it had jumped ahead, and was set right since, does time have to count anew."
         )
+
+
+class NothingToMeasure(InvalidInput):
+    """Only a run that completed without being measured can be measured later."""
 
 
 class RunAlreadyFinished(InvalidInput):

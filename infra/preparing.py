@@ -137,6 +137,7 @@ def note_measured(folder: Path, plan: RunPlan, *, since: datetime) -> None:
         memory=preflight.peak_memory(plan.device),
         seconds_a_step=a_step,
         seconds_beside=max(0.0, (datetime.now(UTC) - since).total_seconds() - a_step * len(told)),
+        parameters=plan.parameters,
     )
     document = {"trainer": plan.trainer, "device": plan.device.description} | asdict(measured)
     (folder / MEASURED_FILE).write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -155,6 +156,7 @@ def _measured(installation: "Installation", trainer: str, device: Device) -> lis
                         memory=said["memory"],
                         seconds_a_step=said["seconds_a_step"],
                         seconds_beside=said["seconds_beside"],
+                        parameters=said["parameters"],
                     )
                 )
     return found

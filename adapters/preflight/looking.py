@@ -5,7 +5,7 @@ from typing import Any
 
 from adapters.preflight import batches, leaks, seeing, tokens
 from adapters.preflight.base_models import BaseModelFacts, must_fit
-from adapters.preflight.estimating import Measured, Work, certain_memory, counted, estimated, work_of
+from adapters.preflight.estimating import Measured, Work, certain_memory, counted, estimated, measuring_memory, work_of
 from adapters.preflight.room import Room
 from adapters.preflight.shapes import asks_only, must_take
 from domain.catalogue.method_spec import MethodType
@@ -65,12 +65,17 @@ def look_at(
     leaking = list(leaks.advice(dataset.rows, dataset.held_out))
     opened = tokens.opened(facts.name, facts.source)
     limit = tokens.limit_of(options, facts.positions, asks_only=asking) if is_known(trainer) else None
-    found = tokens.count(opened.tokenizer, dataset.rows, shape, asks_only=asking, limit=limit)
+    found = tokens.count(
+        opened.tokenizer, dataset.rows, shape, asks_only=asking, limit=limit, embedded=facts.vocabulary
+    )
     rows_a_step = batches.rows_a_step(options, found, asks_only=asking)
     work = work_of(facts, options, found, rows=rows_a_step, asks_only=asking)
-    by_counting = counted(facts, options, work, device, room)
+    measuring = 0.0
+    if request.measure is not False:
+        measuring = measuring_memory(facts, device, longest=work.longest, rows=len(dataset.held_out))
+    by_counting = counted(facts, options, work, device, room, measuring=measuring)
     steps = batches.steps_of(options, rows=len(dataset.rows), rows_a_step=rows_a_step)
-    estimate = estimated(by_counting, steps=steps or 0, measured=measured)
+    estimate = estimated(by_counting, steps=steps or 0, measured=measured, parameters=facts.parameters)
     disk = _disk_needed(work, options, steps)
     _must_have_room(facts, certain_memory(facts, options, work, device), disk, room)
     seen_a_step = batches.prompts_a_step(options) if asking else rows_a_step

@@ -1,6 +1,8 @@
 """Base models, rows and trainers that do not go together are refused in a sentence, before anything begins."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,9 @@ from domain.catalogue.method_spec import Backend, MethodType
 from domain.errors import InvalidBaseModel, InvalidDataset
 from domain.ports import BaseModel
 from domain.runs.run_plan import RunPlan, Shape
+from infra import samples
+
+SMALL_BASE = Path(samples.__file__).parent / "small-base"
 
 Changed = Callable[..., BaseModel]
 Look = Callable[..., RunPlan]
@@ -176,3 +181,16 @@ def test_a_methods_own_code_may_take_any_rows_with_any_options(look: Look) -> No
     plan = look([QUESTION], [QUESTION | {"prompt": "x"}], types=tuple(MethodType), num_generations=3, max_length=2)
 
     assert plan.shape is Shape.QUESTIONS
+
+
+def test_a_token_beyond_the_models_embedding_is_refused_with_the_way_out(look: Look, base_model: Changed) -> None:
+    """MLX would train on whatever lies there, torch would die on the worker."""
+    tokenizer = json.loads((SMALL_BASE / "tokenizer.json").read_bytes())
+    added = tokenizer["added_tokens"]
+    added += [{**added[-1], "id": number, "content": f"<|tool{number}|>"} for number in range(265, 273)]
+    base = base_model(files={"tokenizer.json": json.dumps(tokenizer).encode()})
+    look(base=base)
+
+    says_it = {"messages": [{"role": "user", "content": "<|tool272|>"}, {"role": "assistant", "content": "b"}]}
+    with pytest.raises(InvalidBaseModel, match=r"'<\|tool272\|>' as number 272.*ends at 271.*resize_token_embeddings"):
+        look(base=base, rows=[*[TALK] * 2000, says_it])  # more rows than are examined

@@ -37,6 +37,7 @@ def train_on_demonstrations(
             job,
             progress,
             is_adapter=adapter is not None,
+            mean_over="tokens",
             model=model,
             args=SFTConfig(
                 **huggingface.arguments(
