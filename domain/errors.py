@@ -27,6 +27,7 @@ TrainingMethodError
 │   ├── InstallationLiesOpen
 │   ├── AlreadyRunning
 │   ├── ClockNotBehind
+│   ├── NothingToMeasure
 │   └── RunAlreadyFinished
 ├── Unreachable                      something that is needed cannot be reached
 │   ├── BackendUnavailable
@@ -150,7 +151,14 @@ class InvalidRunRequest(InvalidInput):
 
 
 class InvalidDataset(InvalidInput):
-    """A dataset cannot be trained on; file, row and column are named."""
+    """A dataset cannot be trained on; file, row and column are named.
+
+    `columns` are those with which it could be: `prompt=question, completion=answer`; empty where none are known.
+    """
+
+    def __init__(self, message: str, *, columns: str = "") -> None:
+        super().__init__(message)
+        self.columns = columns
 
 
 class InvalidBaseModel(InvalidInput):
@@ -192,6 +200,10 @@ class ClockNotBehind(InvalidInput):
             "There is nothing to accept: the clock that entries are recorded by is not a minute behind the newest of "
             "them. Only where it had jumped ahead, and was set right since, does time have to count anew."
         )
+
+
+class NothingToMeasure(InvalidInput):
+    """Only a run that completed without being measured can be measured later."""
 
 
 class RunAlreadyFinished(InvalidInput):

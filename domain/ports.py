@@ -32,7 +32,8 @@ class Dataset:
     """Rows that a trainer can take, already checked, and the rows that are held out from training.
 
     Rows have one of the shapes that `TrainingJob` names. Hashes are sha256 of the rows' canonical JSON. `remarks` are
-    sentences for people about what it has that no row holds: columns, or files of a folder.
+    sentences for people about what it has that no row holds: columns, or files of a folder. `as_demonstrations` are the
+    columns with which rows that are no demonstrations would be read as such: `prompt=question, completion=answer`.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Dataset:
     rows_hash: str
     held_out_hash: str
     remarks: tuple[str, ...] = ()
+    as_demonstrations: str = ""
 
 
 @dataclass(frozen=True)

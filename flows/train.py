@@ -55,6 +55,7 @@ def train(
     seed: int = 0,
     output_name: str = "",
     columns: str = "",
+    measure: bool = True,
     acting_for: str = "",
 ) -> State[Any] | None:
     """Train with a method on a base model and a dataset."""
@@ -67,6 +68,7 @@ def train(
         "seed": seed,
         "output_name": output_name,
         "columns": columns,
+        "measure": measure,
     }
     with installation_of_this_run() as installation, _told(method, backend) as told:
         try:
@@ -114,7 +116,11 @@ def fit(session: TrainingSession) -> None:
 @task(cache_policy=NO_CACHE)
 def measure_after(session: TrainingSession) -> None:
     """Measure the result on the held-out rows, the same way."""
-    get_run_logger().info("After: %s", _figures(session.measure_after()))
+    figures = _figures(session.measure_after())
+    if session.unmeasured:
+        get_run_logger().warning("The result is stored without being measured. %s", session.unmeasured)
+    else:
+        get_run_logger().info("After: %s", figures)
 
 
 @task(cache_policy=NO_CACHE)

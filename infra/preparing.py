@@ -96,7 +96,7 @@ def must_be_possible(installation: "Installation", request: RunRequest) -> None:
     _must_have_what_options_name(installation, options, dataset)
     if _is_at_hand(installation.base_models.names(), request.base_model):
         facts = preflight.facts_of(installation.base_models.open(request.base_model))
-        preflight.must_be_possible(request, trainer_of(spec, trainers.declarations()), options, dataset.rows, facts)
+        preflight.must_be_possible(request, trainer_of(spec, trainers.declarations()), options, dataset, facts)
 
 
 def _is_at_hand(samples: list[str], name: str) -> bool:
@@ -107,7 +107,7 @@ def _is_at_hand(samples: list[str], name: str) -> bool:
     if not path.exists():
         return False
     # Of a base model only the heads of its files are read, but its hash needs all of them.
-    files = [path] if path.is_file() else [file for file in path.iterdir() if file.is_file()]
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return sum(file.stat().st_size for file in files) <= _READ_TWICE_AT_MOST
 
 
@@ -137,6 +137,7 @@ def note_measured(folder: Path, plan: RunPlan, *, since: datetime) -> None:
         memory=preflight.peak_memory(plan.device),
         seconds_a_step=a_step,
         seconds_beside=max(0.0, (datetime.now(UTC) - since).total_seconds() - a_step * len(told)),
+        parameters=plan.parameters,
     )
     document = {"trainer": plan.trainer, "device": plan.device.description} | asdict(measured)
     (folder / MEASURED_FILE).write_text(json.dumps(document, indent=1), encoding="utf-8")
@@ -155,6 +156,7 @@ def _measured(installation: "Installation", trainer: str, device: Device) -> lis
                         memory=said["memory"],
                         seconds_a_step=said["seconds_a_step"],
                         seconds_beside=said["seconds_beside"],
+                        parameters=said["parameters"],
                     )
                 )
     return found

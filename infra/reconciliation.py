@@ -14,6 +14,7 @@ from domain.audit.read_models import Run
 from domain.errors import EventUnreadable, RunAlreadyFinished, RunNotFound
 from domain.runs.flow_runs import Carried, CarriedAs, Fix, fix_for
 from domain.runs.training_run import RunStatus
+from infra.waiting_runs import WaitingRuns
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -46,6 +47,7 @@ class Reconciler:
     def __init__(self, tmm: "Installation") -> None:
         self._tmm = tmm
         self._heard: dict[UUID, _Heard] = {}
+        self._waiting = WaitingRuns(tmm)
 
     def reconcile(self, *, alone: bool = False) -> list[str]:
         """Put right what needs it; a sentence about each. Raises `PrefectUnavailable`, `DatabaseUnavailable`.
@@ -57,7 +59,7 @@ class Reconciler:
         carried = self._tmm.flow_run_states.carried(runs) | {
             run.run_id: run for run in self._tmm.flow_run_states.under_way()
         }
-        done = []
+        done = [f"Run {run_id}: requested, and waits." for run_id in self._waiting.note(runs.keys() | carried.keys())]
         for run_id in runs.keys() | carried.keys():
             run = runs.get(run_id)
             if run is None:

@@ -9,8 +9,9 @@ from adapters.shared.training_progress import METRICS_FILE, numbers_of, steps_in
 from domain.audit.read_models import Run
 from domain.catalogue.method_spec import MethodType
 from domain.errors import InvalidRunRequest
-from domain.ports import Asked, BaseModel, ExportedModel
+from domain.ports import Answer, Asked, BaseModel, ExportedModel
 from domain.runs.training_run import RunStatus
+from infra.evaluations import evaluations_of
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -28,7 +29,17 @@ def answers_of(installation: "Installation", run: Run) -> list[dict[str, Any]]:
     if run.artifact is None or (kept := installation.artifacts.read(run.artifact, "answers.json")) is None:
         return []
     answers: list[dict[str, Any]] = json.loads(kept)
-    return answers
+    return answers or _measured_later(installation.settings.runs / str(run.run_id))
+
+
+def _measured_later(folder: Path) -> list[dict[str, Any]]:
+    """The answers of a run that was measured after its artefact was stored, where this machine has them."""
+    from adapters.run_files import side_by_side
+
+    if (measured := evaluations_of(folder)) is None:
+        return []
+    before, after = ([Answer(**said) for said in measured[when]["answers"]] for when in ("before", "after"))
+    return side_by_side(before, after)
 
 
 def export(installation: "Installation", run: Run, out: Path) -> ExportedModel:

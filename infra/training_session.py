@@ -1,15 +1,15 @@
 """One training from its start to its stored artefact: what the `train` flow's tasks ask for, step by step."""
 
-import json
+import math
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
+
+from eventsourcing.persistence import InterfaceError, OperationalError
 
 from adapters.custom_code.running import CustomTrainer
 from adapters.evaluation.kept_measures import measured_once
@@ -21,6 +21,9 @@ from adapters.shared.training_progress import RunProgress, Watcher, lines_told
 from domain.audit.read_models import AuditQuery
 from domain.catalogue.options import OptionValue
 from domain.errors import (
+    BadResult,
+    CustomCodeFailed,
+    DatabaseUnavailable,
     InvalidDataset,
     MachineMissing,
     RunAlreadyFinished,
@@ -32,14 +35,16 @@ from domain.runs.run_plan import RunPlan
 from domain.runs.training_run import Provenance, RunRequest, RunStatus
 from domain.training import Trainer, TrainingJob, TrainingResult
 from infra.acting_for import Acting, acting
+from infra.evaluations import write_evaluations
 from infra.preparing import looked_at, note_measured
 from infra.provenance import provenance_of
 from infra.several_machines import with_other_machines
+from infra.trained_result import died_measuring, keep_result, kept_result, measuring
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
 
-EVALUATIONS_FILE = "evaluations.json"
+_NOTHING = Evaluation({}, [])
 
 
 class TrainingSession:
@@ -78,6 +83,8 @@ class TrainingSession:
         self._result: TrainingResult
         self._before: Evaluation
         self._after: Evaluation
+        self.unmeasured = ""
+        """Why the result was not measured; empty where it was."""
 
     def start(self) -> TrainingJob:
         """Request the run if nobody did, open what it needs, and record the start with its provenance."""
@@ -164,6 +171,9 @@ class TrainingSession:
 
     def measure_before(self) -> Mapping[str, float]:
         """The base model on the held-out rows, measured now or for the very same before."""
+        if self._request.measure is False:
+            self._before = _NOTHING
+            return {}
         self._watcher.phase("measuring the base model on the held-out rows")
         self._before = measured_once(
             self._installation.settings.measured, self._provenance, self._request.seed, lambda: self._evaluate(None)
@@ -171,31 +181,65 @@ class TrainingSession:
         return self._before.metrics
 
     def fit(self) -> None:
-        """Let the trainer train."""
+        """Let the trainer train, unless an earlier attempt of this run did so to its last step."""
+        if (result := kept_result(self._job.folder)) is not None:
+            self._trainer = patiently(lambda: self._installation.trainer(self.run_id))
+            self._result = result
+            return
         self._watcher.phase("loading the trainer")
         trainer = self._trainer = patiently(lambda: self._installation.trainer(self.run_id))
-        options, progress = trainer.Options.model_validate(self._options), RunProgress(self._job.folder, self._watcher)
+        options = trainer.Options.model_validate(self._options)
+        progress = RunProgress(self._job.folder, self._watcher, must_go_on=self._must_not_be_cancelled)
         machines = 1 if isinstance(trainer, CustomTrainer) else int(self._options.get("machines", 1))
         shared = self._installation.shared_checkpoints
         copied = shared.kept_up(self.run_id, self._job.folder, self._job.checkpoints) if shared else nullcontext()
         others = with_other_machines(self._installation, self._job, machines, self._watcher, attempt=self._attempt)
         with copied, others as job:
             self._result = trainer.train(job, options, progress)
+        keep_result(self._job.folder, self._result)
+
+    def _must_not_be_cancelled(self) -> None:
+        """Raise `RunAlreadyFinished` once a cancellation is recorded: whoever should stop this process may be gone."""
+        with suppress(DatabaseUnavailable, OperationalError, InterfaceError):  # then nobody knows, and it goes on
+            if (status := self._installation.trainings.one(self.run_id).status) is RunStatus.CANCELLED:
+                raise RunAlreadyFinished(_not_again(self.run_id, status))
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether the last step was taken: what goes wrong from here on, goes wrong with what is there already."""
+        return hasattr(self, "_result")
 
     def measure_after(self) -> Mapping[str, float]:
-        """The result on the held-out rows, the same way."""
+        """The result on the held-out rows, the same way.
+
+        Whatever goes wrong, the trained weights are worth keeping: why they are `unmeasured` is remembered then. Raises
+        `BadResult` for a measure that is no number, and `CustomCodeFailed` for a method's own code whose result is no
+        model.
+        """
+        self._after = _NOTHING
+        folder = self._job.folder
+        if self._request.measure is False:
+            self.unmeasured = "It was not to be measured."
+        elif died_measuring(folder):
+            self.unmeasured = "The process that measured it was ended, perhaps because memory was short."
+        if self.unmeasured:
+            return {}
         self._watcher.phase("measuring the result on the held-out rows")
         try:
-            self._after = self._evaluate(self._result)
+            with measuring(folder):
+                after = self._evaluate(self._result)
         except Exception as error:
             if isinstance(self._trainer, CustomTrainer) and not isinstance(error, TrainingMethodError):
                 raise self._trainer.not_opened(error) from error
-            raise
-        (self._job.folder / EVALUATIONS_FILE).write_text(
-            json.dumps({"before": _plain(self._before), "after": _plain(self._after)}, ensure_ascii=False, indent=1),
-            encoding="utf-8",
-        )
-        return self._after.metrics
+            self.unmeasured = self._installation.shown(f"Measuring it failed: {_told(error)}")
+            self._watcher.phase(f"stored without being measured: {self.unmeasured}")
+            return {}
+        for name, value in after.metrics.items():
+            if not math.isfinite(value):
+                raise BadResult(f"The measured {name} of the result is {value}. Lower learning_rate.")
+        self._after = after
+        write_evaluations(folder, self._before, after)
+        return after.metrics
 
     def complete(self) -> str:
         """Store the artefact and record the completion; the artefact's address."""
@@ -215,13 +259,14 @@ class TrainingSession:
                 before=self._before.metrics,
                 after=self._after.metrics,
                 weights_hash=weights_hash,
+                measured=not self.unmeasured,
                 by=self._by,
                 command_id=command_id,
             )
         )
         before, after = self._before.metrics, self._after.metrics
         told = [f"{name} {before[name]:.3f} → {value:.3f}" for name, value in after.items() if name in before]
-        self._watcher.phase(", ".join(["completed", *told]))
+        self._watcher.phase(", ".join(["completed", *(["unmeasured"] if self.unmeasured else told)]))
         return address
 
     def _story(self) -> RunStory:
@@ -236,6 +281,7 @@ class TrainingSession:
             result=self._result,
             before=self._before,
             after=self._after,
+            unmeasured=self.unmeasured,
             steps=lines_told(self._job.folder),
         )
 
@@ -267,6 +313,7 @@ def recorded_session(
     A run that had ended before, or that another process carries, is left as it is. `attempt` counts the processes that
     began to carry it, from 1.
     """
+    session: TrainingSession | None = None
     try:
         waits = partial(watcher.phase, "waiting for an earlier training here that outlived its worker")
         with (
@@ -275,14 +322,17 @@ def recorded_session(
         ):
             asker = _asker(installation, run_id, asked, acting_for)  # who may is told before what is wrong with it
             request = RunRequest.parse(asked)
-            yield TrainingSession(installation, run_id, request, watcher, attempt=attempt, asker=asker)
+            session = TrainingSession(installation, run_id, request, watcher, attempt=attempt, asker=asker)
+            yield session
     except RunAlreadyFinished:
         raise
     except Exception as error:
-        ours = isinstance(error, TrainingMethodError)
-        reason = installation.shown(str(error) if ours else f"{type(error).__name__}: {error}")
+        reason = installation.shown(_told(error))
         command_id = uuid4()
-        interrupted = isinstance(error, MachineMissing)
+        # What was trained is there, so that whatever could not be done with it can be done when the run goes on.
+        judged = isinstance(error, BadResult | CustomCodeFailed)
+        trained = session is not None and session.has_trained and not judged
+        interrupted = isinstance(error, MachineMissing) or trained
         watcher.phase(f"{'interrupted' if interrupted else 'failed'}: {reason}")
         with suppress(RunNotFound, RunAlreadyFinished):
             patiently(
@@ -316,15 +366,6 @@ def _asker(installation: "Installation", run_id: UUID, asked: Mapping[str, Any],
     return patiently(lambda: acting(installation, acting_for, action="train", given=asked))
 
 
-def evaluations_of(folder: Path) -> dict[str, Any] | None:
-    """What was measured before and after, with the answers: `{before: {metrics, answers}, after: …}`, or None."""
-    try:
-        found: dict[str, Any] = json.loads((folder / EVALUATIONS_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return found
-
-
 def _not_again(run_id: UUID, status: RunStatus) -> str:
     if status is RunStatus.RUNNING:
         return (
@@ -335,5 +376,5 @@ def _not_again(run_id: UUID, status: RunStatus) -> str:
     return f"Training run {run_id} has {ended}, and stays so. Repeat it as a new run with: tmm rerun {run_id}"
 
 
-def _plain(evaluation: Evaluation) -> dict[str, Any]:
-    return {"metrics": dict(evaluation.metrics), "answers": [asdict(answer) for answer in evaluation.answers]}
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, TrainingMethodError) else f"{type(error).__name__}: {error}"

@@ -345,6 +345,23 @@ class Installation:
 
         return planned(self, request)
 
+    def note_waiting(self, run_id: UUID) -> None:
+        """Record the request of a run that waits in Prefect, if it is one of ours that nobody has recorded yet."""
+        from infra.waiting_runs import note
+
+        for waiting in self.flow_run_states.waiting(run_id):
+            note(self, waiting)
+
+    def end_process(self, run_id: UUID) -> bool:
+        """End the process that carries a run on this machine; False where there is none."""
+        from adapters.machines.run_process import carrier_of
+
+        carrier = carrier_of(self.settings.runs / str(run_id))
+        if carrier is None or not carrier.lives:
+            return False
+        carrier.end()
+        return True
+
     def made_of(self, request: RunRequest) -> Provenance:
         """What a run of this request would be made of here and now, but for device and machine, which are empty."""
         from infra.preparing import made_of
@@ -419,6 +436,12 @@ class Installation:
         from infra.results import ask
 
         return ask(self, run, questions, longest=longest, temperature=temperature, seed=seed)
+
+    def measure(self, run: Run) -> Run:
+        """Measure a run that completed unmeasured, here and now; the run as it stands then."""
+        from infra.measuring_later import measure
+
+        return measure(self, run)
 
     def answers_of(self, run: Run) -> list[dict[str, Any]]:
         from infra.results import answers_of

@@ -42,6 +42,7 @@ def run_document(run: Run) -> dict[str, Any]:
         "metrics": run.metrics,
         "before": run.before,
         "after": run.after,
+        "measured": run.measured,
         "duration_s": run.duration_s,
         "reason": run.reason,
         "resumable": run.resumable,

@@ -172,6 +172,17 @@ class Installation(Protocol):
         """What a run of this request would do and take. Raises the error that says why it cannot go well."""
         ...
 
+    def note_waiting(self, run_id: UUID) -> None:
+        """Record the request of a run that waits in Prefect, if it is one of ours that nobody has recorded yet.
+
+        Raises `PrefectUnavailable`.
+        """
+        ...
+
+    def end_process(self, run_id: UUID) -> bool:
+        """End the process that carries a run on this machine; False where there is none."""
+        ...
+
     def made_of(self, request: RunRequest) -> Provenance:
         """What a run of this request would be made of here and now, but for device and machine, which are empty."""
         ...
@@ -190,6 +201,10 @@ class Installation(Protocol):
 
     def ask(self, run: Run, questions: Sequence[str], *, longest: int, temperature: float, seed: int) -> Asked:
         """What the base model and the result of a completed run say to the questions."""
+        ...
+
+    def measure(self, run: Run) -> Run:
+        """Measure a run that completed unmeasured, here and now. Raises `NothingToMeasure`."""
         ...
 
     def explain(self, error: Exception) -> TrainingMethodError | None:

@@ -40,6 +40,7 @@ COMMANDS: dict[str, dict[str, Later]] = {
         "runs": Later("runs", "runs", "List training runs, show one, or compare two."),
         "cancel": Later("runs", "cancel", "Cancel a training run."),
         "ask": Later("asking", "ask", "Put a question to the base model and to a run's result."),
+        "measure": Later("measuring", "measure", "Measure a completed run that was stored without being measured."),
         "export": Later("exporting", "export", "Write a run's model as one folder for other programs."),
         "resume": Later("training", "resume", "Let an interrupted run go on from its newest checkpoint."),
         "rerun": Later("rerunning", "rerun", "Repeat a run from the log, and say whether its curve agrees."),

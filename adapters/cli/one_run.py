@@ -1,9 +1,11 @@
 """One training run: found by its id or the beginning of it, and shown to people."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
+from adapters.cli.installation import Installation
 from adapters.cli.output import (
     duration,
     facts,
@@ -16,7 +18,7 @@ from adapters.cli.output import (
 from adapters.cli.sparkline import sparkline
 from adapters.shared.curve import TOLD
 from domain.audit.read_models import Run
-from domain.errors import InvalidRunRequest, RunNotFound
+from domain.errors import InvalidRunRequest, RunNotFound, Unreachable
 from domain.runs.training_run import RunStatus
 from domain.runs.training_runs import TrainingRuns
 from domain.secrets import shown_address
@@ -50,6 +52,17 @@ def run_named(trainings: TrainingRuns, text: str) -> Run:
     return fitting[0]
 
 
+def run_known(installation: Installation, text: str) -> Run:
+    """The same, also of one that a program made in Prefect this very moment: its request is recorded then."""
+    try:
+        return run_named(installation.trainings, text)
+    except RunNotFound:
+        with suppress(ValueError, Unreachable, RunNotFound):  # the beginning of an id, nobody to ask, no run there
+            installation.note_waiting(UUID(text))
+            return run_named(installation.trainings, text)
+        raise
+
+
 def show_run(run: Run) -> None:
     """A run for people."""
     say(f"{run.request.method}: {run.standing}", bold=True)
@@ -76,6 +89,8 @@ def show_run(run: Run) -> None:
         heading("Held-out rows, before → after")
         both = [name for name in run.after if name in run.before]
         facts([(name, f"{figure(name, run.before[name])} → {figure(name, run.after[name])}") for name in both])
+    if run.measured is False:
+        say(f"It was stored without being measured. Measure it with: tmm measure {run.run_id}")
     if run.metrics:
         heading("Last step")
         facts([(name, f"{value:.4g}") for name, value in run.metrics.items()])

@@ -9,7 +9,7 @@ import click
 from adapters.cli.comparing import compare
 from adapters.cli.documents import run_document
 from adapters.cli.installation import Installation
-from adapters.cli.one_run import run_named, show_details, show_run
+from adapters.cli.one_run import run_known, show_details, show_run
 from adapters.cli.output import as_json, moment, remark, say, table, warn
 from adapters.cli.parameters import RUN_STATUS, json_option
 from domain.audit.read_models import Run
@@ -66,7 +66,7 @@ def runs(
 @click.pass_obj
 def show(installation: Installation, run: str, json_wanted: bool) -> None:
     """Show one run: what was asked for, where it stands, and what came of it."""
-    found = run_named(installation.trainings, run)
+    found = run_known(installation, run)
     if json_wanted:
         as_json(run_document(found))
     else:
@@ -83,7 +83,7 @@ runs.add_command(compare)
 def cancel(installation: Installation, run: str) -> None:
     """Cancel a training run. One that waits never starts; one that runs is stopped by its worker."""
     user = installation.user()
-    found = run_named(installation.trainings, run)
+    found = run_known(installation, run)
     reason = f"{user.name} cancelled it with tmm cancel."
     if found.status is RunStatus.REQUESTED or _waits_to_go_on(installation, found):
         # The event store decides: once the cancellation is there, no worker can start the run any more.
@@ -111,14 +111,19 @@ def _waits_to_go_on(installation: Installation, run: Run) -> bool:
 
 def _stop(installation: Installation, run_id: UUID, reason: str, *, by: User) -> None:
     """Ask the worker to stop a run, record that this person cancelled it, and wait until the worker has stopped."""
-    with suppress(RunNotFound):  # then nobody carries it any more
+    told = True
+    try:
         installation.flow_runs.cancel(run_id, reason)
+    except RunNotFound:
+        told = False  # somebody deleted it in Prefect, so that no worker hears of it there
     # Here and now: what the worker tells of it later is Prefect's word, which names nobody.
     try:
         installation.trainings.cancel(run_id, reason, by=by)
     except RunAlreadyFinished:
         if (ended := installation.trainings.one(run_id).status) is not RunStatus.CANCELLED:
             raise RunAlreadyFinished(f"Training run {run_id} {_ended(ended)} before it could be cancelled.") from None
+    if not told and not installation.end_process(run_id):
+        remark("Prefect does not know it any more. If it goes on on another machine, it ends there within seconds.")
     patience = time.monotonic() + CANCELLED_WITHIN
     with suppress(RunNotFound):
         if installation.flow_runs.state(run_id) not in _ENDED_IN_PREFECT:

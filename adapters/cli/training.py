@@ -46,6 +46,7 @@ no_wait_option = click.option("--no-wait", is_flag=True, help="Print the run's i
 @queue_option
 @click.option("--seed", type=int, default=0, show_default=True, help="What every random choice follows from.")
 @click.option("--output-name", default="", metavar="NAME", help="A name for the trained model, for people.")
+@click.option("--no-measure", is_flag=True, help="Do not measure base model and result; later: tmm measure RUN.")
 @click.option("--dry-run", is_flag=True, help="Check everything and say what would happen; start nothing.")
 @no_wait_option
 @json_option
@@ -61,6 +62,7 @@ def train(
     queue: Queue,
     seed: int,
     output_name: str,
+    no_measure: bool,
     dry_run: bool,
     no_wait: bool,
     json_wanted: bool,
@@ -86,6 +88,7 @@ def train(
         "seed": seed,
         "output_name": output_name,
         "columns": columns,
+        "measure": not no_measure,
     }
     options_after_defaults(spec.configuration_options, options)
     request = RunRequest.parse(fields)

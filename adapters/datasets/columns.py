@@ -1,8 +1,8 @@
 """Columns under other names: `prompt=question, completion=answer` reads a dataset as if its columns were called so."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
-from adapters.datasets.reading import RawRow, cell_as
+from adapters.datasets.raw_rows import RawRow, Rows, cell_as
 from domain.errors import InvalidDataset
 
 OURS = (
@@ -41,18 +41,22 @@ def parse_columns(text: str) -> dict[str, str]:
     return named
 
 
-def renamed(rows: Sequence[RawRow], columns: Mapping[str, str]) -> list[RawRow]:
+def renamed(rows: Iterable[RawRow], columns: Mapping[str, str]) -> Iterable[RawRow]:
     """The rows with these columns under our names, and the others as they are.
 
     A column that had one of these names before gives way. Raises `InvalidDataset` for a column that no row has.
     """
     if not columns:
-        return list(rows)
-    there = list(dict.fromkeys(name for row in rows for name in row.fields))
-    if unknown := [theirs for theirs in columns.values() if theirs not in there]:
-        dataset = rows[0].place.rpartition(",")[0]
-        raise InvalidDataset(f"columns: {dataset} has no column {unknown[0]!r} (it has {', '.join(there) or 'none'}).")
-    return [RawRow(row.place, _fields(row, columns), row.is_text) for row in rows]
+        return rows
+    missing, there, dataset = set(columns.values()), dict[str, None](), ""
+    for row in rows:  # most often the first one has them all
+        dataset = row.place.rpartition(",")[0]
+        there |= dict.fromkeys(row.fields)
+        missing.difference_update(row.fields)
+        if not missing:
+            return Rows(lambda: (RawRow(row.place, _fields(row, columns), row.is_text) for row in rows))
+    unknown = next(theirs for theirs in columns.values() if theirs in missing)
+    raise InvalidDataset(f"columns: {dataset} has no column {unknown!r} (it has {', '.join(there) or 'none'}).")
 
 
 def _fields(row: RawRow, columns: Mapping[str, str]) -> dict[str, object]:

@@ -2,21 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from adapters.datasets.columns import parse_columns, renamed
+from adapters.datasets.folders import MEASURED_WITH, TRAIN, files_of, files_to_train_on, may_be_a_dataset
 from adapters.datasets.hub import is_hub_id, read_from_hub
-from adapters.datasets.reading import SUFFIXES, RawRow, read_file
-from adapters.datasets.rows import Located, normalised
+from adapters.datasets.other_names import told_as_columns
+from adapters.datasets.raw_rows import RawRow, Rows
+from adapters.datasets.reading import kind_of_file, read_file
+from adapters.datasets.row import Located
+from adapters.datasets.rows import as_demonstrations, converted, demonstrated, shape_of, told_by_other_names
 from adapters.datasets.splitting import hold_out
+from adapters.datasets.storing import fields_of, kept
 from domain.errors import InvalidDataset
 from domain.ports import Dataset
-from domain.training import Row
-
-_TRAIN, _HELD_OUT = "train", "held_out"
-# What other tools call the rows to measure with; the first that is there is taken.
-_MEASURED_WITH = (_HELD_OUT, "test", "valid", "validation", "val", "dev", "eval")
 
 
 class Datasets:
@@ -32,9 +33,9 @@ class Datasets:
 
     def _named(self) -> dict[str, Path]:
         """Each name with its place. A sample keeps its name, because the demos ask for it."""
-        samples = {file.parent.name: file.parent for file in self._samples.glob(f"*/{_TRAIN}.jsonl")}
+        samples = {file.parent.name: file.parent for file in self._samples.glob(f"*/{TRAIN}.jsonl")}
         there = self._registered.iterdir() if self._registered is not None and self._registered.is_dir() else ()
-        return {path.name: path for path in there if _may_be_a_dataset(path)} | samples
+        return {path.name: path for path in there if may_be_a_dataset(path)} | samples
 
     def located(self, name: str) -> str:
         """The name as any process of this machine can open it: local paths absolute. Raises `InvalidDataset`."""
@@ -43,9 +44,9 @@ class Datasets:
         path = Path(name).expanduser()
         if path.exists():
             if path.is_dir():
-                _must_have(path, _TRAIN)
+                files_to_train_on(path)
             return str(path.absolute())
-        if is_hub_id(name):
+        if is_hub_id(name) and kind_of_file(path) is None:
             return name
         raise InvalidDataset(
             f"There is no dataset {name!r}: it is none of {', '.join(self.names())}, no file or folder on this "
@@ -56,70 +57,113 @@ class Datasets:
         """Rows and held-out rows, checked. Raises `InvalidDataset` naming file, row and column.
 
         `columns` says what columns are called here, as in `prompt=question, completion=answer`. Where nothing is set
-        aside for measuring, a part is held out by the seed; it shares no question with the rest.
+        aside for measuring, a part is held out by the seed; it shares no question with the rest. Of a file that is
+        larger than the memory, rows are read when they are asked for.
         """
         names = parse_columns(columns)
-        remarks: tuple[str, ...] = ()
+        told: dict[str, None] = {}
         located = self.located(name)
         path = self._named().get(located, Path(located))
         if path.is_dir():
-            raw = read_file(_must_have(path, _TRAIN), within=path.resolve())
-            parts = [part for part in _MEASURED_WITH if _there(path, part)]
-            raw_held_out = _part(path, parts[0]) if parts else None
-            remarks = tuple(_not_used(path, part, parts[0]) for part in parts[1:])
+            raw, raw_held_out = _parts(path, told)
         elif path.exists():
-            raw, raw_held_out = read_file(path), None
+            raw, raw_held_out = read_file(path, told=told.setdefault), None
         else:
             raw, raw_held_out, remarks = read_from_hub(located)
-        rows = normalised(renamed(raw, names), meant=names)
-        if raw_held_out is None:
-            return _dataset(name, *hold_out(rows, seed=seed), remarks=remarks)
-        # Rows that both have are told by the look at a training before it begins: here they are not ours to part.
-        return _dataset(name, rows, normalised(renamed(raw_held_out, names), meant=names), remarks=remarks)
+            told |= dict.fromkeys(remarks)
+        return _dataset(name, raw, raw_held_out, names, told, seed=seed)
 
 
-def _may_be_a_dataset(path: Path) -> bool:
-    if path.name.startswith("."):
-        return False
-    if path.is_file():
-        return path.suffix in SUFFIXES
-    return any((path / f"{_TRAIN}{suffix}").is_file() for suffix in SUFFIXES)
+def _parts(folder: Path, told: dict[str, None]) -> tuple[Rows, Rows | None]:
+    """The rows of a folder to train on and to measure with."""
+    within = folder.resolve()
 
+    def read(files: Sequence[Path]) -> Rows:
+        parts = [read_file(file, within=within, told=told.setdefault) for file in files]
+        return Rows(lambda: chain.from_iterable(parts))
 
-def _must_have(folder: Path, part: str) -> Path:
-    files = _there(folder, part)
-    if not files:
-        raise InvalidDataset(
-            f"The folder {folder} is no dataset: it has no {_TRAIN}.jsonl (and {_HELD_OUT}.jsonl, if any)."
-        )
-    if len(files) > 1:
-        raise InvalidDataset(f"The folder {folder} has {files[0].name} and {files[1].name}. Keep one of them.")
-    return files[0]
-
-
-def _part(folder: Path, part: str) -> list[RawRow] | None:
-    return read_file(_must_have(folder, part), within=folder.resolve()) if _there(folder, part) else None
-
-
-def _there(folder: Path, part: str) -> list[Path]:
-    """What has the name of this part; pipes and links that lead nowhere too, which are refused and not overlooked."""
-    files = [folder / f"{part}{suffix}" for suffix in SUFFIXES]
-    return [file for file in files if file.is_symlink() or (file.exists() and not file.is_dir())]
-
-
-def _not_used(folder: Path, part: str, instead: str) -> str:
-    file, other = (_there(folder, name)[0].name for name in (part, instead))
-    return f"The file {file} is not used: the rows to measure with are those of {other}."
+    train = read(files_to_train_on(folder))
+    parts = {part: files for part in MEASURED_WITH if (files := files_of(folder, part))}
+    if not parts:
+        return train, None
+    (_, taken), *others = parts.items()
+    for _, files in others:
+        told.setdefault(f"The file {files[0].name} is not used: the rows to measure with are those of {taken[0].name}.")
+    return train, read(taken)
 
 
 def _dataset(
-    name: str, rows: Sequence[Located], held_out: Sequence[Located], *, remarks: tuple[str, ...] = ()
+    name: str,
+    raw: Iterable[RawRow],
+    raw_held_out: Iterable[RawRow] | None,
+    names: Mapping[str, str],
+    told: dict[str, None],
+    *,
+    seed: int,
 ) -> Dataset:
-    train, measure = [row.fields for row in rows], [row.fields for row in held_out]
-    unread = dict.fromkeys(column for row in (*rows, *held_out) for column in row.unread)
-    if unread:
-        remarks = (*remarks, f"The rows' {_named(unread)} {'is' if len(unread) == 1 else 'are'} not used.")
-    return Dataset(name, train, measure, rows_hash=_hash_of(train), held_out_hash=_hash_of(measure), remarks=remarks)
+    first = _first(name, renamed(raw, names))
+    if guessed := told_by_other_names(first, names):
+        names = {**names, **{ours: names.get(theirs, theirs) for ours, theirs in guessed.items()}}
+        told.setdefault(f'The columns are read as with --columns "{told_as_columns(guessed)}".')
+    seen = _Seen()
+    rows = _rows(raw, names, seen)
+    if raw_held_out is None:
+        rows, held_out = hold_out(rows, seed=seed)
+    else:
+        # Rows that both have are told by the look at a training before it begins: here they are not ours to part.
+        _first(name, raw_held_out)
+        held_out = _rows(raw_held_out, names, seen)
+    return Dataset(
+        name,
+        fields_of(rows),
+        fields_of(held_out),
+        rows_hash=_hash_of(rows),
+        held_out_hash=_hash_of(held_out),
+        remarks=(*told, *seen.remarks()),
+        as_demonstrations=told_as_columns(
+            {ours: names.get(theirs, theirs) for ours, theirs in as_demonstrations(first).items()}
+        ),
+    )
+
+
+def _first(name: str, raw: Iterable[RawRow]) -> RawRow:
+    if (first := next(iter(raw), None)) is None:
+        raise InvalidDataset(f"{name} has no rows. Give it at least two: one to train on, one to measure with.")
+    return first
+
+
+def _rows(raw: Iterable[RawRow], names: Mapping[str, str], seen: "_Seen") -> Sequence[Located]:
+    raw = renamed(raw, names)
+    kinds: set[bool] = set()
+
+    def looked_at(row: Located) -> Located:
+        seen.look_at(row)
+        kinds.add("completion" in row.fields)
+        return row
+
+    rows = kept(map(looked_at, converted(raw, shape_of(next(iter(raw)), names))))
+    return rows if len(kinds) < 2 else kept(map(demonstrated, rows))
+
+
+class _Seen:
+    """What rows had that is not used, for people."""
+
+    def __init__(self) -> None:
+        self._unread: dict[str, None] = {}
+        self._cut, self._first_cut = 0, ""
+
+    def look_at(self, row: Located) -> None:
+        self._unread |= dict.fromkeys(row.unread)
+        if row.is_cut:
+            self._cut += 1
+            self._first_cut = self._first_cut or row.place
+
+    def remarks(self) -> Iterator[str]:
+        if self._unread:
+            yield f"The rows' {_named(self._unread)} {'is' if len(self._unread) == 1 else 'are'} not used."
+        if self._cut:
+            rows = "1 row ends" if self._cut == 1 else f"{self._cut:,} rows end"
+            yield f"{rows} with words that are not answered ({self._first_cut}): these words are left out."
 
 
 def _named(columns: Iterable[str]) -> str:
@@ -127,8 +171,8 @@ def _named(columns: Iterable[str]) -> str:
     return f"columns {', '.join(some)} and {last}" if some else f"column {last}"
 
 
-def _hash_of(rows: Iterable[Row]) -> str:
-    digest = hashlib.sha256()
+def _hash_of(rows: Iterable[Located]) -> str:
+    digest, write = hashlib.sha256(), json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
     for row in rows:
-        digest.update(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n")
+        digest.update(write(row.fields).encode() + b"\n")
     return digest.hexdigest()

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from adapters.datasets.reading import RawRow, rows_of
+from adapters.datasets.raw_rows import Rows, rows_of
 from adapters.shared.quiet import quiet
 from domain.errors import InvalidDataset
 
@@ -16,19 +16,23 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None
 
 
-def read_from_hub(name: str) -> tuple[list[RawRow], list[RawRow] | None, tuple[str, ...]]:
+def read_from_hub(name: str) -> tuple[Rows, Rows | None, tuple[str, ...]]:
     """The rows of the split `train`, and those of `test` or `validation` if there is one; what is told of the other."""
     hub_id, _, configuration = name.partition(":")
     splits = _loaded(hub_id, configuration or None)
     if "train" not in splits:
         raise InvalidDataset(f"The dataset {name!r} has no split named train (it has {', '.join(splits)}).")
-    rows = rows_of(splits["train"], f"{hub_id} train")
+    rows = _rows(splits, hub_id, "train")
     found = [split for split in _MEASURED_WITH if split in splits]
     if not found:
         return rows, None, ()
     taken, *others = found
     remarks = (f"The split {other} is not used: the rows to measure with are those of {taken}." for other in others)
-    return rows, rows_of(splits[taken], f"{hub_id} {taken}"), tuple(remarks)
+    return rows, _rows(splits, hub_id, taken), tuple(remarks)
+
+
+def _rows(splits: Any, hub_id: str, split: str) -> Rows:
+    return Rows(lambda: rows_of(splits[split], f"{hub_id} {split}"))
 
 
 def _loaded(hub_id: str, configuration: str | None) -> Any:

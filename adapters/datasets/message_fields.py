@@ -34,7 +34,12 @@ def tools_in(value: Any, wrong: Wrong) -> list[Any]:
         value = in_json(value)
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise wrong("must be a list of tools: [{…}, {…}].")
-    return [_without_nulls(tool) for tool in value]
+    return [_tool(_without_nulls(tool)) for tool in value]
+
+
+def _tool(tool: dict[str, Any]) -> dict[str, Any]:
+    """LLaMA-Factory's files have the function alone."""
+    return tool if "function" in tool or "parameters" not in tool else {"type": "function", "function": tool}
 
 
 def _is_learned(message: Mapping[str, Any], wrong: Wrong) -> bool:

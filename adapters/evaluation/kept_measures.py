@@ -41,10 +41,10 @@ def measured_once(folder: Path, provenance: Provenance, seed: int, measure: Call
 
 def _code_hash() -> str:
     """sha256 over the source of what measures."""
-    from adapters import chat_templates, evaluation
+    from adapters import chat_templates, control_tokens, evaluation, measuring_room, turn_ends
     from adapters.shared import conversations
 
-    others = (conversations, chat_templates, answers, exact_numbers)
+    others = (conversations, chat_templates, control_tokens, measuring_room, turn_ends, answers, exact_numbers)
     files = [*Path(evaluation.__file__).parent.glob("*.py"), *(Path(str(module.__file__)) for module in others)]
     digest = hashlib.sha256()
     for file in sorted(files):

@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from adapters.measuring_room import MOST_ROWS
 from adapters.shared.conversations import Asked, answered, asked_of, prompt_of
 from domain.ports import Answer, Device, Evaluation
 from domain.runs.grading import expected_answer, is_right, reasons_before_it_answers, text_of
 from domain.training import Row
 
-MOST_ROWS = 200
 ANSWERS_KEPT = 12
 ANSWERS_SAMPLED = 3
 MOST_TOKENS = 256

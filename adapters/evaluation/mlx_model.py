@@ -5,11 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from adapters.evaluation.batches import in_batches
+from adapters.evaluation.batches import in_batches, in_stretches
 from adapters.shared.conversations import Asked, Encoded, completed, encode, prompt_ids
 from adapters.shared.mlx_runtime import make_ready
 from adapters.shared.opening import opened_on_mlx, tokenizer_of
 from adapters.shared.quiet import quiet
+from adapters.turn_ends import ends_of
 from domain.training import Row
 
 
@@ -21,7 +22,9 @@ def opened(base_model: str, trained: Path | None, *, is_adapter: bool) -> "Itera
         source = str(trained) if trained and not is_adapter else base_model
         model, wrapped = opened_on_mlx(source, trained if is_adapter else None)
         model.eval()
-        yield MlxModel(model, completed(tokenizer_of(source)), wrapped)
+        tokenizer = completed(tokenizer_of(source))
+        wrapped.eos_token_ids = ends_of(tokenizer, wrapped.eos_token_ids)
+        yield MlxModel(model, tokenizer, wrapped)
 
 
 class MlxModel:
@@ -61,12 +64,14 @@ class MlxModel:
             completion_batch_size=256,
             prefill_batch_size=256,
         )
-        return [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in answers.token_ids]
+        ends = self._wrapped.eos_token_ids
+        said = [[token for token in ids if token not in ends] for ids in answers.token_ids]
+        return [self._tokenizer.decode(ids, skip_special_tokens=True) for ids in said]
 
     def log_likelihoods(self, rows: Sequence[Row]) -> list[tuple[float, int]]:
         encoded = [encode(self._tokenizer, row).cut_to(self._room) for row in rows]
         measured: dict[int, tuple[float, int]] = {}
-        for batch in in_batches([len(row.ids) for row in encoded]):
+        for batch in in_batches([len(row.ids) for row in encoded], vocabulary=self._vocabulary):
             measured.update(zip(batch, self._measure([encoded[i] for i in batch]), strict=True))
         return [measured[i] for i in range(len(rows))]
 
@@ -77,16 +82,27 @@ class MlxModel:
     def _room(self) -> int:
         return int(getattr(self._model.args, "max_position_embeddings", None) or 4096)
 
+    @property
+    def _vocabulary(self) -> int:
+        return len(self._tokenizer)
+
     def _measure(self, batch: Sequence[Encoded]) -> list[tuple[float, int]]:
         import mlx.core as mx
         from mlx import nn
+        from mlx_lm.models.cache import make_prompt_cache
 
         width = max(len(row.ids) for row in batch)
         # Padded on the right, the causal mask alone keeps padding out of every real position.
         ids = mx.array([row.ids + [0] * (width - len(row.ids)) for row in batch])
         counted = mx.array([row.learned + [False] * (width - len(row.ids)) for row in batch])[:, 1:]
-        logits = self._model(ids[:, :-1]).astype(mx.float32)
-        losses = nn.losses.cross_entropy(logits, ids[:, 1:]) * counted
-        totals: Any = -losses.sum(-1)
+        stretches = list(in_stretches(width - 1, rows=len(batch), vocabulary=self._vocabulary))
+        # What the model knows of one stretch it keeps for the next, as it does while it answers.
+        cache = make_prompt_cache(self._model) if len(stretches) > 1 else None
+        totals: Any = mx.zeros(len(batch))
+        for places in stretches:
+            logits = self._model(ids[:, :-1][:, places], cache=cache).astype(mx.float32)
+            losses = nn.losses.cross_entropy(logits, ids[:, 1:][:, places]) * counted[:, places]
+            totals = totals - losses.sum(-1)
+            mx.eval(totals)
         counts: Any = counted.sum(-1)
         return [(float(total), int(count)) for total, count in zip(totals, counts, strict=True)]

@@ -1,15 +1,17 @@
 """A model of transformers, with or without an adapter, as something that can be measured."""
 
+import inspect
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from adapters.evaluation.batches import in_batches
+from adapters.evaluation.batches import in_batches, in_stretches
 from adapters.shared.conversations import Asked, Encoded, completed, encode, prompt_ids
 from adapters.shared.opening import model_of, tokenizer_of
 from adapters.shared.quiet import quiet
+from adapters.turn_ends import ends_of
 from domain.training import Row
 
 T = TypeVar("T")
@@ -70,6 +72,7 @@ class TorchModel:
         longest = min(longest, max(1, self._room // 2))
         # The end of a prompt asks; what lies before the model's first position cannot be heard.
         asked = [prompt_ids(self._tokenizer, prompt)[longest - self._room :] for prompt in prompts]
+        ends = ends_of(self._tokenizer, self._model.generation_config.eos_token_id)
         said: dict[int, str] = {}
         for batch in in_batches([len(ids) + longest for ids in asked]):
             width = max(len(asked[i]) for i in batch)
@@ -84,10 +87,10 @@ class TorchModel:
                 max_new_tokens=longest,
                 **_sampling(temperature),
                 pad_token_id=pad,
-                eos_token_id=self._ends,
+                eos_token_id=ends,
             )
-            texts = self._tokenizer.batch_decode(generated[:, width:], skip_special_tokens=True)
-            said.update(zip(batch, texts, strict=True))
+            answers = [[token for token in answer if token not in ends] for answer in generated[:, width:].tolist()]
+            said.update(zip(batch, self._tokenizer.batch_decode(answers, skip_special_tokens=True), strict=True))
         return [said[i] for i in range(len(prompts))]
 
     def values(self, rows: Sequence[Row]) -> list[float]:
@@ -99,16 +102,9 @@ class TorchModel:
     def _in_batches(self, rows: Sequence[Row], measure: Callable[[Sequence[Encoded]], list[T]]) -> list[T]:
         encoded = [encode(self._tokenizer, row).cut_to(self._room) for row in rows]
         measured: dict[int, T] = {}
-        for batch in in_batches([len(row.ids) for row in encoded]):
+        for batch in in_batches([len(row.ids) for row in encoded], vocabulary=self._vocabulary):
             measured.update(zip(batch, measure([encoded[i] for i in batch]), strict=True))
         return [measured[i] for i in range(len(rows))]
-
-    @property
-    def _ends(self) -> list[int]:
-        """The tokens at which an answer ends: chat models often have more of them than their tokenizer tells."""
-        more = self._model.generation_config.eos_token_id
-        more = more if isinstance(more, list) else [more]
-        return sorted({end for end in (self._tokenizer.eos_token_id, *more) if end is not None})
 
     @property
     def _room(self) -> int:
@@ -122,18 +118,52 @@ class TorchModel:
         # Padded on the right, the causal mask alone keeps padding out of every real position.
         ids = torch.tensor([row.ids + [pad] * (width - len(row.ids)) for row in batch], device=self._device)
         learned = torch.tensor([row.learned + [False] * (width - len(row.ids)) for row in batch], device=self._device)
-        # An adapter's virtual tokens stand before those of the row.
-        logits = self._model(input_ids=ids, use_cache=False).logits[:, -width:][:, :-1].float()
-        likely = torch.log_softmax(logits, -1).gather(-1, ids[:, 1:, None])[..., 0]
         counted = learned[:, 1:]
+        stretches = list(in_stretches(width - 1, rows=len(batch), vocabulary=self._vocabulary))
+        if not self._keeps_some or len(stretches) < 2:
+            # An adapter's virtual tokens stand before those of the row.
+            logits = self._model(input_ids=ids, use_cache=False).logits[:, -width:][:, :-1]
+            likely = _logprobs(logits, ids[:, 1:])
+        else:
+            likely = torch.zeros(counted.shape, device=self._device)
+            for places in stretches:
+                if counted[:, places].any():
+                    kept = torch.arange(places.start, places.stop, device=self._device) + self._virtual_tokens
+                    logits = self._model(input_ids=ids, use_cache=False, logits_to_keep=kept).logits
+                    likely[:, places] = _logprobs(logits, ids[:, 1:][:, places])
         totals, counts = (likely * counted).sum(-1).tolist(), counted.sum(-1).tolist()
         return list(zip(totals, counts, strict=True))
+
+    @property
+    def _vocabulary(self) -> int:
+        return int(self._model.config.get_text_config().vocab_size)
+
+    @property
+    def _keeps_some(self) -> bool:
+        """Whether the model can be asked for the predictions at some places alone."""
+        plain = self._model.get_base_model() if hasattr(self._model, "get_base_model") else self._model
+        return "logits_to_keep" in inspect.signature(plain.forward).parameters
+
+    @property
+    def _virtual_tokens(self) -> int:
+        adapter: Any = getattr(self._model, "active_peft_config", None)
+        return int(adapter.num_virtual_tokens) if getattr(adapter, "is_prompt_learning", False) else 0
+
+
+def _logprobs(logits: Any, tokens: Any) -> Any:
+    """Of each token its log-probability, without a second array of the logits' size that is kept."""
+    logits = logits.float()
+    return logits.gather(-1, tokens[..., None])[..., 0] - logits.logsumexp(-1)
 
 
 class RewardModel(TorchModel):
     """A model that scores a whole conversation; it neither says anything nor finds anything likely."""
 
     says = False
+
+    @property
+    def _vocabulary(self) -> int:
+        return 1  # one score is all that it predicts
 
     def values(self, rows: Sequence[Row]) -> list[float]:
         return self._in_batches(rows, self._score)

@@ -10,6 +10,7 @@ from adapters.shared.mlx_runtime import make_ready
 from adapters.shared.opening import config_of, model_of, opened_on_mlx
 from adapters.shared.privacy import as_the_user_has_it
 from adapters.shared.quiet import quiet
+from adapters.turn_ends import take_over_ends
 from domain.catalogue.method_spec import Backend
 from domain.errors import InvalidInput
 from domain.ports import BaseModel
@@ -45,6 +46,8 @@ def _write(trained: Path, base_model: BaseModel, out: Path, backend: Backend) ->
             _merge_on_mlx(trained, base_model, fresh)
         else:
             _merge_on_torch(trained, base_model, fresh)
+        if is_adapter(trained):
+            take_over_ends(trained, fresh)
         fresh.chmod(0o755)
         fresh.replace(out)
     except BaseException:

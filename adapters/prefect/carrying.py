@@ -1,16 +1,16 @@
 """How Prefect carries runs at this moment, and putting it right where it differs from the truth."""
 
 from collections.abc import Collection, Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from adapters.prefect.client import prefect_client
 from adapters.prefect.forms import SHARE_TAG, TAG
-from domain.runs.flow_runs import Carried, CarriedAs
+from domain.runs.flow_runs import Carried, CarriedAs, Waiting
 
 if TYPE_CHECKING:
-    from prefect.client.schemas.filters import FlowRunFilter
+    from prefect.client.schemas.filters import FlowFilter, FlowRunFilter
     from prefect.client.schemas.objects import FlowRun, State
 
 _PAGE = 200
@@ -50,6 +50,31 @@ class PrefectCarrying:
             )
         )
 
+    def waiting(self, run_id: UUID | None = None) -> list[Waiting]:
+        """Trainings that a worker is to take now and has not taken yet: all, or the one with this id."""
+        from prefect.client.schemas.filters import (
+            FlowFilter,
+            FlowFilterName,
+            FlowRunFilter,
+            FlowRunFilterId,
+            FlowRunFilterNextScheduledStartTime,
+            FlowRunFilterState,
+            FlowRunFilterStateType,
+            FlowRunFilterTags,
+        )
+        from prefect.client.schemas.objects import StateType
+
+        runs = self._runs(
+            FlowRunFilter(
+                id=FlowRunFilterId(any_=[run_id]) if run_id is not None else None,
+                tags=FlowRunFilterTags(all_=[TAG]),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+                next_scheduled_start_time=FlowRunFilterNextScheduledStartTime(before_=datetime.now(UTC)),
+            ),
+            FlowFilter(name=FlowFilterName(any_=["train"])),
+        )
+        return [Waiting(run_id=run.id, parameters=run.parameters) for run in runs]
+
     def last_sign_of_life(self, run_id: UUID) -> datetime | None:
         """When the run's process last told of itself, by Prefect's clock; None if it never did."""
         with prefect_client(self._api_url) as client:
@@ -85,17 +110,20 @@ class PrefectCarrying:
                 return  # Prefect has forgotten it meanwhile
 
     def _read(self, runs: "FlowRunFilter") -> list[Carried]:
+        return list(_as_carried(self._runs(runs)))
+
+    def _runs(self, runs: "FlowRunFilter", flows: "FlowFilter | None" = None) -> "list[FlowRun]":
         from prefect.client.schemas.sorting import FlowRunSort
 
         with prefect_client(self._api_url) as client:
             found: list[FlowRun] = []
             while True:
                 more = client.read_flow_runs(
-                    flow_run_filter=runs, limit=_PAGE, offset=len(found), sort=FlowRunSort.ID_DESC
+                    flow_filter=flows, flow_run_filter=runs, limit=_PAGE, offset=len(found), sort=FlowRunSort.ID_DESC
                 )
                 found += more
                 if len(more) < _PAGE:
-                    return list(_as_carried(found))
+                    return found
 
 
 def _as_carried(runs: "Iterable[FlowRun]") -> Iterable[Carried]:

@@ -47,6 +47,7 @@ def default_parameters(method: SelectableMethod, backend: Backend) -> dict[str, 
         "seed": 0,
         "output_name": "",
         "columns": "",
+        "measure": True,
     }
 
 
@@ -83,6 +84,11 @@ def run_form(
             "maxLength": 400,
             "default": "",
             "description": "Where the dataset's columns have other names: prompt=question, completion=answer",
+        },
+        "measure": {
+            "type": "boolean",
+            "default": True,
+            "description": "Measure base model and result on the held-out rows; later with tmm measure",
         },
         "method": {
             "type": "string",

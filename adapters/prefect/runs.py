@@ -41,7 +41,7 @@ class PrefectRuns:
                     f"Prefect has no deployment {name} yet. "
                     f"Start a worker for it with: tmm worker --backend {request.backend}"
                 ) from None
-            parameters = request.model_dump(mode="json")
+            parameters = request.model_dump(mode="json", exclude_none=True)
             return client.create_flow_run_from_deployment(
                 deployment.id,
                 parameters=parameters,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from adapters.measuring_room import logits_measured
 from adapters.preflight.base_models import BaseModelFacts
 from adapters.preflight.room import Room
 from domain.ports import Device
@@ -17,6 +18,7 @@ _SECONDS_A_STEP_AT_LEAST = 0.02
 _SECONDS_BESIDE_THE_STEPS = 15.0
 _MEMORY_OF_THE_LIBRARIES = 900_000_000
 _COUNTED_RUNS = 10
+_ABOUT_THE_SAME_SIZE = 4
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,16 @@ class Work:
 
 @dataclass(frozen=True)
 class Measured:
-    """A training that came to its end here: what was counted before it, and what it took."""
+    """A training that came to its end here: what was counted before it, and what it took.
+
+    `parameters` are the base model's, where that was noted.
+    """
 
     counted: Counted
     memory: float
     seconds_a_step: float
     seconds_beside: float
+    parameters: int | None = None
 
 
 def work_of(facts: BaseModelFacts, options: Mapping[str, Any], tokens: Tokens, *, rows: int, asks_only: bool) -> Work:
@@ -74,12 +80,29 @@ def _thin_matrices(facts: BaseModelFacts, options: Mapping[str, Any]) -> int:
     return sum(int(options.get("lora_rank", 0)) * (rows + columns) for rows, columns in facts.matrices)
 
 
-def counted(facts: BaseModelFacts, options: Mapping[str, Any], work: Work, device: Device, room: Room) -> Counted:
+def measuring_memory(facts: BaseModelFacts, device: Device, *, longest: int, rows: int) -> float:
+    """What measuring base model and result takes: the weights, and predictions over the vocabulary with two copies."""
+    a_weight = 2.0 if device.name.startswith("cuda") else 4.0
+    beside = 0 if device.name.startswith("cuda") else _MEMORY_OF_THE_LIBRARIES
+    logits = logits_measured(facts.vocabulary, longest, rows=rows)
+    return a_weight * facts.parameters + 12.0 * logits + beside
+
+
+def counted(
+    facts: BaseModelFacts,
+    options: Mapping[str, Any],
+    work: Work,
+    device: Device,
+    room: Room,
+    *,
+    measuring: float = 0.0,
+) -> Counted:
     """Memory and time by counting numbers and operations.
 
     A training pass costs about 6 operations a parameter and token, 4 where the model's own weights stand still
     (Kaplan et al. 2020); a sampled token 2. A layer keeps about 17 numbers of the hidden size for each token
-    (Korthikanti et al. 2022), or one with gradient checkpointing; the loss three of the vocabulary's size.
+    (Korthikanti et al. 2022), or one with gradient checkpointing; the loss three of the vocabulary's size. Before and
+    after it, `measuring` takes so many bytes.
     """
     whole = work.trained == facts.parameters
     passes = float(options.get("ppo_epochs", 1)) * (6 if whole else 4) + (2 if options.get("beta") else 0)
@@ -98,7 +121,7 @@ def counted(facts: BaseModelFacts, options: Mapping[str, Any], work: Work, devic
         + 4 * (reference + work.rows_at_once * work.longest * numbers_a_token)
         + copies * beside
     )
-    return Counted(memory=memory, seconds_a_step=at_least + operations / _rate(device, room))
+    return Counted(memory=max(memory, measuring), seconds_a_step=at_least + operations / _rate(device, room))
 
 
 def certain_memory(facts: BaseModelFacts, options: Mapping[str, Any], work: Work, device: Device) -> float:
@@ -114,9 +137,14 @@ def certain_memory(facts: BaseModelFacts, options: Mapping[str, Any], work: Work
     return weights + 12.0 * work.trained
 
 
-def estimated(by_counting: Counted, *, steps: int, measured: Sequence[Measured]) -> Estimate:
-    """The estimate, corrected by how far counting was off in the newest measured runs; these come first."""
-    measured = measured[:_COUNTED_RUNS]
+def estimated(
+    by_counting: Counted, *, steps: int, measured: Sequence[Measured], parameters: int | None = None
+) -> Estimate:
+    """The estimate, corrected by how far counting was off in the newest measured runs; these come first.
+
+    Only models of about the same size teach anything: what a tiny one takes is mostly something else.
+    """
+    measured = [run for run in measured if _like(run.parameters, parameters)][:_COUNTED_RUNS]
     in_time = _correction([run.seconds_a_step / run.counted.seconds_a_step for run in measured])
     in_memory = _correction([run.memory / run.counted.memory for run in measured])
     beside = median([run.seconds_beside for run in measured]) if measured else _SECONDS_BESIDE_THE_STEPS
@@ -127,6 +155,10 @@ def estimated(by_counting: Counted, *, steps: int, measured: Sequence[Measured])
         seconds_a_step=a_step,
         runs=len(measured),
     )
+
+
+def _like(one: int | None, other: int | None) -> bool:
+    return one is None or other is None or max(one, other) <= _ABOUT_THE_SAME_SIZE * min(one, other)
 
 
 def _correction(ratios: Sequence[float]) -> float:

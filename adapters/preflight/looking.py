@@ -5,7 +5,7 @@ from typing import Any
 
 from adapters.preflight import batches, leaks, seeing, tokens
 from adapters.preflight.base_models import BaseModelFacts, must_fit
-from adapters.preflight.estimating import Measured, Work, certain_memory, counted, estimated, work_of
+from adapters.preflight.estimating import Measured, Work, certain_memory, counted, estimated, measuring_memory, work_of
 from adapters.preflight.room import Room
 from adapters.preflight.shapes import asks_only, must_take
 from domain.catalogue.method_spec import MethodType
@@ -23,11 +23,11 @@ def must_be_possible(
     request: RunRequest,
     trainer: TrainerDeclaration,
     options: Mapping[str, Any],
-    rows: Sequence[Row],
+    dataset: Dataset,
     facts: BaseModelFacts,
 ) -> Shape:
     """What can be seen without a tokenizer; the rows' shape. Raises the error that says what does not go together."""
-    shape = must_take(trainer.name, trainer.method_types, rows)
+    shape = must_take(trainer.name, trainer.method_types, dataset.rows, as_demonstrations=dataset.as_demonstrations)
     must_fit(
         facts,
         trainer=trainer.name,
@@ -36,7 +36,7 @@ def must_be_possible(
         options=options,
     )
     if is_known(trainer):
-        batches.must_add_up(options, rows=len(rows), asks_only=asks_only(trainer.method_types))
+        batches.must_add_up(options, rows=len(dataset.rows), asks_only=asks_only(trainer.method_types))
     return shape
 
 
@@ -60,17 +60,22 @@ def look_at(
 
     `measured` are earlier trainings with this trainer on this device, the newest first.
     """
-    shape = must_be_possible(request, trainer, options, dataset.rows, facts)
+    shape = must_be_possible(request, trainer, options, dataset, facts)
     asking = asks_only(trainer.method_types) or shape in (Shape.QUESTIONS, Shape.PROMPTS)
     leaking = list(leaks.advice(dataset.rows, dataset.held_out))
     opened = tokens.opened(facts.name, facts.source)
     limit = tokens.limit_of(options, facts.positions, asks_only=asking) if is_known(trainer) else None
-    found = tokens.count(opened.tokenizer, dataset.rows, shape, asks_only=asking, limit=limit)
+    found = tokens.count(
+        opened.tokenizer, dataset.rows, shape, asks_only=asking, limit=limit, embedded=facts.vocabulary
+    )
     rows_a_step = batches.rows_a_step(options, found, asks_only=asking)
     work = work_of(facts, options, found, rows=rows_a_step, asks_only=asking)
-    by_counting = counted(facts, options, work, device, room)
+    measuring = 0.0
+    if request.measure is not False:
+        measuring = measuring_memory(facts, device, longest=work.longest, rows=len(dataset.held_out))
+    by_counting = counted(facts, options, work, device, room, measuring=measuring)
     steps = batches.steps_of(options, rows=len(dataset.rows), rows_a_step=rows_a_step)
-    estimate = estimated(by_counting, steps=steps or 0, measured=measured)
+    estimate = estimated(by_counting, steps=steps or 0, measured=measured, parameters=facts.parameters)
     disk = _disk_needed(work, options, steps)
     _must_have_room(facts, certain_memory(facts, options, work, device), disk, room)
     seen_a_step = batches.prompts_a_step(options) if asking else rows_a_step
@@ -98,6 +103,7 @@ def look_at(
         warnings=(
             *dataset.remarks,
             *(seeing.unused(opened.tokenizer, dataset.rows, shape, asks_only=asking) if is_known(trainer) else ()),
+            *(seeing.control_tokens_said(opened.tokenizer, dataset.rows, shape) if is_known(trainer) else ()),
             *leaking,
             *_about_tokens(opened, found, dataset.rows, len(dataset.rows)),
             *batches.advice(options, steps, rows_seen=(steps or 0) * seen_a_step, rows=len(dataset.rows)),

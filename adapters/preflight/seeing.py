@@ -14,6 +14,7 @@ from adapters.chat_templates import (
     without_thoughts,
     write,
 )
+from adapters.control_tokens import control_tokens
 from adapters.preflight.shapes import columns_of
 from adapters.preflight.tokens import encoded, examined
 from adapters.shared.conversations import Encoded, prompt_of
@@ -53,6 +54,19 @@ def unused(tokenizer: Any, rows: Sequence[Row], shape: Shape, *, asks_only: bool
         where = many if len(numbers) > 1 else f"row {numbers[0]:,}"
         among = "" if seen == len(rows) else f" (of {seen:,} that were looked at)"
         yield f"The base model's chat template leaves out {what}: in {where}{among}. The model does not see that."
+
+
+def control_tokens_said(tokenizer: Any, rows: Sequence[Row], shape: Shape) -> Iterator[str]:
+    """Sentences for people about control tokens in what they wrote: in conversations they are text, in texts marks."""
+    controls = control_tokens(tokenizer)
+    found: dict[tuple[str, bool], int] = {}
+    for number, row in examined(rows):
+        for value in (row[column] for column in row if column in columns_of(shape)):
+            for token in controls.in_words(value):
+                found.setdefault((token, isinstance(value, str)), number)
+    for (token, is_mark), number in found.items():
+        read = "read as this base model's own mark" if is_mark else "read as text, not as this base model's own mark"
+        yield f"Row {number:,} says {token}, which is {read}."
 
 
 def _pieces(tokenizer: Any, whole: Encoded) -> tuple[Piece, ...]:

@@ -56,13 +56,25 @@ def shapes_taken(method_types: Collection[MethodType]) -> tuple[Shape, ...]:
     return tuple(dict.fromkeys(shape for kind in method_types for shape in _TAKEN[kind]))
 
 
-def must_take(trainer: str, method_types: Collection[MethodType], rows: Sequence[Mapping[str, Any]]) -> Shape:
-    """The rows' shape. Raises `InvalidDataset` if the trainer does not take it."""
+def must_take(
+    trainer: str,
+    method_types: Collection[MethodType],
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    as_demonstrations: str = "",
+) -> Shape:
+    """The rows' shape. Raises `InvalidDataset` if the trainer does not take it.
+
+    `as_demonstrations` are the columns with which the rows would be read as such, for people.
+    """
     found, taken = shape_of(rows), shapes_taken(method_types)
     if found not in taken:
+        columns = as_demonstrations if Shape.DEMONSTRATIONS in taken and not asks_only(method_types) else ""
+        way_out = f'With --columns "{columns}" they are demonstrations, or choose' if columns else "Choose"
         raise InvalidDataset(
             f"The dataset's rows have {found}, and the trainer {trainer} takes rows with {'; or '.join(taken)}. "
-            "Choose another dataset, or another method."
+            f"{way_out} another dataset, or another method.",
+            columns=columns,
         )
     return found
 

@@ -1,5 +1,6 @@
 """Rows as tokens: how long they are, and what the limits would cut off."""
 
+import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -48,11 +49,21 @@ def opened(name: str, source: str) -> TokenizerFacts:
     return facts
 
 
-def count(tokenizer: Any, rows: Sequence[Row], shape: Shape, *, asks_only: bool, limit: int | None) -> Tokens:
-    """Count the tokens of the rows. Raises `InvalidDataset` when nothing would be left to learn from."""
+def count(
+    tokenizer: Any, rows: Sequence[Row], shape: Shape, *, asks_only: bool, limit: int | None, embedded: int = 0
+) -> Tokens:
+    """Count the tokens of the rows. Raises `InvalidDataset` when nothing would be left to learn from.
+
+    The model has `embedded` tokens; 0 where that is not known. Raises `InvalidBaseModel` for one that it lacks.
+    """
     lengths, cut, learnable = [], 0, False
+    _must_embed([tokenizer.eos_token_id], tokenizer, embedded)
+    for number, row in _suspected(tokenizer, rows, embedded):
+        _must_embed(_tokens(tokenizer, row, number, shape, asks_only)[0], tokenizer, embedded)
     for number, row in examined(rows):
-        length, begins = _length(tokenizer, row, number, shape, asks_only)
+        ids, begins = _tokens(tokenizer, row, number, shape, asks_only)
+        _must_embed(ids, tokenizer, embedded)
+        length = len(ids)
         lengths.append(length)
         cut += limit is not None and length > limit
         learnable |= limit is None or begins < limit
@@ -133,7 +144,26 @@ def _kind_of_message(message: Any) -> Any:
 _FIRST = 6
 
 
-def _length(tokenizer: Any, row: Row, number: int, shape: Shape, asks_only: bool) -> tuple[int, int]:
+def _must_embed(ids: Sequence[int], tokenizer: Any, embedded: int) -> None:
+    if embedded and (highest := max(ids, default=0)) >= embedded:
+        raise InvalidBaseModel(
+            f"The tokenizer of the base model knows the token {tokenizer.convert_ids_to_tokens(highest)!r} as number "
+            f"{highest}, and the model's embedding ends at {embedded - 1}. Make it larger, with "
+            "model.resize_token_embeddings(len(tokenizer)), save the model, and train that; or use the tokenizer that "
+            "came with the model."
+        )
+
+
+def _suspected(tokenizer: Any, rows: Sequence[Row], embedded: int) -> Iterator[tuple[int, Row]]:
+    """Rows in which something stands that the tokenizer may take for a token beyond the embedding."""
+    beyond = [text for text, number in tokenizer.get_added_vocab().items() if embedded and number >= embedded]
+    for number, row in enumerate(rows if beyond else (), start=1):
+        written = json.dumps(row, ensure_ascii=False, default=str)
+        if any(text in written for text in beyond):
+            yield number, row
+
+
+def _tokens(tokenizer: Any, row: Row, number: int, shape: Shape, asks_only: bool) -> tuple[list[int], int]:
     """A row's tokens, and after how many of them what is learned begins."""
     try:
         longest = max(encoded(tokenizer, row, shape, asks_only=asks_only).values(), key=lambda side: len(side.ids))
@@ -144,5 +174,5 @@ def _length(tokenizer: Any, row: Row, number: int, shape: Shape, asks_only: bool
             "Change the row, or choose another base model."
         ) from None
     if asks_only:
-        return len(longest.ids), 0
-    return len(longest.ids), longest.learned.index(True) if any(longest.learned) else len(longest.ids)
+        return longest.ids, 0
+    return longest.ids, longest.learned.index(True) if any(longest.learned) else len(longest.ids)

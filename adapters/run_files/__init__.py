@@ -8,6 +8,6 @@ README.md      a model card
 """
 
 from adapters.run_files.story import RunStory
-from adapters.run_files.writing import explain_export, weights_hash_of, write_run_files
+from adapters.run_files.writing import explain_export, side_by_side, weights_hash_of, write_run_files
 
-__all__ = ["RunStory", "explain_export", "weights_hash_of", "write_run_files"]
+__all__ = ["RunStory", "explain_export", "side_by_side", "weights_hash_of", "write_run_files"]

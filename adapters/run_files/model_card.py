@@ -78,6 +78,9 @@ def _what_it_is(story: RunStory) -> str:
 
 def _measures(story: RunStory) -> str:
     before, after = story.before.metrics, story.after.metrics
+    if story.unmeasured:
+        again = f"`tmm measure {story.run.run_id}` does it, and its log keeps what comes of it."
+        return f"The result was stored without being measured. {as_text(story.unmeasured)} {again}"
     if not after:
         return "Nothing was measured: the held-out rows have no answer that can be checked."
     table = _table(

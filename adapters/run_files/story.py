@@ -17,6 +17,7 @@ from domain.training import TrainingResult
 class RunStory:
     """A run at its end, just before its completion is recorded.
 
+    `unmeasured` says why `after` is empty although something could have been measured; else it is empty itself.
     `requested` is the audit log's entry of who asked for it. `steps` are the reported ones: `step`, `at`, metrics.
     """
 
@@ -28,6 +29,7 @@ class RunStory:
     before: Evaluation
     after: Evaluation
     steps: Sequence[Mapping[str, Any]]
+    unmeasured: str = ""
 
     @cached_property
     def provenance(self) -> Provenance:

@@ -3,20 +3,21 @@
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.run_files.model_card import card_of_merged, model_card
 from adapters.run_files.story import RunStory
 from adapters.shared.curve import curve_svg
+from domain.ports import Answer
 
 
 def write_run_files(folder: Path, story: RunStory) -> None:
     """Write all files of the run; `run.json` last, because it holds the hashes of the others."""
     (folder / "metrics.jsonl").write_text("".join(json.dumps(step) + "\n" for step in story.steps), encoding="utf-8")
     (folder / "curve.svg").write_text(curve_svg(story.steps, title=story.title), encoding="utf-8")
-    _write_json(folder / "answers.json", sample_answers(story))
+    _write_json(folder / "answers.json", side_by_side(story.before.answers, story.after.answers))
     (folder / "README.md").write_text(model_card(story), encoding="utf-8")
     _write_json(folder / "run.json", run_record(story, folder))
 
@@ -29,21 +30,21 @@ def explain_export(trained: Path, out: Path) -> None:
     (out / "README.md").write_text(card_of_merged(record), encoding="utf-8")
 
 
-def sample_answers(story: RunStory) -> list[dict[str, Any]]:
+def side_by_side(before: Sequence[Answer], after: Sequence[Answer]) -> list[dict[str, Any]]:
     """The same held-out prompts, answered before and after; empty where one of both gives no answers.
 
     `right` is null where nobody can tell.
     """
-    if len(story.before.answers) != len(story.after.answers):
+    if len(before) != len(after):
         return []
     return [
         {
-            "prompt": before.prompt,
-            "expected": before.expected,
-            "before": {"said": before.said, "right": before.right},
-            "after": {"said": after.said, "right": after.right},
+            "prompt": then.prompt,
+            "expected": then.expected,
+            "before": {"said": then.said, "right": then.right},
+            "after": {"said": now.said, "right": now.right},
         }
-        for before, after in zip(story.before.answers, story.after.answers, strict=True)
+        for then, now in zip(before, after, strict=True)
     ]
 
 
@@ -91,6 +92,7 @@ def run_record(story: RunStory, folder: Path) -> dict[str, Any]:
         "metrics": dict(story.result.metrics),
         "before": dict(story.before.metrics),
         "after": dict(story.after.metrics),
+        "measured": not story.unmeasured,
         "weights_sha256": weights_hash_of(folder),
         "files": {
             file.relative_to(folder).as_posix(): _sha256([file])

@@ -18,6 +18,7 @@ from adapters.chat_templates import (
     template_of,
     write,
 )
+from adapters.control_tokens import control_tokens
 from domain.errors import InvalidInput
 
 # For base models that come without a chat template: plain words, so that no token has to be added.
@@ -86,7 +87,10 @@ def prompt_ids(tokenizer: Any, prompt: Asked) -> list[int]:
     if isinstance(prompt, str):
         return _begun(tokenizer, prompt)
     messages, tools = (prompt["messages"], prompt.get("tools")) if isinstance(prompt, Mapping) else (prompt, None)
-    return _plain(tokenizer, write(tokenizer, template_of(tokenizer, tools), messages, tools, ask=True).text)
+    messages, tools = control_tokens(tokenizer).guarded((messages, tools))
+    return _with_places(
+        tokenizer, write(tokenizer, template_of(tokenizer, tools), messages, tools, ask=True).text, ()
+    ).ids
 
 
 def prompt_of(row: Mapping[str, Any]) -> str | list[Message]:
@@ -119,6 +123,7 @@ def _conversation(
     tokenizer: Any, messages: Sequence[Message], tools: Sequence[Any] | None, *, learned_from: int = 0
 ) -> Encoded:
     """The conversation's tokens; the assistant's are learned from the message with this number on."""
+    messages, tools = control_tokens(tokenizer).guarded((messages, tools))
     template = template_for_training(tokenizer, tools)
     whole = write(tokenizer, template, messages, tools)
     learned: list[Span] = []
@@ -136,8 +141,25 @@ def _conversation(
 
 def _with_places(tokenizer: Any, text: str, learned: Sequence[Span]) -> Encoded:
     """The text's tokens; those that lie in a place are learned, and of those across its borders the ones half in it."""
+    controls = control_tokens(tokenizer)
+    ids, mask = list[int](), list[bool]()
+    for (begin, end), is_people_s in controls.stretches(text):
+        here = [
+            (max(first, begin) - begin, min(last, end) - begin)
+            for first, last in learned
+            if first < end and begin < last
+        ]
+        words, here = controls.as_meant(text[begin:end], here) if is_people_s else (text[begin:end], here)
+        part = _stretch(tokenizer, words, here, split_special_tokens=is_people_s)
+        ids += part.ids
+        mask += part.learned
+    return Encoded(ids, mask)
+
+
+def _stretch(tokenizer: Any, text: str, learned: Sequence[Span], *, split_special_tokens: bool) -> Encoded:
+    how = {"add_special_tokens": False, "split_special_tokens": split_special_tokens}
     if getattr(tokenizer, "is_fast", False):
-        encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        encoded = tokenizer(text, return_offsets_mapping=True, **how)
         places, ends = encoded["offset_mapping"], [last for _, last in encoded["offset_mapping"]]
         mask = [False] * len(places)
         for begin, end in learned:
@@ -147,10 +169,10 @@ def _with_places(tokenizer: Any, text: str, learned: Sequence[Span]) -> Encoded:
                 mask[at] = mask[at] or last - first <= 2 * (min(last, end) - max(first, begin))
                 at += 1
         return Encoded(list(encoded["input_ids"]), mask)
-    ids = _plain(tokenizer, text)
+    ids = list(tokenizer.encode(text, **how))
     mask = [False] * len(ids)
     for begin, end in learned:
-        first, last = (_length_in_common(_plain(tokenizer, text[:upto]), ids) for upto in (begin, end))
+        first, last = (_length_in_common(list(tokenizer.encode(text[:upto], **how)), ids) for upto in (begin, end))
         mask[first:last] = [True] * (last - first)
     return Encoded(ids, mask)
 

@@ -2,7 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +11,8 @@ from typing import Any, Protocol
 from domain.errors import BadResult
 
 METRICS_FILE = "metrics.jsonl"
+
+_LOOK_EVERY_S = 3.0
 
 
 class Told(Protocol):
@@ -29,12 +32,15 @@ class Watcher(Told, Protocol):
 class RunProgress:
     """The `Progress` that trainers report to: every step becomes a line of `metrics.jsonl` in the run's folder.
 
-    A line holds `step`, `total`, `at` (UTC) and the metrics. Raises `BadResult` when a metric is not finite.
+    A line holds `step`, `total`, `at` (UTC) and the metrics. Raises `BadResult` when a metric is not finite, and every
+    few seconds whatever `must_go_on` raises.
     """
 
-    def __init__(self, folder: Path, told: Told) -> None:
+    def __init__(self, folder: Path, told: Told, *, must_go_on: Callable[[], None] = lambda: None) -> None:
         self._file = folder / METRICS_FILE
         self._told = told
+        self._must_go_on = must_go_on
+        self._looked = time.monotonic()
 
     def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
         numbers = {name: float(value) for name, value in metrics.items()}
@@ -47,6 +53,9 @@ class RunProgress:
         with self._file.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self._told.step(step, total, numbers)
+        if time.monotonic() - self._looked > _LOOK_EVERY_S:
+            self._must_go_on()
+            self._looked = time.monotonic()
 
 
 def steps_told(folder: Path) -> list[dict[str, float]]:

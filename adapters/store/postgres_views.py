@@ -66,6 +66,7 @@ CREATE TABLE training_runs (
     metrics json,
     before json,
     after json,
+    measured boolean,
     reason text,
     interrupted boolean
 );

@@ -67,6 +67,7 @@ CREATE TABLE training_runs (
     metrics TEXT,
     before TEXT,
     after TEXT,
+    measured INTEGER,
     reason TEXT,
     interrupted INTEGER
 ) WITHOUT ROWID;

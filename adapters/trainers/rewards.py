@@ -58,7 +58,7 @@ class Rewards:
                 if expected_answer(row) is None:
                     raise InvalidInput(
                         f"The reward {reward.name!r} needs the column 'answer', which training row {number} does not "
-                        "have. Add it, or choose other rewards."
+                        "have. Add it, name the column that holds it (--columns answer=NAME), or choose other rewards."
                     )
 
 

@@ -92,6 +92,11 @@ class Commands:
         """Whether a stream holds an event of this command."""
         return any(event.command_id == command_id for event in self._log.history(aggregate_id))
 
+    def led_to(self, token: ActingToken, aggregate_id: UUID) -> bool:
+        """Whether a token was spent with what happened to this method or run."""
+        used = self._acting.use_of(token)
+        return used is not None and used.led_to == aggregate_id
+
     def record_refused(
         self, refusal: Refused, *, action: str, name: object, tried: Mapping[str, Any], by: User
     ) -> None:

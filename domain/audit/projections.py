@@ -173,8 +173,11 @@ def training_runs(event: DomainEvent) -> list[RowChange]:  # noqa: PLR0911 -- on
                 "metrics": event.metrics,
                 "before": event.before,
                 "after": event.after,
+                "measured": event.measured,
             }
             return [Update(table, key, row)]
+        case TrainingRun.Measured(before=before, after=after):
+            return [Update(table, key, {"before": before, "after": after, "measured": True})]
         case TrainingRun.Failed(reason=reason, interrupted=interrupted):
             row = {"status": RunStatus.FAILED, "finished_at": when, "reason": reason, "interrupted": interrupted}
             return [Update(table, key, row)]
@@ -255,6 +258,8 @@ def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911, PLR0912 -- on
             return "resume", "run", method, (), None
         case TrainingRun.Completed(method=method):
             return "complete", "run", method, (), None
+        case TrainingRun.Measured(method=method):
+            return "measure", "run", method, (), None
         case TrainingRun.Failed(method=method, reason=reason):
             return "fail", "run", method, (), reason
         case TrainingRun.Cancelled(method=method, reason=reason):
@@ -321,6 +326,8 @@ def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a 
             return f"resumed a training with {method} from step {step}"
         case TrainingRun.Completed(method=method, steps=steps):
             return f"completed a training with {method} after {steps} steps"
+        case TrainingRun.Measured(method=method):
+            return f"measured a training with {method} that had completed unmeasured"
         case TrainingRun.Failed(method=method):
             return f"saw a training with {method} fail"
         case TrainingRun.Cancelled(method=method):

@@ -39,6 +39,7 @@ class Run(Value):
     """A training run as far as it has come. Times are UTC; `duration_s` is seconds from start to end.
 
     `interrupted` is set for a failed run: whether its process, machine or network went away, so that it may be resumed.
+    `measured` is set for a completed one: whether `before` and `after` are there, as far as anything can be measured.
     """
 
     run_id: UUID
@@ -58,6 +59,7 @@ class Run(Value):
     metrics: dict[str, float] | None = None
     before: dict[str, float] | None = None
     after: dict[str, float] | None = None
+    measured: bool | None = None
     reason: str | None = None
     interrupted: bool | None = None
 

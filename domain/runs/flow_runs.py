@@ -6,6 +6,7 @@ be looked at, has it on whether anything goes on at all.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from domain.audit.read_models import Run
@@ -51,6 +52,13 @@ class Carried(Value):
     message: str
     since: datetime
     attempt: int
+
+
+class Waiting(Value):
+    """A flow run that waits for a worker, and what the training is to be that it asks for."""
+
+    run_id: UUID
+    parameters: dict[str, Any]
 
 
 class Fix(Value):
@@ -101,7 +109,7 @@ def fix_for(  # noqa: PLR0911 -- one return a case reads best
     if run is None:
         return _unrequested(carried, lives=lives, now=now) if carried is not None else None
     if run.finished_at is not None:
-        return _finished(run, carried, lives=lives, now=now) if carried is not None else None
+        return _finished(run, carried, lives=lives, now=now) if carried is not None else _unheard(run, lives, now)
     if carried is None:
         if lives or now - (run.started_at or run.requested_at) < LONGEST_START:
             return None
@@ -130,6 +138,15 @@ def _lost(run: Run, *, lives: bool | None) -> Fix | None:
         return Fix(record=RunStatus.CANCELLED, reason=f"{_FORGOTTEN} It had not started.")
     if lives is False:
         return Fix(record=RunStatus.FAILED, interrupted=True, reason=f"{_FORGOTTEN} {_GONE}")
+    return None
+
+
+def _unheard(run: Run, lives: bool | None, now: datetime) -> Fix | None:
+    """What Prefect has forgotten can be told by nobody else that its run has ended."""
+    assert run.finished_at is not None
+    given_up = run.status is RunStatus.CANCELLED or bool(run.interrupted)
+    if lives and given_up and now - run.finished_at > GRACE:
+        return Fix(end_process=True, reason=f"{_FORGOTTEN} It went on after it was recorded as {run.status}.")
     return None
 
 

@@ -6,12 +6,18 @@ from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from eventsourcing.domain import event
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from domain.bounded import bounded, shown
 from domain.catalogue.method_spec import Backend, MethodSpec
 from domain.catalogue.options import OPTIONS_AT_MOST, OptionValue, too_large
-from domain.errors import InvalidRunRequest, MethodNotFound, RunAlreadyFinished, RunRequestChanged
+from domain.errors import (
+    InvalidRunRequest,
+    MethodNotFound,
+    NothingToMeasure,
+    RunAlreadyFinished,
+    RunRequestChanged,
+)
 from domain.events import Aggregate, Created
 from domain.people.users import User
 from domain.secrets import holds_secret, shown_address, without_secrets
@@ -36,7 +42,8 @@ class RunRequest(Value):
 
     `base_model` and `dataset` are a sample's name, a local folder or file, or a hub id. `options` are as given,
     before defaults. `output_name` names the artefact for people. `columns` says which columns of the dataset are meant,
-    as in `prompt=question, completion=answer`; empty where they have the usual names.
+    as in `prompt=question, completion=answer`; empty where they have the usual names. `measure` is False where base
+    model and result are not to be measured; yes is None, as in requests from before there was this choice.
     """
 
     method: str
@@ -47,6 +54,7 @@ class RunRequest(Value):
     seed: int = Field(default=0, ge=0, lt=2**31)
     output_name: Annotated[str, StringConstraints(max_length=80)] = ""
     columns: Annotated[str, StringConstraints(max_length=400)] = ""
+    measure: Annotated[bool | None, AfterValidator(lambda wanted: None if wanted else wanted)] = None
 
     @classmethod
     def parse(cls, fields: Mapping[str, Any]) -> Self:
@@ -88,6 +96,7 @@ _HINTS = {
     "dataset": "must be a sample's name, a local file or folder, or a hub id",
     "seed": "must be a whole number from 0 to 2147483647",
     "output_name": "must have at most 80 characters",
+    "measure": "must be true or false",
     "columns": "must be text of at most 400 characters, such as: prompt=question, completion=answer",
 }
 
@@ -133,7 +142,11 @@ class TrainingRun(Aggregate):
         step: int
 
     class Completed(Event):
-        """`artifact_hash` covers every file of the artefact, `weights_hash` (sha256) the weights alone."""
+        """`artifact_hash` covers every file of the artefact, `weights_hash` (sha256) the weights alone.
+
+        `measured` is false where the weights were stored and measuring them failed or was not wished: `after` is empty
+        then, and `Measured` may follow.
+        """
 
         TOPIC: ClassVar[str] = "training-run.completed"
         artifact: str
@@ -143,6 +156,14 @@ class TrainingRun(Aggregate):
         before: dict[str, float]
         after: dict[str, float]
         weights_hash: str | None = None
+        measured: bool = True
+
+    class Measured(Event):
+        """What a completed run had not been measured at: the same evaluation of the base model and of the result."""
+
+        TOPIC: ClassVar[str] = "training-run.measured"
+        before: dict[str, float]
+        after: dict[str, float]
 
     class Failed(Event):
         """`interrupted` when nothing was wrong with the training: its process, machine or network went away."""
@@ -160,6 +181,7 @@ class TrainingRun(Aggregate):
         self.request = request
         self.status = RunStatus.REQUESTED
         self.interrupted = False
+        self.measured = False
         self.reason = ""
 
     # Decisions.
@@ -225,6 +247,7 @@ class TrainingRun(Aggregate):
         before: dict[str, float],
         after: dict[str, float],
         weights_hash: str | None,
+        measured: bool,
         by: User,
         command_id: UUID,
     ) -> None:
@@ -240,7 +263,23 @@ class TrainingRun(Aggregate):
             before=before,
             after=after,
             weights_hash=weights_hash,
+            measured=measured,
         )
+
+    def must_lack_measures(self) -> None:
+        """Raise `NothingToMeasure` unless this run has completed without being measured."""
+        if self.status is not RunStatus.COMPLETED:
+            raise NothingToMeasure(
+                f"Training run {self.id} {_stands(self.status)}, so there is nothing to measure. See it with: "
+                f"tmm runs show {self.id}"
+            )
+        if self.measured:
+            raise NothingToMeasure(f"Training run {self.id} was measured. See it with: tmm runs show {self.id}")
+
+    def measure(self, *, before: dict[str, float], after: dict[str, float], by: User, command_id: UUID) -> None:
+        """A completed run that was stored without being measured has been measured."""
+        self.must_lack_measures()
+        self._happen(self.Measured, by, command_id, before=before, after=after)
 
     def fail(self, reason: str, *, interrupted: bool = False, by: User, command_id: UUID) -> None:
         self._must_not_be_finished(to="failed")
@@ -279,8 +318,13 @@ class TrainingRun(Aggregate):
         self.interrupted = False
 
     @event(Completed)
-    def _completed(self) -> None:
+    def _completed(self, measured: bool) -> None:
         self.status = RunStatus.COMPLETED
+        self.measured = measured
+
+    @event(Measured)
+    def _measured(self) -> None:
+        self.measured = True
 
     @event(Failed)
     def _failed(self, reason: str, interrupted: bool) -> None:
@@ -293,3 +337,12 @@ class TrainingRun(Aggregate):
         self.status = RunStatus.CANCELLED
         self.interrupted = False
         self.reason = reason
+
+
+def _stands(status: RunStatus) -> str:
+    match status:
+        case RunStatus.REQUESTED | RunStatus.RUNNING:
+            return "has not come to its end yet"
+        case RunStatus.CANCELLED:
+            return "has been cancelled"
+    return f"has {status}"

@@ -19,6 +19,7 @@ from domain.errors import (
     MethodNotSelectable,
     RunAlreadyFinished,
     RunNotFound,
+    TokenDoesNotHold,
 )
 from domain.people.acting import ActingToken
 from domain.people.users import User
@@ -91,7 +92,14 @@ class TrainingRuns:
         with self._commands.refusals_recorded("request", request.method, by, command_id, tried, token):
             if self._commands.run(run_id) is None:
                 self._options_for(request)
-            return self._commands.carry_out(run_id, command_id, decide, token)
+            try:
+                return self._commands.carry_out(run_id, command_id, decide, token)
+            except TokenDoesNotHold:
+                # Whoever noticed the waiting run may have requested it this very moment, with the same token.
+                run = self._commands.run(run_id)
+                if run is None or token is None or not self._commands.led_to(token, run_id):
+                    raise
+                return decide(run)
 
     def start(
         self, run_id: UUID, provenance: Provenance, *, by: User, command_id: UUID | None = None
@@ -138,10 +146,14 @@ class TrainingRuns:
         before: Mapping[str, float],
         after: Mapping[str, float],
         weights_hash: str | None = None,
+        measured: bool = True,
         by: User,
         command_id: UUID | None = None,
     ) -> None:
-        """Record a run's good end: its artefact's address and sha256, and the same evaluation before and after."""
+        """Record a run's good end: its artefact's address and sha256, and the same evaluation before and after.
+
+        Where it was not `measured`, `after` is empty, and `measure` may follow.
+        """
         command_id = command_id or uuid4()
         self._change_run(
             run_id,
@@ -154,9 +166,31 @@ class TrainingRuns:
                 before=dict(before),
                 after=dict(after),
                 weights_hash=weights_hash,
+                measured=measured,
                 by=by,
                 command_id=command_id,
             ),
+        )
+
+    def must_lack_measures(self, run_id: UUID) -> None:
+        """Raise `NothingToMeasure` unless this run has completed without being measured, or `RunNotFound`."""
+        self._commands.existing_run(run_id).must_lack_measures()
+
+    def measure(
+        self,
+        run_id: UUID,
+        *,
+        before: Mapping[str, float],
+        after: Mapping[str, float],
+        by: User,
+        command_id: UUID | None = None,
+    ) -> None:
+        """Record what a run that completed unmeasured was measured at since."""
+        command_id = command_id or uuid4()
+        self._change_run(
+            run_id,
+            command_id,
+            lambda run: run.measure(before=dict(before), after=dict(after), by=by, command_id=command_id),
         )
 
     def fail(

@@ -1,5 +1,6 @@
 """Runs that are given up, killed or left alone: both sides agree on one truthful end, and the next run starts."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
@@ -9,7 +10,7 @@ import pytest
 from domain.audit.read_models import AuditQuery
 from infra.operating_system_user import operating_system_user
 from infra.wiring import Installation
-from tests.journeys.conftest import Machine
+from tests.journeys.conftest import Machine, eventually
 
 pytestmark = pytest.mark.journey
 
@@ -45,6 +46,50 @@ def test_tmm_cancel_stops_a_run_and_says_who_did_it(carried_by: Machine, tiny: P
     assert "tmm cancel" in (run.reason or "")
     assert cancelled_by(machine, run_id) == (operating_system_user(), "command line")
     process.wait(10)
+
+
+def test_a_run_that_was_deleted_in_prefect_is_ended_when_it_is_cancelled(machine: Machine, tiny: Path) -> None:
+    run_id = start(machine, tiny)
+    process = machine.flow_process(run_id)
+    machine.reached(run_id, 1)
+    machine.prefect("DELETE", f"/flow_runs/{run_id}")
+
+    done = machine.tmm("cancel", str(run_id))
+
+    assert (done.returncode, done.stdout.strip()) == (0, f"Cancelled {run_id}.")
+    process.wait(20)
+    assert machine.run(run_id).status == "cancelled"
+    after = start(machine, tiny, max_steps=2)
+    assert machine.both_say(after, "completed", "COMPLETED").steps == 2
+
+
+def test_a_run_that_a_program_asked_prefect_for_is_known_while_it_waits(machine: Machine, tiny: Path) -> None:
+    deployment = machine.prefect("GET", "/deployments/name/train/sft-demo-cuda")["id"]
+
+    def asked() -> UUID:
+        parameters = {"dataset": str(tiny), "options": {"max_steps": 2, "batch_size": 4}}
+        made = machine.prefect("POST", f"/deployments/{deployment}/create_flow_run", parameters=parameters)
+        return UUID(made["id"])
+
+    assert machine.tmm("pools", "pause", "cuda").returncode == 0
+    try:
+        shown, cancelled, noticed = asked(), asked(), asked()
+        said = machine.tmm("runs", "show", str(shown), "--json")
+        assert said.returncode == 0, said.stderr
+        assert json.loads(said.stdout)["status"] == "requested"
+        assert machine.tmm("cancel", str(cancelled)).returncode == 0
+        machine.both_say(cancelled, "cancelled", "CANCELLED")
+
+        # Nobody asks for this one; whoever looks after the workers notices it.
+        eventually(lambda: machine.known_run(noticed), within=30, what="the request of the waiting run")
+        machine.prefect("POST", f"/flow_runs/{noticed}/set_state", state={"type": "CANCELLED"}, force=True)
+        machine.both_say(noticed, "cancelled", "CANCELLED")
+    finally:
+        assert machine.tmm("pools", "resume", "cuda").returncode == 0
+    run = machine.both_say(shown, "completed", "COMPLETED")
+    assert run.requested_by == "prefect"
+    assert run.started_at is not None
+    assert run.requested_at < run.started_at
 
 
 @BOTH_KINDS_IN_FULL

@@ -125,7 +125,7 @@ def started() -> Deed:
     return _on_run("start", method_version=1, options={}, provenance=PROVENANCE)
 
 
-def completed() -> Deed:
+def completed(*, measured: bool = True) -> Deed:
     return _on_run(
         "complete",
         artifact="folder",
@@ -135,7 +135,12 @@ def completed() -> Deed:
         metrics={"loss": 0.5},
         before={},
         after={},
+        measured=measured,
     )
+
+
+def measured(before: dict[str, float], after: dict[str, float]) -> Deed:
+    return _on_run("measure", before=before, after=after)
 
 
 def failed(reason: str = "the loss is not finite", *, interrupted: bool = False) -> Deed:

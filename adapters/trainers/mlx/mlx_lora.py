@@ -24,8 +24,8 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
     """Minimise the mean negative log-likelihood of the assistant's tokens, or of all tokens of plain texts."""
     from adapters.shared.conversations import encode
     from adapters.shared.epochs import steps_to_take
-    from adapters.trainers.bad_results import some_must_be_learned
     from adapters.trainers.batches import padded
+    from adapters.trainers.encoded_rows import EncodedRows, learnable
     from adapters.trainers.mlx.mlx_models import longest, open_model, width_step
     from adapters.trainers.mlx.mlx_steps import Steps
     from adapters.trainers.row_order import rows_of_step
@@ -34,9 +34,8 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
     must_have_columns(job, ("messages",), ("prompt", "completion"), ("text",), trainer="mlx-lora")
     opened = open_model(job, options)
     max_length = longest(opened.model, options.max_length)
-    rows = [encode(opened.tokenizer, row).cut_to(max_length) for row in job.rows]
-    some_must_be_learned([sum(row.learned[1:]) for row in rows], max_length=max_length)
-    rows = [row for row in rows if any(row.learned[1:])]
+    encoded = (encode(opened.tokenizer, row).cut_to(max_length) for row in job.rows)
+    rows = EncodedRows(learnable(encoded, max_length=max_length))
     total = steps_to_take(options.max_steps, options.epochs, rows=len(rows), batch_size=options.batch_size)
     steps = Steps(job, opened, options, progress, loss, total=total)
     for step in steps:

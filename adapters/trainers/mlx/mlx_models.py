@@ -18,6 +18,7 @@ from adapters.shared.mlx_runtime import make_ready
 from adapters.shared.opening import opened_on_mlx
 from adapters.shared.quiet import quiet
 from adapters.trainers.common_options import LoraOptions
+from adapters.turn_ends import ends_of, keep_ends
 from domain.errors import InvalidBaseModel
 from domain.training import TrainingJob, changes
 
@@ -68,7 +69,7 @@ def open_model(job: TrainingJob, options: ModelOptions) -> Opened:
     else:
         _add_adapter(model, options)
     model.train()
-    return Opened(model, tokenizer, frozenset(wrapped.eos_token_ids))
+    return Opened(model, tokenizer, frozenset(ends_of(tokenizer, wrapped.eos_token_ids)))
 
 
 def longest(model: Any, max_length: int) -> int:
@@ -124,6 +125,7 @@ def save_model(folder: Path, opened: Opened, job: TrainingJob, options: ModelOpt
     opened.tokenizer.save_pretrained(folder)
     if options.adapter == "none":
         _save_whole(folder, model, job.base_model)
+        keep_ends(folder, opened.tokenizer)
         return
     mx.save_safetensors(str(folder / NAME_OF_ADAPTER), dict(tree_flatten(model.trainable_parameters())))
     config = {
@@ -132,6 +134,7 @@ def save_model(folder: Path, opened: Opened, job: TrainingJob, options: ModelOpt
         "lora_parameters": _lora_parameters(options),
     }
     (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    keep_ends(folder, opened.tokenizer)
 
 
 def _save_whole(folder: Path, model: Any, base_model: str) -> None:

@@ -43,7 +43,7 @@ def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingRes
         odds_ratio = log_odds_ratio(likely, unlikely)
         share = batch["share"]
         return ((options.beta * odds_ratio_loss(odds_ratio) - likely) * share).sum(), {
-            "margin": (odds_ratio * share).sum(),
+            "log_odds_ratio": (odds_ratio * share).sum(),
             "preference_accuracy": ((odds_ratio > 0) * share).sum(),
         }
 

@@ -6,32 +6,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adapters.shared.conversations import Encoded, answered, encode
+from adapters.shared.conversations import Encoded
 from adapters.shared.epochs import steps_to_take
-from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.batches import Batch, padded
+from adapters.trainers.encoded_pairs import SIDES, encoded_pairs
 from adapters.trainers.mlx.mlx_models import Opened, longest, width_step
 from adapters.trainers.mlx.mlx_steps import Steps
 from adapters.trainers.row_order import rows_of_step
 from adapters.trainers.shapes import must_have_columns
 from domain.training import TrainingJob
 
-COLUMNS = ("prompt", "chosen", "rejected")
-
 
 class Pairs:
     """The pairs of a dataset as tokens, and each step's share of them."""
 
     def __init__(self, job: TrainingJob, opened: Opened, options: Any, *, trainer: str) -> None:
-        must_have_columns(job, COLUMNS, trainer=trainer)
+        must_have_columns(job, ("prompt", *SIDES), trainer=trainer)
         max_length = longest(opened.model, options.max_length)
         self._job, self._options = job, options
-        pairs = [
-            tuple(encode(opened.tokenizer, answered(row, side)).cut_to(max_length) for side in ("chosen", "rejected"))
-            for row in job.rows
-        ]
-        some_must_be_learned([min(sum(side.learned) for side in pair) for pair in pairs], max_length=max_length)
-        self._pairs = [pair for pair in pairs if all(any(side.learned) for side in pair)]
+        self._pairs = encoded_pairs(opened.tokenizer, job.rows, max_length=max_length)
 
     @property
     def steps(self) -> int:
@@ -44,7 +37,7 @@ class Pairs:
         chosen = rows_of_step(step, rows=len(self._pairs), batch_size=self._options.batch_size, seed=self._job.seed)
         return {
             f"{side}_{name}": values
-            for index, side in enumerate(("chosen", "rejected"))
+            for index, side in enumerate(SIDES)
             for name, values in _arrays([self._pairs[pair][index] for pair in chosen]).items()
         }
 

@@ -1,9 +1,8 @@
 """Odds-ratio preference optimisation (Hong et al. 2024): demonstrations and preferences at once, with no reference."""
 
-from typing import Any
-
 from pydantic import Field
 
+from adapters.shared.quiet import quiet
 from adapters.trainers.common_options import (
     AdapterOptions,
     CheckpointOptions,
@@ -12,7 +11,8 @@ from adapters.trainers.common_options import (
     MemoryOptions,
     OptimiserOptions,
 )
-from adapters.trainers.torch.common.preferences import train_on_pairs
+from adapters.trainers.encoded_pairs import SIDES, encoded_pairs
+from adapters.trainers.shapes import must_have_columns
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 
@@ -35,10 +35,36 @@ class Options(CheckpointOptions, MemoryOptions, AdapterOptions, LengthOptions, E
 
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Make chosen answers likely, and likelier than rejected ones by their odds."""
-    return train_on_pairs("orpo", job, options, progress, _classes, reads_tokens=False, beta=options.beta)
+    must_have_columns(job, ("prompt", *SIDES), trainer="orpo")
+    with quiet():
+        from peft import get_peft_model
+        from transformers import TrainingArguments
+        from trl.trainer.utils import disable_dropout_in_model
 
+        from adapters.trainers.odds_ratio import collated, trainer_class
+        from adapters.trainers.torch.common import huggingface
 
-def _classes() -> tuple[type[Any], type[Any]]:
-    from trl.experimental.orpo import ORPOConfig, ORPOTrainer
-
-    return ORPOConfig, ORPOTrainer
+        model, tokenizer = huggingface.open_model(job)
+        pairs = encoded_pairs(tokenizer, job.rows, max_length=huggingface.longest(model, options.max_length))
+        adapter = huggingface.adapter(options)
+        if adapter is not None:
+            model = get_peft_model(model, adapter)
+            if options.gradient_checkpointing:
+                model.enable_input_require_grads()
+        if not options.lora_dropout:
+            disable_dropout_in_model(model)
+        return huggingface.run(
+            trainer_class(options.beta),
+            job,
+            progress,
+            is_adapter=adapter is not None,
+            mean_over="pairs",
+            model=model,
+            args=TrainingArguments(
+                **huggingface.arguments(job, options, steps=huggingface.steps_of(options, pairs)),
+                remove_unused_columns=False,
+            ),
+            train_dataset=[{"pair": pair} for pair in pairs],
+            data_collator=collated,
+            processing_class=tokenizer,
+        )

@@ -136,6 +136,7 @@ USED: dict[tuple[str, ...], list[tuple[str, ...]]] = {
     ("cancel",): [(WAITING,), (FAILED,), (ACTS,)],
     ("ask",): [(COMPLETED, ACTS), (COMPLETED, ACTS, "--json"), (ACTS, "?")],
     ("export",): [(COMPLETED, "--out", ACTS), (ACTS, "--out", "x")],
+    ("measure",): [(COMPLETED,), (ACTS,)],
     ("resume",): [(FAILED,), (ACTS,)],
     ("rerun",): [(COMPLETED,), (ACTS,)],
     ("audit",): [

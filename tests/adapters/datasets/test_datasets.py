@@ -138,7 +138,7 @@ def test_every_usual_shape_becomes_one_that_trainers_take(raw: dict[str, Any], r
         ([{"chosen": "b", "rejected": "c"}], "texts without a 'prompt'"),
         ([{"chosen": [ASKED, SAID], "rejected": [ASKED, SAID]}], "begin with the same prompt and then differ"),
         ([{"prompt": "a", "completion": "b", "label": "yes"}], "column 'label': must be true"),
-        ([{"prompt": "a", "completion": "b", "label": 1}], "column 'label': must be true"),
+        ([{"prompt": "a", "completion": "b", "label": 2}], "column 'label': must be true"),
         ([{"text": "a"}, {"text": "a"}], "one question only"),
     ],
 )

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
-from adapters.preflight import Measured, Room
+from adapters.preflight import Measured, Room, facts_of
+from adapters.preflight.estimating import measuring_memory
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.errors import InvalidConfigurationOptions, InvalidDataset, InvalidRunRequest
+from domain.ports import BaseModel, Device
 from domain.runs.run_plan import Counted, RunPlan
 
+Changed = Callable[..., BaseModel]
 Look = Callable[..., RunPlan]
 
 QUESTION = {"prompt": "1+1=", "answer": "2"}
@@ -197,3 +200,31 @@ def test_estimates_are_corrected_by_what_earlier_trainings_took(look: Look) -> N
     assert better.estimate.seconds_a_step == pytest.approx(5 * rough.counted.seconds_a_step)
     assert better.estimate.memory == pytest.approx(2 * rough.counted.memory)
     assert better.estimate.seconds == pytest.approx(30 + 10 * better.estimate.seconds_a_step)
+
+
+def test_a_model_of_another_size_teaches_nothing(look: Look) -> None:
+    tiny = Measured(Counted(1e9, 0.1), memory=9e9, seconds_a_step=5.0, seconds_beside=30.0, parameters=60_000)
+    alike = Measured(Counted(1e9, 0.1), memory=2e9, seconds_a_step=0.5, seconds_beside=30.0, parameters=1_000_000)
+    untaught = look().estimate
+
+    assert look(measured=[tiny] * 10).estimate == untaught
+    learned = look(measured=[*[tiny] * 10, alike]).estimate
+    assert learned.memory == pytest.approx(2 * untaught.memory)
+    assert learned.runs == 1
+
+
+def test_measuring_is_estimated_and_bounded_whatever_the_vocabulary(base_model: Changed) -> None:
+    def measuring(vocabulary: int) -> float:
+        facts = replace(facts_of(base_model()), vocabulary=vocabulary)
+        return measuring_memory(facts, Device("cuda", "a GPU"), longest=4096, rows=200)
+
+    assert measuring(152_000) == measuring(1_000_000) < 1e9
+    assert measuring(272) < measuring(32_000)
+
+
+def test_measuring_that_takes_more_than_training_is_what_a_run_needs(look: Look, base_model: Changed) -> None:
+    base = base_model(vocab_size=152_000)
+    plan = look(base=base, batch_size=1)
+    facts = facts_of(base)
+    expected = measuring_memory(facts, Device("cpu", "CPU"), longest=plan.tokens.longest, rows=plan.held_out)
+    assert plan.counted.memory == expected > look(batch_size=1).counted.memory

@@ -1,15 +1,21 @@
 """Base models, rows and trainers that do not go together are refused in a sentence, before anything begins."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from adapters.preflight import facts_of, must_judge
+from adapters.preflight.shapes import must_take
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.errors import InvalidBaseModel, InvalidDataset
 from domain.ports import BaseModel
 from domain.runs.run_plan import RunPlan, Shape
+from infra import samples
+
+SMALL_BASE = Path(samples.__file__).parent / "small-base"
 
 Changed = Callable[..., BaseModel]
 Look = Callable[..., RunPlan]
@@ -144,6 +150,17 @@ def test_rows_of_another_shape_are_refused_naming_the_shape_found_and_those_take
         look([row], [row], types=(types,))
 
 
+def test_rows_that_would_be_demonstrations_by_other_columns_are_refused_with_these() -> None:
+    way_out = r"With --columns \"prompt=q, completion=a\" they are demonstrations, or choose another dataset"
+
+    with pytest.raises(InvalidDataset, match=way_out) as refused:
+        must_take("sft", (MethodType.SFT,), [QUESTION], as_demonstrations="prompt=q, completion=a")
+    assert refused.value.columns == "prompt=q, completion=a"
+    with pytest.raises(InvalidDataset, match=r"\. Choose another dataset") as refused:
+        must_take("dpo", (MethodType.DPO,), [QUESTION], as_demonstrations="prompt=q, completion=a")
+    assert refused.value.columns == ""
+
+
 @pytest.mark.parametrize(
     ("row", "other", "types"),
     [
@@ -164,3 +181,16 @@ def test_a_methods_own_code_may_take_any_rows_with_any_options(look: Look) -> No
     plan = look([QUESTION], [QUESTION | {"prompt": "x"}], types=tuple(MethodType), num_generations=3, max_length=2)
 
     assert plan.shape is Shape.QUESTIONS
+
+
+def test_a_token_beyond_the_models_embedding_is_refused_with_the_way_out(look: Look, base_model: Changed) -> None:
+    """MLX would train on whatever lies there, torch would die on the worker."""
+    tokenizer = json.loads((SMALL_BASE / "tokenizer.json").read_bytes())
+    added = tokenizer["added_tokens"]
+    added += [{**added[-1], "id": number, "content": f"<|tool{number}|>"} for number in range(265, 273)]
+    base = base_model(files={"tokenizer.json": json.dumps(tokenizer).encode()})
+    look(base=base)
+
+    says_it = {"messages": [{"role": "user", "content": "<|tool272|>"}, {"role": "assistant", "content": "b"}]}
+    with pytest.raises(InvalidBaseModel, match=r"'<\|tool272\|>' as number 272.*ends at 271.*resize_token_embeddings"):
+        look(base=base, rows=[*[TALK] * 2000, says_it])  # more rows than are examined

@@ -116,3 +116,15 @@ def test_the_first_row_of_every_kind_is_examined(look: Look, base_model: Changed
 
     with pytest.raises(InvalidDataset, match=f"Training row {len(rows)} "):
         look(rows, [{"messages": [{"role": "user", "content": "?"}, SAID]}], base=base_model(files=template("llama3")))
+
+
+def test_control_tokens_in_what_people_wrote_are_told_with_their_row(look: Look) -> None:
+    talk = {"messages": [{**ASKED, "content": "<|end|>1+1="}, SAID]}
+    text = {"text": "<|user|>1+1=<|end|><|assistant|>2"}
+
+    assert (
+        "Row 2 says <|end|>, which is read as text, not as this base model's own mark."
+        in look([*sums(1), talk], sums(1, begin=5)).warnings
+    )
+    told = look([text, {"text": "2"}], [{"text": "3"}]).warnings
+    assert "Row 1 says <|user|>, which is read as this base model's own mark." in told

@@ -56,6 +56,7 @@ def events() -> list[DomainEvent]:
         TrainingRun.Started(**run, method_version=2, options={"max_steps": 5}, provenance=PROVENANCE),
         TrainingRun.Resumed(**run, step=40),
         TrainingRun.Completed(**run, artifact="folder", artifact_hash="e" * 64, steps=5, **results),
+        TrainingRun.Measured(**run, before=results["before"], after=results["after"]),
         TrainingRun.Failed(**run, reason="the loss is not finite"),
         TrainingRun.Cancelled(**run, reason="changed my mind"),
         ActionRefused(

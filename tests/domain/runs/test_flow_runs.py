@@ -72,6 +72,17 @@ def test_a_process_that_goes_on_after_its_run_was_cancelled_is_ended() -> None:
     assert fix(run(RunStatus.CANCELLED, finished_at=JUST_NOW), carried(CarriedAs.CANCELLING), lives=True) is None
 
 
+@pytest.mark.parametrize("given_up", [run(RunStatus.CANCELLED), run(RunStatus.FAILED, interrupted=True)])
+def test_a_process_that_prefect_has_forgotten_is_ended_once_its_run_was_given_up(given_up: Run) -> None:
+    found = fix(given_up, None, lives=True)
+    assert found is not None
+    assert (found.end_process, found.record, found.show) == (True, None, None)
+    assert fix(given_up, None, lives=False) is None
+    assert fix(given_up.model_copy(update={"finished_at": JUST_NOW}), None, lives=True) is None
+    assert fix(run(RunStatus.COMPLETED), None, lives=True) is None
+    assert fix(RUNNING, None, lives=True) is None
+
+
 def test_a_run_of_which_nobody_can_tell_is_left_alone() -> None:
     assert fix(RUNNING, carried(CarriedAs.RUNNING), lives=None) is None
 

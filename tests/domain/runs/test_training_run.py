@@ -4,10 +4,10 @@ from uuid import uuid4
 
 import pytest
 
-from domain.errors import InvalidRunRequest, RunAlreadyFinished, RunRequestChanged
+from domain.errors import InvalidRunRequest, NothingToMeasure, RunAlreadyFinished, RunRequestChanged
 from domain.runs.training_run import RunRequest, RunStatus, TrainingRun
 from tests.support.people import request
-from tests.support.story import cancelled, completed, failed, given, requested, resumed, started
+from tests.support.story import cancelled, completed, failed, given, measured, requested, resumed, started
 
 RUNNING = (requested(request()), started())
 ENDS = {"completed": completed(), "failed": failed(), "cancelled": cancelled()}
@@ -25,6 +25,18 @@ def test_a_run_is_requested_started_and_completed() -> None:
 @pytest.mark.parametrize("next_deed", [started(), completed(), failed(), cancelled(), resumed()])
 def test_what_has_ended_stays_ended(end, next_deed) -> None:
     given(*RUNNING, end).when(next_deed).then_refused(RunAlreadyFinished, "tmm rerun")
+
+
+def test_a_run_that_completed_unmeasured_is_measured_once() -> None:
+    story = given(*RUNNING, completed(measured=False))
+    story.when(measured({"loss": 2.0}, {"loss": 1.0})).then(TrainingRun.Measured)
+    assert story.aggregate().status is RunStatus.COMPLETED
+    story.when(measured({}, {})).then_refused(NothingToMeasure, "was measured")
+
+
+@pytest.mark.parametrize("deeds", [RUNNING, (*RUNNING, completed()), (*RUNNING, failed()), (*RUNNING, cancelled())])
+def test_only_what_completed_unmeasured_can_be_measured_later(deeds) -> None:
+    given(*deeds).when(measured({}, {})).then_refused(NothingToMeasure, "tmm runs show")
 
 
 def test_an_interrupted_run_is_resumed_and_completed() -> None:

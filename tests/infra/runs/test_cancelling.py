@@ -1,20 +1,24 @@
 """Cancelling a run that was interrupted, or whose worker is gone."""
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 
+from adapters.shared import training_progress
 from domain.audit.read_models import AuditEntry, AuditQuery
 from domain.errors import RunAlreadyFinished
 from domain.runs.flow_runs import Carried, CarriedAs
 from domain.runs.training_run import RunStatus
 from infra import reconciliation
 from infra.reconciliation import Reconciler
+from infra.training_session import recorded_session
 from infra.wiring import Installation
-from tests.infra.runs.conftest import RunsHere, Tmm
+from tests.infra.runs.conftest import Quiet, RunsHere, Tmm
 from tests.support.people import PROVENANCE, request
 
 
@@ -48,7 +52,11 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
         run_id=run_id, as_=CarriedAs.CANCELLING, name="", message="Bob cancelled it.", since=long_ago, attempt=1
     )
     carrying = SimpleNamespace(
-        carried=lambda _: {run_id: shown}, under_way=list, last_sign_of_life=lambda _: None, end=lambda *_: None
+        carried=lambda _: {run_id: shown},
+        under_way=list,
+        last_sign_of_life=lambda _: None,
+        end=lambda *_: None,
+        waiting=list,
     )
 
     def crashes() -> None:
@@ -69,6 +77,33 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
     entries = house.auditing.entries(AuditQuery(run=run_id))
     assert [entry.action for entry in entries] == ["request", "start", "cancel"]
     assert_cancelled_in_prefect(entries[-1], "Bob cancelled it.")
+
+
+@pytest.mark.training
+def test_a_training_ends_by_itself_once_its_cancellation_is_recorded(
+    house: Installation, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever should stop it may be gone: its flow run was deleted in Prefect, or its machine hears of nobody."""
+    monkeypatch.setattr(training_progress, "_LOOK_EVERY_S", 0.0)
+    run_id = uuid4()
+
+    class Cancelling(Quiet):
+        def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None:
+            if step == 2:
+                house.trainings.cancel(run_id, "changed my mind", by=house.user())
+
+    asked = {"method": "sft-demo", "backend": "cuda", "base_model": "small-base", "dataset": str(rows)}
+    options = {"max_steps": 50, "batch_size": 4}
+
+    def train() -> None:
+        with recorded_session(house, run_id, asked | {"options": options}, Cancelling(), attempt=1) as session:
+            session.start()
+            session.fit()
+
+    with pytest.raises(RunAlreadyFinished, match="been cancelled"):
+        train()
+    assert house.trainings.one(run_id).status is RunStatus.CANCELLED
+    assert len(training_progress.lines_told(house.run_folder(run_id))) == 2
 
 
 def assert_cancelled_in_prefect(entry: AuditEntry, said: str) -> None:

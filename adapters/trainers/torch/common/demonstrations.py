@@ -1,10 +1,12 @@
 """What trainers on trl that learn from demonstrations have in common: SFT, and PEFT with its kinds of adapters."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from adapters.shared.conversations import encode
 from adapters.shared.quiet import quiet
-from adapters.trainers.bad_results import some_must_be_learned
+from adapters.trainers.encoded_rows import as_dataset, learnable
 from adapters.trainers.shapes import must_have_columns
 from domain.training import Progress, TrainingJob, TrainingResult
 
@@ -17,8 +19,7 @@ def train_on_demonstrations(
     `adapter` is peft's configuration of what is trained in place of the weights, `loading` says how they are loaded.
     """
     must_have_columns(job, ("messages",), ("prompt", "completion"), ("text",), trainer=name)
-    with quiet():
-        from datasets import Dataset
+    with quiet(), TemporaryDirectory(prefix="tmm-tokens-") as folder:
         from trl import SFTConfig, SFTTrainer, pack_dataset
 
         from adapters.trainers.torch.common import huggingface
@@ -26,18 +27,8 @@ def train_on_demonstrations(
 
         model, tokenizer = huggingface.open_model(job, **loading or {})
         longest = huggingface.longest(model, options.max_length)
-        rows = [encode(tokenizer, row).cut_to(longest) for row in job.rows]
-        some_must_be_learned([sum(row.learned[1:]) for row in rows], max_length=longest)
-        rows = [row for row in rows if any(row.learned[1:])]
-        dataset = Dataset.from_dict(
-            {
-                "input_ids": [row.ids for row in rows],
-                "labels": [
-                    [token if learned else -100 for token, learned in zip(row.ids, row.learned, strict=True)]
-                    for row in rows
-                ],
-            }
-        )
+        encoded = (encode(tokenizer, row).cut_to(longest) for row in job.rows)
+        dataset = as_dataset(learnable(encoded, max_length=longest), Path(folder))
         if options.packing:
             must_keep_rows_apart(model, adapter)
             dataset = pack_dataset(dataset, longest, "bfd")
@@ -46,6 +37,7 @@ def train_on_demonstrations(
             job,
             progress,
             is_adapter=adapter is not None,
+            mean_over="tokens",
             model=model,
             args=SFTConfig(
                 **huggingface.arguments(

@@ -14,6 +14,8 @@ from adapters.shared.epochs import steps_to_take
 from adapters.shared.opening import model_of, tokenizer_of
 from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
 from adapters.trainers.common_options import LoraOptions
+from adapters.trainers.whole_steps import MeanOver, with_whole_steps
+from adapters.turn_ends import ends_of, keep_ends
 from domain.errors import InvalidConfigurationOptions
 from domain.training import Progress, TrainingJob, TrainingResult
 
@@ -33,6 +35,7 @@ _REPORTED = {
     "rewards/margins": "margin",
     "accuracy": "preference_accuracy",
     "margin": "margin",
+    "log_odds_ratio": "log_odds_ratio",
 }
 _EACH_REWARD = re.compile(r"rewards/(\w+)/mean")
 
@@ -56,6 +59,8 @@ def open_model(job: TrainingJob, *, scores: bool = False, **loading: Any) -> tup
         model.config.pad_token_id = tokenizer.pad_token_id
     else:
         model = model_of(AutoModelForCausalLM, job.base_model, dtype=torch.float32, **loading)
+        # Whoever samples stops there, and so does everybody who opens what is saved.
+        model.generation_config.eos_token_id = ends_of(tokenizer, model.generation_config.eos_token_id)
     return model, tokenizer
 
 
@@ -117,11 +122,13 @@ def run(
     progress: Progress,
     *,
     is_adapter: bool,
+    mean_over: MeanOver | None = None,
     judge: Callable[[Sequence[Mapping[str, Any]]], None] = lambda _: None,
     **parts: Any,
 ) -> TrainingResult:
     """Train from the newest checkpoint, or from the beginning, and save what came of it with its tokenizer.
 
+    `mean_over` says of what a step's loss is the mean, where its rows may fall into unequal parts.
     `judge` raises `BadResult` if what was logged at the steps, also before an interruption, cannot be believed.
     """
     from transformers import set_seed
@@ -130,6 +137,8 @@ def run(
     set_seed(job.seed)
     # Several GPUs are for several processes: one alone would spread over all it sees, at the cost of the same result.
     parts["args"]._n_gpu = min(parts["args"].n_gpu, 1)
+    if mean_over is not None:
+        trainer_class = with_whole_steps(trainer_class, mean_over)
     trainer = _with_our_checkpoints(trainer_class, job)(**parts, callbacks=[_reporting(WatchedProgress(progress))])
     trainer.remove_callback(PrinterCallback)
     before = _fingerprint(trainer.model)
@@ -144,6 +153,8 @@ def run(
     if trainer.is_world_process_zero():
         trainer.model.save_pretrained(folder)
         trainer.processing_class.save_pretrained(folder)
+        if trainer.model.can_generate():
+            keep_ends(folder, trainer.processing_class)
         with suppress(FileNotFoundError):
             (folder / "README.md").unlink()  # peft's empty model card
     return TrainingResult(folder=folder, is_adapter=is_adapter, steps=steps, metrics=_metrics(logged[-1]))

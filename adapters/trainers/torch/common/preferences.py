@@ -1,4 +1,4 @@
-"""What trainers on trl that learn from pairs have in common: DPO, ORPO and reward models."""
+"""What trainers on trl that learn from pairs have in common: DPO and reward models."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -51,6 +51,7 @@ def train_on_pairs(
             job,
             progress,
             is_adapter=adapter is not None,
+            mean_over="pairs",
             model=model,
             args=config_class(
                 **huggingface.arguments(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from adapters.turn_ends import ends_of
+
 Ids = list[int]
 
 
@@ -20,7 +22,7 @@ class TorchPolicy:
         import torch
 
         self.model, self.tokenizer, self._options, self._device = model.to(device), tokenizer, options, device
-        self.ends = _ends(model, tokenizer)
+        self.ends = frozenset(ends_of(tokenizer, model.generation_config.eos_token_id))
         self.module = torch.nn.ModuleDict({"model": self.model})
         # Beginning at zero it expects nothing, which costs no random numbers and misleads nobody.
         head = torch.nn.Linear(model.config.get_text_config().hidden_size, 1, device=device)
@@ -122,12 +124,6 @@ class TorchPolicy:
         self.module.train()
         if self._options.gradient_checkpointing:
             self.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-
-
-def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
-    named = model.generation_config.eos_token_id
-    also = named if isinstance(named, list) else [] if named is None else [named]
-    return frozenset({tokenizer.eos_token_id, *also} - {None})
 
 
 def _until_end(answer: Ids, ends: frozenset[int]) -> Ids:

@@ -13,6 +13,7 @@ from adapters.trainers.bad_results import WatchedProgress, must_have_changed, mu
 from adapters.trainers.batches import Batch, in_parts
 from adapters.trainers.row_order import seed_of_step
 from adapters.trainers.schedules import learning_rate_at
+from adapters.turn_ends import keep_ends
 from domain.training import Progress, TrainingJob, TrainingResult
 
 Loss = Callable[[Any, Batch], tuple[Any, Mapping[str, Any]]]
@@ -93,6 +94,7 @@ class Steps:
         folder = self._job.folder / "trained"
         self._model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        keep_ends(folder, tokenizer)
         (folder / "README.md").unlink(missing_ok=True)  # peft's empty model card
         return TrainingResult(
             folder=folder, is_adapter=self._options.adapter != "none", steps=self._taken, metrics=self._metrics
