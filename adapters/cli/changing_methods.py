@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from adapters.cli.checking import Shown
 from adapters.cli.installation import Installation
 from adapters.cli.methods import train_line
 from adapters.cli.option_syntax import OPTION_HELP, options_changed
 from adapters.cli.output import agreed, at_a_terminal, plain, remark, say, warn
 from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.audit.read_models import SelectableMethod
-from domain.catalogue.method_spec import Backend, MethodSpec, MethodType
+from domain.catalogue.method_spec import MethodSpec
 from domain.errors import InvalidMethod, RunNotFound, Unreachable
+from domain.use_cases.custom_code import AddWithCode
 
 if TYPE_CHECKING:
-    from adapters.cli.method_files import MethodFile
+    from adapters.shared.method_files import MethodFile
 
 Fields = dict[str, Any]
 
@@ -83,12 +85,18 @@ def add(
         if file is not None:
             spec = _spec_of_file(file, name)
         elif code is not None:
-            spec = _spec_of_code(installation, called, code, given)
+            fields = _given_fields(given, None)
         else:
             spec = _spec_of_fields(installation, called, like, given)
-    method = installation.catalogue.add(spec, by=user)
+    if code is not None:
+        act = AddWithCode(name=called, folder=code, fields=fields, listener=Shown())
+        added = installation.do(act, by=user)
+        method, lagging = added.method, added.remark
+    else:
+        method = installation.catalogue.add(spec, by=user)
+        lagging = installation.update_prefect()
     say(f"Added {_title(method)}. Train with it: {train_line(method)}")
-    warn(installation.update_prefect())
+    warn(lagging)
 
 
 @click.command(short_help="Modify a training method.")
@@ -196,30 +204,11 @@ def _spec_of_fields(installation: Installation, name: str, like: str | None, giv
     return MethodSpec.parse(fields | _given_fields(given, None))
 
 
-def _spec_of_code(installation: Installation, name: str, folder: Path, given: Fields) -> MethodSpec:
-    from adapters.cli.checking import checked
-    from adapters.cli.code_folders import code_fields, fields_of
-
-    fields: Fields = {
-        "internal_name": name,
-        "display_name": name,
-        "method_type": MethodType.OTHER,
-        "description": f"Training logic of our own: {name}",
-    }
-    fields |= fields_of(folder, name, present=None) | _given_fields(given, None)
-    fields["internal_name"] = name  # the folder may have been made for another method, a template for one
-    # Nobody waits for the check of what they will be refused, and nothing is kept of what they bring.
-    installation.catalogue.must_be_entitled_to_add(name, by=installation.user())
-    checked(installation, folder, fields, force=False)
-    code = installation.workshop.keep(folder, backends=[Backend(backend) for backend in fields["backends"]])
-    return MethodSpec.parse(fields | code_fields(code, fields))
-
-
 _REQUIRED = {"method_type": "--type", "trainer": "--trainer", "backends": "--backend", "description": "--description"}
 
 
 def _read(path: str) -> "MethodFile":
-    from adapters.cli.method_files import MethodFile
+    from adapters.shared.method_files import MethodFile
 
     return MethodFile.read(path)
 

@@ -1,6 +1,6 @@
 """What the commands need of the installation around them. `infra.wiring` builds the real one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -8,15 +8,14 @@ from uuid import UUID
 from domain.audit.auditing import Auditing
 from domain.audit.read_models import Run
 from domain.catalogue.catalogue import Catalogue
-from domain.catalogue.method_spec import Backend, MethodCode, MethodSpec
+from domain.catalogue.method_spec import Backend
 from domain.errors import TrainingMethodError
 from domain.people.users import User
-from domain.ports import Asked, ExportedModel, Finding, KeptCode, Progressed, WorkPool
+from domain.ports import Asked, ExportedModel, Progressed, WorkPool
 from domain.runs.flow_runs import Queue
 from domain.runs.run_plan import RunPlan
 from domain.runs.training_run import Provenance, RunRequest
 from domain.runs.training_runs import TrainingRuns
-from domain.training import Progress, TrainingResult
 from domain.use_cases.act import Do
 
 
@@ -75,60 +74,6 @@ class Pools(Protocol):
         ...
 
 
-class Workshop(Protocol):
-    """Where developers make methods of their own. Raises `InvalidMethod`, `CustomCodeFailed` with file and line."""
-
-    def templates(self) -> Sequence[str]:
-        """The names of the templates."""
-        ...
-
-    def new(self, name: str, *, template: str, backend: Backend, folder: Path) -> None:
-        """An editable copy of a template."""
-        ...
-
-    def check(self, folder: Path, *, backend: Backend, dataset: str, told: Callable[[Finding], None]) -> bool:
-        """Try every claim of the contract on a folder's code; whether none is broken."""
-        ...
-
-    def was_checked(self, folder: Path, *, backend: Backend) -> bool:
-        """Whether this very code was found to keep the contract on this machine."""
-        ...
-
-    def run_here(
-        self, folder: Path, options: Mapping[str, Any], *, backend: Backend, dataset: str, out: Path, progress: Progress
-    ) -> TrainingResult:
-        """Train with a folder's code in this very process, where a debugger can follow it."""
-        ...
-
-    def check_method(self, spec: MethodSpec, *, backend: Backend, told: Callable[[Finding], None]) -> bool:
-        """Try every claim of the contract on a method's code or trainer; whether none is broken."""
-        ...
-
-    def keep(self, folder: Path, *, backends: Sequence[Backend]) -> MethodCode:
-        """Keep a folder's code where every worker finds it; its address and what it declares."""
-        ...
-
-    def keep_aside(self, name: str, folder: Path, *, broken: Sequence[str], by: str) -> KeptCode:
-        """Keep code that breaks these claims, for this method, only to be looked at and mended."""
-        ...
-
-    def kept_aside(self, name: str) -> Sequence[KeptCode]:
-        """Code that was kept for this method although it breaks the contract, the oldest first."""
-        ...
-
-    def bring(self, code_hash: str, folder: Path) -> None:
-        """Write the files of kept code into a folder that is new or empty."""
-        ...
-
-    def files(self, code_hash: str) -> Mapping[str, str]:
-        """The files of kept code, as text."""
-        ...
-
-    def files_in(self, folder: Path) -> Mapping[str, str]:
-        """The files of a folder as they would be kept."""
-        ...
-
-
 class Installation(Protocol):
     """Everything is made when it is first asked for, so that a command pays only for what it uses."""
 
@@ -152,9 +97,6 @@ class Installation(Protocol):
 
     @property
     def pools(self) -> Pools: ...
-
-    @property
-    def workshop(self) -> Workshop: ...
 
     def user(self) -> User:
         """The acting user: the operating-system user with the entitlement that the installed licences give."""

@@ -153,20 +153,28 @@ class IssuesTokens(Protocol):
     def __call__(self, key: Path, *, person: str, action: str, given: Mapping[str, Any], minutes: int) -> str: ...
 
 
+class Records(Protocol):
+    """Lets something be recorded in the log, which is opened then: licences also come while it is away."""
+
+    def __call__(self, record: Callable[[Operating], None]) -> None:
+        """Raises `Unreachable`."""
+        ...
+
+
 class Licensing:
-    """Does these acts. The log is opened when something is to be recorded: licences also come while it is away."""
+    """Does these acts."""
 
     def __init__(
         self,
         licences: InstalledLicences,
         acting_keys: TrustStore,
         *,
-        operating: Callable[[], Operating],
+        records: Records,
         issue_token: IssuesTokens,
     ) -> None:
         self._licences = licences
         self._acting_keys = acting_keys
-        self._operating = operating
+        self._records = records
         self._issue_token = issue_token
 
     def all(self, _: ListLicences, by: User, __: UUID | None = None) -> Licences:
@@ -233,7 +241,7 @@ class Licensing:
     def _recorded(self, done: str, record: Callable[[Operating], None]) -> str | None:
         """What to tell where the log cannot be told of what is done already."""
         try:
-            record(self._operating())
+            self._records(record)
         except Unreachable as error:
             return f"{done}, and the audit log was not told. {error}"
         return None
