@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -77,12 +78,13 @@ def _licences(tmm: "Installation") -> Handlers:
         RemoveLicence,
         TrustKey,
     )
+    from infra.acting_for import issue_token
 
     def records(record: "Callable[[Operating], None]") -> None:
         with _in_our_words(tmm):
             record(tmm.operating)
 
-    licensing = Licensing(tmm.licences, tmm.acting_tokens, records=records, issue_token=tmm.issue_token)
+    licensing = Licensing(tmm.licences, tmm.acting_tokens, records=records, issue_token=partial(issue_token, tmm))
     return {
         ListLicences: licensing.all,
         InstallLicence: licensing.install,
@@ -110,15 +112,17 @@ def _pools(tmm: "Installation") -> Handlers:
 
 def _health(tmm: "Installation") -> Handlers:
     from domain.use_cases.health import Examine, Health, PutRight
+    from infra.doctor import Doctor
 
-    health = Health(tmm)
+    health = Health(Doctor(tmm))
     return {Examine: health.examine, PutRight: health.put_right}
 
 
 def _serving(tmm: "Installation") -> Handlers:
     from domain.use_cases.serving import Demonstrate, LinesForPrograms, Migrate, Serve, Serving, SignInLink, Work
+    from infra.serving.machine import Machine
 
-    serving = Serving(tmm, tmm.settings.backends)
+    serving = Serving(Machine(tmm), tmm.settings.backends)
     return {
         Migrate: serving.migrate,
         Serve: serving.serve,
@@ -131,8 +135,11 @@ def _serving(tmm: "Installation") -> Handlers:
 
 def _custom_code(tmm: "Installation") -> Handlers:
     from domain.use_cases import custom_code as acts
+    from infra.publishing import update_prefect
 
-    code = acts.CustomCode(tmm.catalogue, tmm.workshop, backends=tmm.settings.backends, follow=tmm.update_prefect)
+    code = acts.CustomCode(
+        tmm.catalogue, tmm.workshop, backends=tmm.settings.backends, follow=partial(update_prefect, tmm)
+    )
     return {
         acts.NewCode: code.new,
         acts.CheckFolder: code.check_folder,

@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from adapters.cli.following import follow_to_the_end
 from adapters.cli.output import duration, facts, figure, heading, plain, remark, say, warn
@@ -16,12 +16,14 @@ from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFin
 from domain.runs.training_run import RunRequest
 from domain.secrets import shown_address
 from infra.evaluations import evaluations_of
+from infra.publishing import update_prefect
 from infra.reconciliation import Reconciler
 from infra.serving.one_server import only_here, the_only_server
 from infra.serving.prefect_environment import how_to_sign_in
 from infra.serving.supervisor import Supervisor, interrupts_raised, worker_process
 
 if TYPE_CHECKING:
+    from adapters.cli.installation import Installation as Training
     from infra.wiring import Installation
 
 _WORKER_DEADLINE_S = 60
@@ -50,7 +52,7 @@ def demonstrate(tmm: "Installation", method: str, *, keep: bool) -> None:
         supervisor.await_server(api_url)
         with the_only_server(tmm.settings, api_url):
             tmm.pools.ensure(tmm.settings.backends)
-            warn(tmm.update_prefect())
+            warn(update_prefect(tmm))
             Reconciler(tmm).reconcile(alone=True)  # what an earlier demo that was killed may have left
             _await_worker(tmm, supervisor, request, worker)
             remark(f"Prefect is at {shown_address(api_url).removesuffix('/api')}")
@@ -89,10 +91,11 @@ def _await_worker(tmm: "Installation", supervisor: Supervisor, request: RunReque
 
 
 def _train(tmm: "Installation", supervisor: Supervisor, request: RunRequest) -> Run:
-    run_id = start(tmm, request)
+    ways_in = cast("Training", tmm)  # until the acts of training are the domain's
+    run_id = start(ways_in, request)
     remark(f"{request.method} trains {request.base_model} on {request.dataset}: {tmm.flow_runs.address(run_id)}")
     try:
-        return follow_to_the_end(tmm, run_id, meanwhile=supervisor.must_all_run)
+        return follow_to_the_end(ways_in, run_id, meanwhile=supervisor.must_all_run)
     except BaseException:
         with suppress(TrainingMethodError):
             tmm.flow_runs.cancel(run_id, "The demo ended before the training did.")
