@@ -112,7 +112,7 @@ def _pools(tmm: "Installation") -> Handlers:
 
 def _health(tmm: "Installation") -> Handlers:
     from domain.use_cases.health import Examine, Health, PutRight
-    from infra.doctor import Doctor
+    from infra.upkeep.doctor import Doctor
 
     health = Health(Doctor(tmm))
     return {Examine: health.examine, PutRight: health.put_right}
@@ -135,7 +135,7 @@ def _serving(tmm: "Installation") -> Handlers:
 
 def _custom_code(tmm: "Installation") -> Handlers:
     from domain.use_cases import custom_code as acts
-    from infra.publishing import update_prefect
+    from infra.upkeep.publishing import update_prefect
 
     code = acts.CustomCode(
         tmm.catalogue, tmm.workshop, backends=tmm.settings.backends, follow=partial(update_prefect, tmm)

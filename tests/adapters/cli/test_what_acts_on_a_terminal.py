@@ -230,7 +230,7 @@ PROGRAMS = {
     "adapters/custom_code/child.py",
     "adapters/prefect/warm_worker/fork_server.py",
     "adapters/prefect/warm_worker/make_imports.py",
-    "infra/serving/logs.py",
+    "infra/protection/logs.py",
     "infra/serving/prefect_process.py",
     "infra/serving/worker_process.py",
     "infra/samples/make_base_model.py",

@@ -12,9 +12,9 @@ import pytest
 from domain.audit.read_models import AuditQuery, Run
 from domain.errors import NothingToMeasure
 from domain.runs.training_run import RunStatus
-from infra.results import answers_of
 from infra.settings import Settings
-from infra.training_session import TrainingSession, recorded_session
+from infra.trainings.results import answers_of
+from infra.trainings.training_session import TrainingSession, recorded_session
 from infra.wiring import Installation
 from tests.infra.runs.conftest import Quiet
 

@@ -12,7 +12,7 @@ import yaml
 
 from adapters.artifacts.artifact_store import hash_of
 from domain.audit.read_models import Run
-from infra.results import answers_of
+from infra.trainings.results import answers_of
 from infra.wiring import Installation
 
 pytestmark = pytest.mark.training

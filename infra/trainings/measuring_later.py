@@ -6,8 +6,8 @@ from adapters.evaluation.kept_measures import measured_once
 from domain.audit.read_models import Run
 from domain.errors import InvalidBaseModel, InvalidDataset
 from domain.ports import BaseModel, Dataset
-from infra.evaluations import write_evaluations
-from infra.provenance import provenance_of
+from infra.trainings.evaluations import write_evaluations
+from infra.trainings.provenance import provenance_of
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.shared.training_progress import METRICS_FILE, numbers_of, steps_in, steps_told
+from adapters.shared.training.training_progress import METRICS_FILE, numbers_of, steps_in, steps_told
 from domain.audit.read_models import Run
 from domain.catalogue.method_spec import MethodType
 from domain.errors import InvalidRunRequest
 from domain.ports import Answer, Asked, BaseModel, ExportedModel
 from domain.runs.training_run import RunStatus
-from infra.evaluations import evaluations_of
+from infra.trainings.evaluations import evaluations_of
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
