@@ -155,7 +155,50 @@ def _custom_code(tmm: "Installation") -> Handlers:
     }
 
 
+def _methods(tmm: "Installation") -> Handlers:
+    from adapters import trainers
+    from domain.use_cases import methods as acts
+    from infra.upkeep.publishing import update_prefect
+
+    methods = acts.Methods(
+        tmm.catalogue,
+        tmm.trainings,
+        tmm.auditing,
+        trainers=trainers.declarations(),
+        prefect=_InPrefect(tmm),
+        follow=partial(update_prefect, tmm),
+    )
+    return {
+        acts.ListMethods: methods.all,
+        acts.MethodsAtAGlance: methods.at_a_glance,
+        acts.ShowMethod: methods.show,
+        acts.MethodHistory: methods.history,
+        acts.MethodStory: methods.story,
+        acts.MayI: methods.may,
+        acts.MustBeAllowed: methods.must_be_allowed,
+        acts.AddMethod: methods.add,
+        acts.ModifyMethod: methods.modify,
+        acts.DeletionImpact: methods.impact,
+        acts.DeleteMethod: methods.delete,
+        acts.OfferedTrainers: methods.trainers,
+    }
+
+
+class _InPrefect:
+    """What Prefect holds of methods, reached when it is asked: it may not be there."""
+
+    def __init__(self, tmm: "Installation") -> None:
+        self._tmm = tmm
+
+    def scheduled(self, method: str) -> int:
+        return self._tmm.flow_runs.scheduled(method)
+
+    def cancel(self, run_id: UUID, reason: str) -> None:
+        self._tmm.flow_runs.cancel(run_id, reason)
+
+
 SUBJECTS: Mapping[str, Callable[["Installation"], Handlers]] = {
+    "domain.use_cases.methods": _methods,
     "domain.use_cases.audit": _audit,
     "domain.use_cases.proving": _proving,
     "domain.use_cases.licences": _licences,

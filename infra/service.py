@@ -30,12 +30,6 @@ class Service(Installation):
 
         return update_prefect(self)
 
-    def affected_by_deleting(self, name: str) -> str:
-        """What becomes of a method's runs when it is deleted."""
-        from infra.deleting import affected_by_deleting
-
-        return affected_by_deleting(self, name)
-
     def checked(self, request: RunRequest) -> RunRequest:
         """The request as any worker of this machine can read it. Raises `InvalidInput` for what cannot be."""
         from infra.trainings.preparing import checked

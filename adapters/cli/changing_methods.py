@@ -1,22 +1,25 @@
 """`tmm add`, `tmm modify` and `tmm delete`: the catalogue's commands. Who may do what is the domain's to say."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from adapters.cli.checking import Shown
-from adapters.cli.installation import Installation
+from adapters.cli.context import Context
 from adapters.cli.methods import train_line
 from adapters.cli.option_syntax import OPTION_HELP, options_changed
 from adapters.cli.output import agreed, at_a_terminal, plain, remark, say, warn
 from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.audit.read_models import SelectableMethod
+from domain.catalogue.catalogue import Action
 from domain.catalogue.method_spec import MethodSpec
-from domain.errors import InvalidMethod, RunNotFound, Unreachable
+from domain.errors import InvalidMethod
+from domain.people.users import User
 from domain.use_cases.custom_code import AddWithCode
+from domain.use_cases.methods import AddMethod, DeleteMethod, DeletionImpact, ModifyMethod, MustBeAllowed, ShowMethod
 
 if TYPE_CHECKING:
     from adapters.shared.method_files import MethodFile
@@ -54,7 +57,7 @@ def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_field_options
 @click.pass_obj
 def add(
-    installation: Installation,
+    tmm: Context,
     /,
     name: str | None,
     file: str | None,
@@ -76,25 +79,31 @@ def add(
         raise click.UsageError("Give either --file or single fields, not both.")
     if code is not None and (like or given["trainer"]):
         raise click.UsageError("With --code, the code is the trainer: leave --from and --trainer out.")
-    user = installation.user()
+    user = tmm.user()
     called = name or file
     if called is None:
         raise click.UsageError("Name the new method, or give --file.")
     tried = _only_given({"file": file, "from": like, "code": code and str(code)} | given)
-    with installation.catalogue.rights_before_values("add", called, by=user, tried=tried):
+    read, fields = None, Fields()
+    with _rights_before_values(tmm, "add", called, tried, by=user):
         if file is not None:
-            spec = _spec_of_file(file, name)
-        elif code is not None:
-            fields = _given_fields(given, None)
+            read = _read(file)
+            fields = _named(read, name)
         else:
-            spec = _spec_of_fields(installation, called, like, given)
+            copied = tmm.do(ShowMethod(name=like), by=user).spec if like else None
+            fields = {"internal_name": called} | _given_fields(given, copied)
+            if code is None and copied is None and (missing := [flag for f, flag in _REQUIRED.items() if not given[f]]):
+                raise click.UsageError(
+                    f"Give {', '.join(missing)} too, or start from a method (--from) or a file (--file)."
+                )
     if code is not None:
-        act = AddWithCode(name=called, folder=code, fields=fields, listener=Shown())
-        added = installation.do(act, by=user)
+        del fields["internal_name"]
+        added = tmm.do(AddWithCode(name=called, folder=code, fields=fields, listener=Shown()), by=user)
         method, lagging = added.method, added.remark
     else:
-        method = installation.catalogue.add(spec, by=user)
-        lagging = installation.update_prefect()
+        with _with_lines(read):
+            changed = tmm.do(AddMethod(fields=fields, start_from=like or ""), by=user)
+        method, lagging = changed.method, changed.remark
     say(f"Added {_title(method)}. Train with it: {train_line(method)}")
     warn(lagging)
 
@@ -104,7 +113,7 @@ def add(
 @click.option("--file", "file", metavar="FILE", help=_FILE_HELP + " Fields that are not in it stay.")
 @_field_options
 @click.pass_obj
-def modify(installation: Installation, /, name: str, file: str | None, **given: Any) -> None:
+def modify(tmm: Context, /, name: str, file: str | None, **given: Any) -> None:
     """Modify a training method, by a file or by single fields.
 
     Everyone may shape custom01 and custom02 (display name, description, options, what they train by default); other
@@ -116,54 +125,48 @@ def modify(installation: Installation, /, name: str, file: str | None, **given: 
     """
     if file is not None and _only_given(given):
         raise click.UsageError("Give either --file or single fields, not both.")
-    user = installation.user()
-    before = installation.catalogue.method(name)
-    with installation.catalogue.rights_before_values(
-        "modify", name, by=user, tried=_only_given({"file": file} | given)
-    ):
+    user = tmm.user()
+    before = tmm.do(ShowMethod(name=name), by=user)
+    read = None
+    with _rights_before_values(tmm, "modify", name, _only_given({"file": file} | given), by=user):
         read = _read(file) if file is not None else None
         changes = read.fields if read is not None else _given_fields(given, before.spec)
     if not changes:
         raise click.UsageError("Say what to change: --file, or single fields such as --display-name.")
-    try:
-        method = installation.catalogue.modify(name, changes, by=user)
-    except InvalidMethod as error:
-        raise (read.with_lines(error) if read is not None else error) from None
+    with _with_lines(read):
+        modified = tmm.do(ModifyMethod(name=name, changes=changes), by=user)
+    method = modified.method
     if method.version == before.version:
         say(f"{_title(method)} is already like this; nothing was changed.")
         return
     fields = [change.field for change in before.spec.differences(method.spec)]
     say(f"Modified {', '.join(fields)} of {_title(method)}.")
-    warn(installation.update_prefect())
+    warn(modified.remark)
 
 
 @click.command(short_help="Delete a training method. Commercial users only.")
 @click.argument("name", help="The method's internal name.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def delete(installation: Installation, name: str, yes: bool) -> None:
+def delete(tmm: Context, name: str, yes: bool) -> None:
     """Delete a training method, after showing what that affects. Commercial users only.
 
     Runs of it that have not started are cancelled; a run that has started goes on. Its history stays in the audit log,
     and it can be added again.
     """
-    user = installation.user()
-    method = installation.catalogue.method(name)
+    user = tmm.user()
+    method = tmm.do(ShowMethod(name=name), by=user)
     # Nobody is asked whether they want what they will be refused.
     if user.is_commercial:
-        remark(plain(installation.affected_by_deleting(name)))
+        remark(plain(tmm.do(DeletionImpact(name=name), by=user).sentence))
         if not yes and not _confirmed(name):
             say("Nothing was deleted.")
             return
-    cancelled = installation.catalogue.delete(name, by=user)
-    for run_id in cancelled:
-        # The event store has the cancellation; Prefect shows it too, where it can be reached.
-        with suppress(Unreachable, RunNotFound):
-            installation.flow_runs.cancel(run_id, f"The training method {name!r} was deleted before the run started.")
+    deleted = tmm.do(DeleteMethod(name=name), by=user)
     say(f"Deleted {_title(method)}. It can no longer be chosen.")
-    if cancelled:
-        say(f"Cancelled {_runs(len(cancelled))} of it that had not started.")
-    warn(installation.update_prefect())
+    if deleted.cancelled:
+        say(f"Cancelled {_runs(len(deleted.cancelled))} of it that had not started.")
+    warn(deleted.remark)
 
 
 def _confirmed(name: str) -> bool:
@@ -183,25 +186,31 @@ def _title(method: SelectableMethod) -> str:
 # From files and fields to specs.
 
 
-def _spec_of_file(path: str, name: str | None) -> MethodSpec:
-    file = _read(path)
+def _named(file: "MethodFile", name: str | None) -> Fields:
+    """The file's fields under the name that was given, if one was."""
     fields = file.fields if name is None else {"internal_name": name} | file.fields
     if name is not None and fields["internal_name"] != name:
         raise InvalidMethod(f"{file.name}: internal_name is {fields['internal_name']!r}, but you named {name!r}.")
+    return fields
+
+
+@contextmanager
+def _rights_before_values(tmm: Context, action: Action, name: str, tried: Fields, *, by: User) -> Iterator[None]:
+    """What is wrong with values that cannot even be read is told to those only who may give them."""
     try:
-        return MethodSpec.parse(fields)
+        yield
+    except Exception:
+        tmm.do(MustBeAllowed(action=action, name=name, tried=tried), by=by)
+        raise
+
+
+@contextmanager
+def _with_lines(file: "MethodFile | None") -> Iterator[None]:
+    """What is wrong with a field, with its line in the file."""
+    try:
+        yield
     except InvalidMethod as error:
-        raise file.with_lines(error) from None
-
-
-def _spec_of_fields(installation: Installation, name: str, like: str | None, given: Fields) -> MethodSpec:
-    fields: Fields = {"internal_name": name, "display_name": name}
-    if like is not None:
-        copied = installation.catalogue.method(like).spec
-        return MethodSpec.parse(copied.model_dump(mode="json") | fields | _given_fields(given, copied))
-    if missing := [flag for field, flag in _REQUIRED.items() if not given[field]]:
-        raise click.UsageError(f"Give {', '.join(missing)} too, or start from a method (--from) or a file (--file).")
-    return MethodSpec.parse(fields | _given_fields(given, None))
+        raise (file.with_lines(error) if file is not None else error) from None
 
 
 _REQUIRED = {"method_type": "--type", "trainer": "--trainer", "backends": "--backend", "description": "--description"}

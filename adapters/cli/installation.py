@@ -161,10 +161,6 @@ class Installation(Protocol):
         """Let go of what was opened."""
         ...
 
-    def affected_by_deleting(self, name: str) -> str:
-        """What becomes of a method's runs when it is deleted. Raises `MethodNotFound`."""
-        ...
-
     def update_prefect(self) -> str | None:
         """Let the Prefect catalogue follow a change. What to tell the person when it cannot follow now, or None."""
         ...

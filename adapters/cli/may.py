@@ -2,10 +2,11 @@
 
 import click
 
+from adapters.cli.context import Context
 from adapters.cli.errors import exit_code_of
-from adapters.cli.installation import Installation
 from adapters.cli.output import plain, say
 from domain.catalogue.catalogue import Action
+from domain.use_cases.methods import MayI
 
 
 @click.command("can", short_help="Say beforehand whether you may add, delete or modify a method.")
@@ -17,9 +18,9 @@ def can(ctx: click.Context, action: Action, name: str) -> None:
 
     The exit code is what the command itself would end with: 0 when you may.
     """
-    installation: Installation = ctx.obj
-    user = installation.user()
-    verdict = installation.catalogue.may(action, name, by=user)
+    tmm: Context = ctx.obj
+    user = tmm.user()
+    verdict = tmm.do(MayI(action=action, name=name), by=user)
     if verdict.error is None:
         say(f"Yes: {user.name} may {action} {name}.")
     else:

@@ -5,12 +5,15 @@ from datetime import datetime
 
 import click
 
+from adapters.cli.context import Context
 from adapters.cli.documents import entry_document, method_document, run_document
 from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, facts, heading, moment, option_value, remark, say, table
 from adapters.cli.parameters import BACKEND, METHOD_TYPE, Moment, json_option
 from domain.audit.read_models import AuditEntry, AuditQuery, Run, SelectableMethod
 from domain.catalogue.method_spec import Backend, MethodType
+from domain.use_cases.audit import AuditPage
+from domain.use_cases.methods import ListMethods, MethodStory, ShowMethod
 
 HISTORY_SHOWN = 10
 RUNS_SHOWN = 5
@@ -24,14 +27,15 @@ LONGEST_VALUE = 200
 @json_option
 @click.pass_obj
 def list_methods(
-    installation: Installation,
+    tmm: Context,
     backend: Backend | None,
     method_type: MethodType | None,
     as_of: datetime | None,
     json_wanted: bool,
 ) -> None:
     """List the methods that can be chosen for a training, by internal name."""
-    methods = installation.catalogue.selectable(backend=backend, method_type=method_type, as_of=as_of)
+    act = ListMethods(backend=backend, method_type=method_type, as_of=as_of)
+    methods = tmm.do(act, by=tmm.user())
     if json_wanted:
         as_json([method_document(method) for method in methods])
     elif methods:
@@ -61,8 +65,10 @@ def show(installation: Installation, name: str, whole_history: bool, json_wanted
     if whole_history:
         _tell_history(installation, name, json_wanted)
         return
-    method = installation.catalogue.method(name)
-    newest = installation.auditing.entries(AuditQuery(method=name, newest_first=True, limit=100))
+    user = installation.user()
+    method = installation.do(ShowMethod(name=name), by=user)
+    query = AuditQuery(method=name, newest_first=True, limit=100)
+    newest = installation.do(AuditPage(query=query), by=user).entries
     history = [entry for entry in newest if entry.subject_type == "method"][:HISTORY_SHOWN][::-1]
     runs = installation.trainings.all(method=name, limit=RUNS_SHOWN)
     if json_wanted:
@@ -124,8 +130,8 @@ def _show_history(history: list[AuditEntry]) -> None:
         facts([(moment(entry.occurred_at), entry.sentence + refusal)])
 
 
-def _tell_history(installation: Installation, name: str, json_wanted: bool) -> None:
-    entries = installation.auditing.history_of(name)
+def _tell_history(tmm: Context, name: str, json_wanted: bool) -> None:
+    entries = tmm.do(MethodStory(name=name), by=tmm.user())
     if json_wanted:
         as_json([entry_document(entry) for entry in entries])
         return

@@ -111,7 +111,8 @@ def option_declared(text: str, present: Mapping[str, Mapping[str, Any]]) -> dict
     for limit in limits:
         key, _, value = limit.partition("=")
         fields[key] = _limit(name, key, value)
-    fields["description"] = description or fields.get("description") or name.replace("_", " ").capitalize()
+    if description:
+        fields["description"] = description
     return fields
 
 
