@@ -31,8 +31,8 @@ def test_an_interrupted_run_is_cancelled_while_it_waits_to_go_on(
 ) -> None:
     run_id, by = uuid4(), house.user()
     house.trainings.request(run_id, request("sft-demo"), by=by)
-    house.trainings.start(run_id, PROVENANCE, by=by)
-    house.trainings.fail(run_id, "its machine went away", interrupted=True, by=by)
+    house.trainings.start(run_id, PROVENANCE)
+    house.trainings.fail(run_id, "its machine went away", interrupted=True)
     monkeypatch.setattr(RunsHere, "state", lambda _self, _run_id: shown)
 
     said = tmm("cancel", str(run_id))
@@ -46,7 +46,7 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
 ) -> None:
     run_id, by = uuid4(), house.user()
     house.trainings.request(run_id, request("sft-demo"), by=by)
-    house.trainings.start(run_id, PROVENANCE, by=by)
+    house.trainings.start(run_id, PROVENANCE)
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
     shown = Carried(
         run_id=run_id, as_=CarriedAs.CANCELLING, name="", message="Bob cancelled it.", since=long_ago, attempt=1
@@ -61,7 +61,7 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
 
     def crashes() -> None:
         with suppress(RunAlreadyFinished):
-            house.trainings.fail(run_id, "It was told to end.", interrupted=True, by=by)
+            house.trainings.fail(run_id, "It was told to end.", interrupted=True)
 
     carrier = SimpleNamespace(attempt=1, lives=True, end=crashes)
     monkeypatch.setattr(reconciliation, "carrier_of", lambda folder: carrier if folder.name == str(run_id) else None)
@@ -137,7 +137,7 @@ def test_whoever_cancels_a_run_that_runs_with_tmm_is_recorded_before_the_worker_
 ) -> None:
     run_id, by = uuid4(), house.user()
     house.trainings.request(run_id, request("sft-demo"), by=by)
-    house.trainings.start(run_id, PROVENANCE, by=by)
+    house.trainings.start(run_id, PROVENANCE)
     states = iter(["Cancelling", "Cancelling", "Cancelled"])
     monkeypatch.setattr(RunsHere, "state", lambda _self, _run_id: next(states))
 
