@@ -2,8 +2,8 @@
 
 import click
 
+from adapters.cli.commands.trainings.one_run import run_named
 from adapters.cli.installation import Installation
-from adapters.cli.one_run import run_named
 from adapters.cli.output import as_json, say, warn
 from adapters.cli.parameters import json_option
 

@@ -4,14 +4,20 @@ from collections.abc import Sequence
 
 import click
 
-from adapters.cli.comparing import in_short
+from adapters.cli.commands.trainings.comparing import in_short
+from adapters.cli.commands.trainings.following import follow
+from adapters.cli.commands.trainings.one_run import run_named, show_run
+from adapters.cli.commands.trainings.training import (
+    must_have_completed,
+    no_wait_option,
+    queue_option,
+    say_requested,
+    start,
+)
 from adapters.cli.documents import agreement_document, run_document
-from adapters.cli.following import follow
 from adapters.cli.installation import Installation
-from adapters.cli.one_run import run_named, show_run
 from adapters.cli.output import as_json, heading, option_value, remark, say, warn
 from adapters.cli.parameters import json_option
-from adapters.cli.training import must_have_completed, no_wait_option, queue_option, say_requested, start
 from domain.audit.read_models import Run
 from domain.catalogue.options import options_after_defaults
 from domain.runs.comparison import Comparison, Difference, changed_since, compared

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.cli.training import awaited
+from adapters.cli.commands.trainings.training import awaited
 from domain.ports import WorkPool
 from domain.runs.flow_runs import Queue
 from tests.support.people import request

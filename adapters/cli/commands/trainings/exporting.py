@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
+from adapters.cli.commands.trainings.one_run import run_named
 from adapters.cli.installation import Installation
-from adapters.cli.one_run import run_named
 from adapters.cli.output import as_json, facts, say, warn
 from adapters.cli.parameters import json_option
 

@@ -2,9 +2,9 @@
 
 import click
 
+from adapters.cli.commands.trainings.one_run import run_named, show_run
 from adapters.cli.documents import run_document
 from adapters.cli.installation import Installation
-from adapters.cli.one_run import run_named, show_run
 from adapters.cli.output import as_json
 from adapters.cli.parameters import json_option
 
