@@ -12,9 +12,9 @@ from infra.wiring import Installation
 
 R = TypeVar("R")
 
-Handler = Callable[[Installation, Any, User], Any]
+Handler = Callable[..., Any]
 
-HANDLERS: Mapping[type[Act[Any]], Handler] = {
+HANDLERS: Mapping[type, Handler] = {
     **methods.HANDLERS,
     **trainings.HANDLERS,
     **results.HANDLERS,

@@ -1,6 +1,7 @@
 """Acts on the audit log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from domain.queries import Standing
 from domain.read_models import AuditCount
@@ -22,4 +23,4 @@ def why(tmm: Installation, act: Why, _: User) -> Standing:
     return tmm.service.why(act.name)
 
 
-HANDLERS = {AuditPage: page, CountAudit: count, Why: why}
+HANDLERS: dict[type, Callable[..., Any]] = {AuditPage: page, CountAudit: count, Why: why}

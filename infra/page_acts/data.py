@@ -5,11 +5,12 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from adapters.datasets.reading import SUFFIXES, read_file
@@ -118,7 +119,7 @@ def _hash_of(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-HANDLERS = {
+HANDLERS: dict[type, Callable[..., Any]] = {
     ListDatasets: list_datasets,
     ListBaseModels: list_base_models,
     PreviewDataset: preview,

@@ -1,9 +1,10 @@
 """Acts on licences, which come as texts here and lie as files there."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from domain.errors import InvalidLicence
 from domain.licence import Licence, LicenceStanding
@@ -67,4 +68,9 @@ def _as_file(text: str, name: str) -> Iterator[Path]:
             raise InvalidLicence(str(error).replace(str(file), "that was given")) from None
 
 
-HANDLERS = {ListLicences: list_licences, InstallLicence: install, RemoveLicence: remove, TrustKey: trust}
+HANDLERS: dict[type, Callable[..., Any]] = {
+    ListLicences: list_licences,
+    InstallLicence: install,
+    RemoveLicence: remove,
+    TrustKey: trust,
+}

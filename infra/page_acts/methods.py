@@ -1,12 +1,13 @@
 """Acts on the catalogue."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from adapters import trainers
 from domain.errors import RunNotFound, Unreachable
 from domain.queries import Verdict
-from domain.read_models import AuditQuery, MethodVersion, Run, SelectableMethod
+from domain.read_models import AuditEntry, AuditQuery, MethodVersion, Run, SelectableMethod
 from domain.trainers import TrainerDeclaration
 from domain.training_run import RunStatus
 from domain.use_cases.methods import (
@@ -41,7 +42,7 @@ def at_a_glance(tmm: Installation, _: MethodsAtAGlance, __: User) -> Sequence[Li
     newest: dict[str, Run] = {}
     for run in tmm.service.training_runs(limit=_RUNS_LOOKED_AT):
         newest.setdefault(run.request.method, run)
-    added = {}
+    added: dict[str | None, AuditEntry] = {}
     for action in ("preinstall", "add", "add-again"):
         query = AuditQuery(action=action, outcome="done", newest_first=True, limit=_ENTRIES_LOOKED_AT)
         for entry in tmm.service.audit(query):
@@ -51,12 +52,12 @@ def at_a_glance(tmm: Installation, _: MethodsAtAGlance, __: User) -> Sequence[Li
     listed = []
     for method in tmm.service.selectable_methods():
         name = method.spec.internal_name
-        entry = added.get(name)
+        came = added.get(name)
         listed.append(
             Listed(
                 method=method,
-                added_by=entry.actor if entry else None,
-                added_at=entry.recorded_at if entry else None,
+                added_by=came.actor if came else None,
+                added_at=came.recorded_at if came else None,
                 last_run=newest.get(name),
             )
         )
@@ -106,7 +107,7 @@ def offered_trainers(_: Installation, __: OfferedTrainers, ___: User) -> Sequenc
     return list(trainers.declarations().values())
 
 
-HANDLERS = {
+HANDLERS: dict[type, Callable[..., Any]] = {
     ListMethods: list_methods,
     MethodsAtAGlance: at_a_glance,
     ShowMethod: show_method,

@@ -1,7 +1,9 @@
 """Acts on what trainings made. One model at a time is opened here: two would not fit beside a training."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from domain.comparing import compared
 from domain.errors import InvalidRunRequest, NotFound
@@ -45,4 +47,4 @@ def file(tmm: Installation, act: RunFile, _: User) -> Path:
     return found
 
 
-HANDLERS = {CompareRuns: compare, AskRun: ask, ExportRun: export, RunFile: file}
+HANDLERS: dict[type, Callable[..., Any]] = {CompareRuns: compare, AskRun: ask, ExportRun: export, RunFile: file}

@@ -1,6 +1,6 @@
 """Acts on trainings."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -195,7 +195,7 @@ def backends(tmm: Installation, _: Backends, __: User) -> Sequence[Backend]:
     return tmm.settings.backends
 
 
-HANDLERS = {
+HANDLERS: dict[type, Callable[..., Any]] = {
     DryRun: dry_run,
     StartTraining: start,
     ListRuns: list_runs,
