@@ -28,3 +28,13 @@ def size_of(count: float) -> str:
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count / 1e3:.0f} kB"
+
+
+def typed_as(value: object) -> str:
+    """A value as somebody would type it into a field: 1e-08, 100 and not 100.0; nothing for what is missing."""
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        short = f"{value:.0f}" if value.is_integer() and abs(value) < 1e12 else f"{value:g}"
+        return short if float(short) == value else str(value)
+    return option_value(value)

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
+from adapters.shared.figures import typed_as
 from adapters.web.page import text, texts
 from domain.method_spec import CUSTOM, MethodSpec
 from domain.options import ConfigurationOption, OptionType
@@ -42,7 +43,7 @@ class OptionRow:
 
     @classmethod
     def untouched(cls, declared: ConfigurationOption, *, offered: bool) -> "OptionRow":
-        return cls(declared, offered, _typed(declared.default), choices=declared.choices or ())
+        return cls(declared, offered, typed_as(declared.default), choices=declared.choices or ())
 
     @classmethod
     def of_method(cls, declared: ConfigurationOption, option: ConfigurationOption) -> "OptionRow":
@@ -50,12 +51,12 @@ class OptionRow:
 
         def own(field: str) -> str:
             value = getattr(option, field)
-            return "" if value is None or value == getattr(declared, field) else _typed(value)
+            return "" if value is None or value == getattr(declared, field) else typed_as(value)
 
         return cls(
             declared,
             True,
-            _typed(option.default),
+            typed_as(option.default),
             own("minimum"),
             own("maximum"),
             own("max_length"),
@@ -204,11 +205,3 @@ def options_typed(options: Sequence[ConfigurationOption], form: FormData) -> dic
             if value != option.default:
                 given[option.name] = value
     return given
-
-
-def _typed(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e12:
-        return f"{value:.0f}"
-    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)

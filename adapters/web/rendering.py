@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from adapters.shared.figures import duration, figure, option_value, size_of
+from adapters.shared.figures import duration, figure, option_value, size_of, typed_as
 from domain.printable import printable
 from domain.secrets import shown_address, without_secrets
 
@@ -40,10 +41,10 @@ def _environment() -> Environment:
         "duration": duration,
         "size": size_of,
         "value": option_value,
+        "typed": typed_as,
         "shown": lambda text: printable(str(text), lines=True),
         "address": shown_address,
         "brief": brief,
-        "json": lambda value: json.dumps(value, ensure_ascii=False, indent=2, default=str),
     }
     environment.globals |= {"asset": asset}
     return environment
@@ -109,7 +110,5 @@ def _link(command: str) -> Markup:
 
 def addressed(path: str, given: Mapping[str, object]) -> str:
     """A path with the filters that are given, for a link."""
-    from urllib.parse import urlencode
-
     query = urlencode({name: value for name, value in given.items() if value not in (None, "")})
     return f"{path}?{query}" if query else path

@@ -60,7 +60,7 @@ class RunView:
     @property
     def curve(self) -> Markup:
         """What tells how it goes, drawn."""
-        return Markup(curve_svg(self.shown.steps, title=self.run.request.method))
+        return Markup(curve_svg(self.shown.steps))
 
     @property
     def more_curves(self) -> list[tuple[str, Markup]]:
