@@ -135,12 +135,11 @@ class MethodForm:
         order += [name for name in by_name if name not in order]
         fields: dict[str, Any] = {name: text(form, name) for name in FIELDS if name in form}
         fields["backends"] = texts(form, "backends")
-        is_new_to_them = not texts(form, "option")
         rows = [
-            OptionRow.untouched(by_name[name], offered=place < OFFERED_AT_FIRST)
-            if is_new_to_them or f"default.{name}" not in form
-            else OptionRow.typed(by_name[name], form)
-            for place, name in enumerate(order)
+            OptionRow.typed(by_name[name], form)
+            if f"default.{name}" in form
+            else OptionRow.untouched(by_name[name], offered=False)
+            for name in order
         ]
         return cls(fields, rows, text(form, "start_from"))
 

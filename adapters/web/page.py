@@ -1,6 +1,6 @@
 """One request of a signed-in person: acts are done as them, and what comes of them is rendered for them."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlencode
 
@@ -64,8 +64,9 @@ def _page(request: Request, person: Annotated[Person, Depends(signed_in)]) -> Pa
     return Page(request, person)
 
 
-async def _form(request: Request) -> FormData:
-    return await request.form()
+async def _form(request: Request) -> AsyncIterator[FormData]:
+    async with request.form() as form:
+        yield form
 
 
 Here = Annotated[Page, Depends(_page)]

@@ -1,6 +1,7 @@
 """Runs that people look at while they go on: one watcher a run, whoever and however many look."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from uuid import UUID
@@ -10,6 +11,8 @@ from starlette.concurrency import run_in_threadpool
 LOOK_EVERY_S = 0.5
 SIGN_OF_LIFE_S = 15.0
 """A proxy, and a browser, would give up a stream that is silent for long."""
+
+_logger = logging.getLogger(__name__)
 
 Look = Callable[[], str]
 """How the run stands, as it is sent to everybody who looks; empty once there is nothing more to see."""
@@ -22,6 +25,7 @@ class Watched:
         self._look = look
         self.newest: str | None = None
         self.ended = False
+        """Whether nobody watches it any more: it came to its end, or could not be looked at."""
         self.lookers = 0
         self._changed = asyncio.Condition()
         self.task = asyncio.create_task(self._watch())
@@ -30,12 +34,15 @@ class Watched:
         try:
             while True:
                 seen = await run_in_threadpool(self._look)
-                if not seen:
-                    break
                 if seen != self.newest:
                     self.newest = seen
                     await self._tell()
+                if not seen:
+                    break
                 await asyncio.sleep(LOOK_EVERY_S)
+        except Exception:
+            # Whoever looks comes again in a second, as after a restart.
+            _logger.exception("A run under way could not be looked at.")
         finally:
             self.ended = True
             with suppress(RuntimeError):  # the loop may be closing
@@ -64,7 +71,10 @@ class Watching:
     async def looks(
         self, run_id: UUID, look: Look, *, gone: Callable[[], Awaitable[bool]]
     ) -> AsyncIterator[str | None]:
-        """Each look that differs from the one before; None as a sign of life. Ends with the run, or its looker."""
+        """Each look that differs from the one before, None as a sign of life, and nothing (an empty text) at its end.
+
+        It stops without that once nobody looks, or where the run could not be looked at: then to look again may help.
+        """
         watched = self._watched.get(run_id)
         if watched is None or watched.ended:
             watched = self._watched[run_id] = Watched(look)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from adapters.web.page import Here, PageRoute
 from adapters.web.pages.runs import run_id_of
@@ -26,13 +27,19 @@ async def live(page: Here, request: Request, run: str) -> StreamingResponse:
         view = RunView(page.do(ShowRun(run_id=run_id, in_full=False)))
         return rendered("_live.html", view=view) if view.under_way else ""
 
-    watching: Watching = _watching(request)
+    await run_in_threadpool(look)  # of a run that is none, it is said so
+    watching = _watching(request)
 
     async def events() -> AsyncIterator[str]:
         yield f"retry: {_RECONNECT_MS}\n\n"
         async for seen in watching.looks(run_id, look, gone=request.is_disconnected):
-            yield _event("stands", seen) if seen is not None else ": still there\n\n"
-        yield _event("ended", run)
+            match seen:
+                case None:
+                    yield ": still there\n\n"
+                case "":
+                    yield _event("ended", run)
+                case _:
+                    yield _event("stands", seen)
 
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(events(), media_type="text/event-stream", headers=headers)

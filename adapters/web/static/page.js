@@ -15,7 +15,7 @@ for (const choice of document.querySelectorAll("select[data-look]")) {
 
 // As many as can be compared.
 for (const form of document.querySelectorAll("form[data-choose]")) {
-  const [fewest, most] = form.dataset.choose.split("-").map(Number);
+  const [fewest, most] = form.getAttribute("data-choose").split("-").map(Number);
   const button = form.querySelector("button");
   const look = () => {
     const chosen = form.querySelectorAll("input[name=run]:checked").length;
@@ -25,15 +25,15 @@ for (const form of document.querySelectorAll("form[data-choose]")) {
   look();
 }
 
-// An act is done once, however often somebody presses.
+// An act is done once, however often somebody presses. (Attributes, since a form's fields hide its properties.)
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", (event) => {
-    if (form.dataset.sent && !form.action.endsWith("/export")) event.preventDefault();
-    form.dataset.sent = "yes";
+    if (form.hasAttribute("data-sent")) event.preventDefault();
+    else if (!form.hasAttribute("data-again")) form.setAttribute("data-sent", "");
   });
 }
 addEventListener("pageshow", () => {
-  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+  for (const form of document.querySelectorAll("form[data-sent]")) form.removeAttribute("data-sent");
 });
 
 for (const lines of document.querySelectorAll("pre.copy")) {

@@ -3,6 +3,7 @@
 const ASK_AFTER_MS = 500;
 
 const form = document.querySelector("form[data-plan]");
+const address = form.getAttribute("data-plan"); // its field called dataset hides the form's own
 const plan = document.getElementById("plan");
 let waiting = 0;
 let asked = null;
@@ -14,7 +15,7 @@ async function ask() {
   typed.delete("file");
   plan.setAttribute("aria-busy", "true");
   try {
-    const answer = await fetch(form.dataset.plan, { method: "POST", body: typed, signal: asked.signal });
+    const answer = await fetch(address, { method: "POST", body: typed, signal: asked.signal });
     if (answer.ok) plan.innerHTML = await answer.text();
     plan.removeAttribute("aria-busy");
   } catch (error) {

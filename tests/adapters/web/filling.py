@@ -11,6 +11,7 @@ from tests.people import ALICE, BOB, PROVENANCE, method, request
 
 _NAMES = UUID(int=7)
 _LONG = "A method whose display name goes on for as long as the catalogue lets one go on "[:80]
+_LONG_NAME = "a-name-as-long-as-an-internal-name-may-be-which-is-63-letters-z"
 _RIGHT_TO_LEFT = "ضبط دقيق لفريق الدعم"
 _HEBREW = "כוונון עדין לצוות התמיכה, עם הגדרות ברירת המחדל שלנו"
 
