@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 from adapters.curve import curve_svg, curves_svg
-from domain.read_models import Run
 from domain.training_run import RunStatus
 from domain.use_cases.trainings import ShownRun
 
 Steps = Sequence[Mapping[str, float]]
 
 _FIRST = ("reward", "loss")
+_STEPS_DRAWN = 3000
 _NO_MEASURE = ("step", "total", "at")
 
 
@@ -22,11 +22,6 @@ class RunView:
         self.shown = shown
         self.run = shown.run
         self.id = str(shown.run.run_id)
-
-    @classmethod
-    def of_row(cls, run: Run) -> "RunView":
-        """For a list, where only the run itself is known."""
-        return cls(ShownRun(run=run))
 
     @property
     def under_way(self) -> bool:
@@ -52,6 +47,12 @@ class RunView:
         return self.shown.progress.line if self.shown.progress else "the training is about to begin"
 
     @property
+    def _drawn(self) -> Steps:
+        """No more steps than a picture can show several times over; the last one stays."""
+        every = max(1, len(self.shown.steps) // _STEPS_DRAWN)
+        return self.shown.steps[::-every][::-1]
+
+    @property
     def measures(self) -> list[str]:
         """The names of all that its steps reported, what tells most first."""
         names = dict.fromkeys(name for told in self.shown.steps for name in told if name not in _NO_MEASURE)
@@ -60,15 +61,13 @@ class RunView:
     @property
     def curve(self) -> Markup:
         """What tells how it goes, drawn."""
-        return Markup(curve_svg(self.shown.steps))
+        return Markup(curve_svg(self._drawn))
 
     @property
     def more_curves(self) -> list[tuple[str, Markup]]:
         """Every other measure, a picture each."""
         return [
-            (name, Markup(curve_svg(self.shown.steps, measures=(name,))))
-            for name in self.measures
-            if name not in _FIRST
+            (name, Markup(curve_svg(self._drawn, measures=(name,)))) for name in self.measures if name not in _FIRST
         ]
 
     @property

@@ -1,5 +1,6 @@
 """Acts on trainings."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -36,10 +37,15 @@ from domain.use_cases.trainings import (
     StartTraining,
 )
 from domain.users import User
-from infra.training_progress import lines_told, numbers_of
+from infra.page_acts.lines_told import LinesTold
+from infra.training_progress import METRICS_FILE, numbers_of
 from infra.wiring import Installation
 
 _LOG_LINES = 40
+_LOG_EVERY_S = 2.0
+_LOGS_KEPT = 200
+_told = LinesTold()
+
 _ENDED_IN_PREFECT = ("Completed", "Failed", "Crashed", "Cancelled")
 _OF_NO_MEASURE = ("step", "total")
 
@@ -107,15 +113,16 @@ def list_runs(tmm: Installation, act: ListRuns, _: User) -> RunsPage:
 def show_run(tmm: Installation, act: ShowRun, _: User) -> ShownRun:
     run = tmm.service.training_run(act.run_id)
     under_way = run.finished_at is None
-    told = lines_told(tmm.settings.runs / str(run.run_id)) if under_way else []
+    told = _told.lines(tmm.settings.runs / str(run.run_id) / METRICS_FILE) if under_way else []
     steps = [numbers_of(line) for line in told] if told else tmm.steps_of(run)
     shown: dict[str, Any] = {"run": run, "steps": tuple(steps)}
+    if act.in_full or under_way:
+        shown["log"] = _log(tmm, run.run_id)
     if run.status is RunStatus.RUNNING:
         shown["progress"] = _progress(tmm, run.run_id, told)
     if act.in_full:
         with suppress(Unreachable):
             shown["address"] = tmm.runs.address(run.run_id)
-            shown["log"] = tuple(tmm.runs.log(run.run_id, limit=_LOG_LINES))
         shown["answers"] = tuple(tmm.answers_of(run))
         shown["files"] = tuple(_files_of(tmm, run))
     return ShownRun(**shown)
@@ -133,6 +140,21 @@ def _progress(tmm: Installation, run_id: UUID, told: Sequence[Mapping[str, Any]]
     with suppress(Unreachable, NotFound):
         return tmm.runs.progress(run_id)
     return None
+
+
+_logs: dict[UUID, tuple[float, tuple[str, ...]]] = {}
+
+
+def _log(tmm: Installation, run_id: UUID) -> tuple[str, ...]:
+    """The newest lines of its log. Prefect, which has them, is not asked more often than every few seconds."""
+    asked, lines = _logs.get(run_id, (-_LOG_EVERY_S, ()))
+    if time.monotonic() - asked >= _LOG_EVERY_S:
+        with suppress(Unreachable, NotFound):
+            lines = tuple(tmm.runs.log(run_id, limit=_LOG_LINES))
+        if len(_logs) > _LOGS_KEPT:
+            _logs.clear()
+        _logs[run_id] = (time.monotonic(), lines)
+    return lines
 
 
 def _files_of(tmm: Installation, run: Run) -> list[tuple[str, int]]:

@@ -128,7 +128,7 @@ def test_from_a_licence_to_the_audit_log_without_reading_anything(
         page.get_by_role("button", name="Delete sft-of-dora").click()
         page.get_by_text("Deleted SFT of Dora.").wait_for()
         page.goto(f"{doras}/audit?actor=dora")
-        for deed in ("added the training method", "requested a training", "deleted"):
+        for deed in ("added SFT of Dora", "requested a training with sft-of-dora", "deleted SFT of Dora"):
             page.get_by_text(deed).first.wait_for()
         _keep(page, "audit", tmp_path)
         assert complaints == []

@@ -1,16 +1,24 @@
 """The audit log: entries with filters that stand in the address, counts, and why things are as they are."""
 
-from collections.abc import Mapping
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, time
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
 
 from adapters.web.page import Here, Page, PageRoute, status_of
 from adapters.web.rendering import addressed
+from domain.audit_documents import cell
 from domain.errors import InvalidQuery, TrainingMethodError
-from domain.read_models import AuditQuery, CountBy
-from domain.use_cases.audit import AuditPage, CountAudit, Why
+from domain.printable import printable
+from domain.read_models import AuditEntry, AuditQuery, CountBy
+from domain.read_models import AuditPage as Entries
+from domain.use_cases.audit import AuditPage, CountAudit, HowTheLogStands, Why
 from domain.users import Origin
 
 router = APIRouter(route_class=PageRoute)
@@ -20,6 +28,7 @@ _SECOND = (CountBy.OUTCOME, CountBy.ORIGIN, CountBy.ACTION, CountBy.ACTOR, Count
 _COLUMNS = 8
 _ROWS = 30
 _A_PAGE = 50
+_EXPORTED_AT_ONCE = 1000
 
 
 @router.get("/audit")
@@ -48,8 +57,44 @@ def _audit_page(
         newest=addressed("/audit", filters),
         counting=addressed("/audit/counts", filters),
         origins=list(Origin),
+        stands=page.do(HowTheLogStands()),
+        exports=[(form, addressed("/audit/export", {**filters, "form": form})) for form in _FORMS],
         **shown,
     )
+
+
+@router.get("/audit/export")
+def export(page: Here, request: Request, form: str = "jsonl") -> Response:
+    """All entries that fit, the oldest first, as a file: a line an entry."""
+    asked = {name: request.query_params.get(name, "") for name in FILTERS}
+    write = _FORMS.get(form, _json_lines)
+    query = _query(asked, limit=_EXPORTED_AT_ONCE)
+    first = page.do(AuditPage(query=query))  # what is wrong with the filters is told before a file begins
+    headers = {"Content-Disposition": f'attachment; filename="audit-log.{"csv" if write is _csv else "jsonl"}"'}
+    return StreamingResponse(write(_all_entries(page, query, first)), media_type="text/plain", headers=headers)
+
+
+def _all_entries(page: Page, query: AuditQuery, first: Entries) -> Iterator[AuditEntry]:
+    found = first
+    yield from found.entries
+    while found.next_after is not None:
+        found = page.do(AuditPage(query=query.model_copy(update={"after": found.next_after})))
+        yield from found.entries
+
+
+def _json_lines(entries: Iterable[AuditEntry]) -> Iterator[str]:
+    return (json.dumps(entry.document(), ensure_ascii=False) + "\n" for entry in entries)
+
+
+def _csv(entries: Iterable[AuditEntry]) -> Iterator[str]:
+    """Rows that no spreadsheet takes for formulas."""
+    for row in chain([AuditEntry.model_fields], (entry.document().values() for entry in entries)):
+        written = io.StringIO()
+        csv.writer(written).writerow([printable(cell(value)) for value in row])
+        yield written.getvalue()
+
+
+_FORMS = {"jsonl": _json_lines, "csv": _csv}
 
 
 @router.get("/audit/counts")

@@ -13,12 +13,12 @@ from adapters.web.page import Form, Here, Page, PageRoute, status_of, text
 from adapters.web.rendering import addressed
 from adapters.web.run_view import RunView
 from domain.errors import InvalidRunRequest, RunNotFound, TrainingMethodError
-from domain.read_models import AuditQuery
+from domain.read_models import AuditQuery, Run
 from domain.training_run import RunStatus
 from domain.use_cases.audit import AuditPage
-from domain.use_cases.methods import MethodsAtAGlance
+from domain.use_cases.methods import ListMethods
 from domain.use_cases.results import AskRun, ExportRun, RunFile
-from domain.use_cases.trainings import CancelRun, ListRuns, RerunRun, ResumeRun, RunsQuery, ShowRun
+from domain.use_cases.trainings import CancelRun, ListRuns, RerunRun, ResumeRun, RunsQuery, ShownRun, ShowRun
 
 router = APIRouter(route_class=PageRoute)
 
@@ -40,14 +40,20 @@ def runs(page: Here, method: str = "", status: str = "", by: str = "", after: st
     filters = {"method": method, "status": status, "by": by}
     return page.show(
         "runs.html",
-        runs=[RunView.of_row(run) for run in found.runs],
+        runs=[_row(page, run) for run in found.runs],
         filters=filters,
         after=after,
         older=found.next_after and addressed("/runs", filters | {"after": found.next_after}),
         newest=addressed("/runs", filters),
         statuses=list(RunStatus),
-        methods=[one.method.spec for one in page.do(MethodsAtAGlance())],
+        methods=[method.spec for method in page.do(ListMethods())],
     )
+
+
+def _row(page: Page, run: Run) -> RunView:
+    """A run for the list; of one that runs, also how far it has come."""
+    shown = ShownRun(run=run) if run.status is not RunStatus.RUNNING else None
+    return RunView(shown or page.do(ShowRun(run_id=run.run_id, in_full=False)))
 
 
 @router.get("/runs/{run}")

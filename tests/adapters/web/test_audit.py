@@ -1,10 +1,15 @@
 """The audit log's pages."""
 
+import csv
+import io
+import json
+
 import pytest
 from fastapi.testclient import TestClient
 
 from infra.wiring import Installation
 from tests.adapters.web.filling import fill
+from tests.people import ALICE
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +53,18 @@ def test_why_a_method_can_or_cannot_be_chosen(alice: TestClient) -> None:
     alice.post("/methods/sft-team-00/delete")
     assert "cannot be chosen, because:" in alice.get("/audit/why?method=sft-team-00").text
     assert alice.get("/audit/why?method=never-there").status_code == 404
+
+
+def test_what_fits_is_exported_whole(alice: TestClient) -> None:
+    lines = alice.get("/audit/export?actor=bob&form=jsonl").text.splitlines()
+    assert {json.loads(line)["actor"] for line in lines} == {"bob"}
+    rows = list(csv.reader(io.StringIO(alice.get("/audit/export?actor=bob&form=csv").text)))
+    assert rows[0][:2] == ["position", "occurred_at"]
+    assert len(rows) == len(lines) + 1
+    assert alice.get("/audit/export?since=yesterday").status_code == 422
+
+
+def test_the_page_says_up_to_where_the_log_is_signed(here: Installation, alice: TestClient) -> None:
+    assert "none of them signed yet" in alice.get("/audit").text
+    checkpoint, _ = here.proof.make_checkpoint(by=ALICE)
+    assert f"signed up to entry {checkpoint.position}" in alice.get("/audit").text
