@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote
 
 from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -15,6 +15,10 @@ from domain.errors import BadResult, InvalidInput, NotFound, Refused, TrainingMe
 from domain.use_cases.act import Act
 
 R = TypeVar("R")
+
+_SAID = "tmm_said"
+_SAID_AT_MOST = 600
+_SAID_FOR_S = 60
 
 _STATUS: tuple[tuple[type[TrainingMethodError], int], ...] = (
     (Refused, 403),
@@ -39,20 +43,27 @@ class Page:
         return done
 
     def show(self, template: str, *, status: int = 200, **shown: Any) -> HTMLResponse:
-        """A template, with the person and what is to be shown."""
-        return HTMLResponse(self.render(template, **shown), status_code=status)
+        """A template, with the person, what is to be shown, and what was said of the act that led here."""
+        said = unquote(self.request.cookies.get(_SAID, ""))
+        answer = HTMLResponse(self.render(template, said=said, **shown), status_code=status)
+        if said:
+            answer.delete_cookie(_SAID)
+        return answer
 
     def render(self, template: str, **shown: Any) -> str:
-        return rendered(template, person=self.person, path=self.request.url.path, said=self._said(), **shown)
+        """A template as text."""
+        return rendered(template, person=self.person, path=self.request.url.path, **shown)
 
-    def go(self, path: str, *, said: str = "") -> RedirectResponse:
-        """Go on to another page after an act, with a sentence about what was done."""
-        if said:
-            path += ("&" if "?" in path else "?") + urlencode({"said": said})
-        return RedirectResponse(path, status_code=303)
+    def go(self, path: str, *, said: str) -> RedirectResponse:
+        """Go on to another page after an act, and say there what was done.
 
-    def _said(self) -> str:
-        return self.request.query_params.get("said", "")[:600]
+        The sentence is not in the address: whoever can make somebody follow a link could put any words there.
+        """
+        answer = RedirectResponse(path, status_code=303)
+        kept = quote(said[:_SAID_AT_MOST])
+        secure = self.request.url.scheme == "https"
+        answer.set_cookie(_SAID, kept, max_age=_SAID_FOR_S, httponly=True, samesite="lax", secure=secure)
+        return answer
 
 
 def status_of(error: TrainingMethodError) -> int:

@@ -213,3 +213,18 @@ def test_an_unknown_run_is_said_to_be_unknown(service: TrainingMethods) -> None:
         service.training_run(uuid4())
     with pytest.raises(RunNotFound):
         service.cancel_run(uuid4(), "why not", by=ALICE)
+
+
+def test_runs_are_read_page_by_page_and_by_who_asked(service: TrainingMethods) -> None:
+    service.add_method(method(), by=ALICE)
+    for number in range(7):
+        service.request_run(uuid4(), request(), by=ALICE if number % 2 else BOB)
+    all_of_them = service.training_runs()
+    seen = service.training_runs(limit=3)
+    while page := service.training_runs(after=seen[-1].run_id, limit=3):
+        seen += page
+    assert seen == all_of_them
+    bobs = [run for run in all_of_them if run.requested_by == BOB.name]
+    assert service.training_runs(requested_by=BOB.name) == bobs
+    assert service.training_runs(requested_by=BOB.name, after=bobs[1].run_id) == bobs[2:]
+    assert service.training_runs(after=uuid4()) == []

@@ -23,6 +23,7 @@ from domain.use_cases.trainings import Backends, DryRun, StartTraining
 
 router = APIRouter(route_class=PageRoute)
 
+_IN_THE_FORM = ("options", "seed", "columns")
 _FIELDS = ("backend", "base_model", "dataset", "seed", "output_name", "columns", "queue")
 
 
@@ -91,7 +92,8 @@ def _request(spec: MethodSpec, form: FormData, *, dataset: str = "") -> RunReque
 
 def _planned(page: Page, request: RunRequest) -> dict[str, Any]:
     found = page.do(DryRun(request=request))
-    return {"facts": [(name, words) for name, words in plan_in_words(found) if words], "warnings": found.warnings}
+    facts = [(name, words) for name, words in plan_in_words(found) if words and name not in _IN_THE_FORM]
+    return {"facts": facts, "warnings": found.warnings}
 
 
 def _form_page(
