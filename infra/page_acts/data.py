@@ -28,8 +28,15 @@ _FEWEST_ROWS = 2
 
 
 def list_datasets(tmm: Installation, _: ListDatasets, __: User) -> Sequence[NamedData]:
-    used = Counter(run.request.dataset for run in tmm.service.training_runs(limit=_RUNS_LOOKED_AT))
+    used = _used(tmm, tmm.service.catch_up().hash)[0]
     return [_dataset(tmm, name, used[name]) for name in tmm.datasets.names()]
+
+
+@lru_cache(maxsize=4)
+def _used(tmm: Installation, _head: str) -> tuple[Counter[str], Counter[str]]:
+    """How many of the newest runs had each dataset, and each base model, while the log ends with this hash."""
+    requests = [run.request for run in tmm.service.training_runs(limit=_RUNS_LOOKED_AT)]
+    return Counter(asked.dataset for asked in requests), Counter(asked.base_model for asked in requests)
 
 
 def _dataset(tmm: Installation, name: str, used: int) -> NamedData:
@@ -62,7 +69,7 @@ def _looked_at(file: Path, _changed: int, size: int) -> NamedData:
 
 
 def list_base_models(tmm: Installation, _: ListBaseModels, __: User) -> Sequence[NamedData]:
-    used = Counter(run.request.base_model for run in tmm.service.training_runs(limit=_RUNS_LOOKED_AT))
+    used = _used(tmm, tmm.service.catch_up().hash)[1]
     listed = []
     for name in tmm.base_models.names():
         folder = tmm.base_models.place_of(name)
@@ -73,8 +80,8 @@ def list_base_models(tmm: Installation, _: ListBaseModels, __: User) -> Sequence
 
 def preview(tmm: Installation, act: PreviewDataset, _: User) -> Preview:
     rows = tuple(row.fields for row in islice(read_file(_file_of(tmm, act.name)), act.limit))
-    used = sum(run.request.dataset == act.name for run in tmm.service.training_runs(limit=_RUNS_LOOKED_AT))
-    return Preview(data=_dataset(tmm, act.name, used), rows=rows)
+    used = _used(tmm, tmm.service.catch_up().hash)[0]
+    return Preview(data=_dataset(tmm, act.name, used[act.name]), rows=rows)
 
 
 def upload(tmm: Installation, act: UploadDataset, _: User) -> NamedData:

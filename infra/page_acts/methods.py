@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 from adapters import trainers
@@ -39,6 +40,12 @@ def list_methods(tmm: Installation, act: ListMethods, _: User) -> Sequence[Selec
 
 
 def at_a_glance(tmm: Installation, _: MethodsAtAGlance, __: User) -> Sequence[Listed]:
+    return _listed(tmm, tmm.service.catch_up().hash)
+
+
+@lru_cache(maxsize=4)
+def _listed(tmm: Installation, _head: str) -> Sequence[Listed]:
+    """The list as it is while the log ends with this hash: it is looked at far more often than anything happens."""
     newest: dict[str, Run] = {}
     for run in tmm.service.training_runs(limit=_RUNS_LOOKED_AT):
         newest.setdefault(run.request.method, run)
