@@ -9,15 +9,18 @@ from domain.read_models import AuditCount
 from domain.read_models import AuditPage as Entries
 from domain.use_cases.audit import AuditPage, CountAudit, HowTheLogStands, LogStands, Why
 from domain.users import User
+from infra.page_acts.rights import seen_by
 from infra.wiring import Installation
 
 
-def page(tmm: Installation, act: AuditPage, _: User) -> Entries:
-    return tmm.service.audit_page(act.query)
+def page(tmm: Installation, act: AuditPage, by: User) -> Entries:
+    seen = seen_by(tmm, by, act.query)
+    return tmm.service.audit_page(seen) if seen else Entries(entries=(), next_after=None)
 
 
-def count(tmm: Installation, act: CountAudit, _: User) -> Sequence[AuditCount]:
-    return tmm.service.audit_counts(act.by, act.query)
+def count(tmm: Installation, act: CountAudit, by: User) -> Sequence[AuditCount]:
+    seen = seen_by(tmm, by, act.query)
+    return tmm.service.audit_counts(act.by, seen) if seen else []
 
 
 def stands(tmm: Installation, _: HowTheLogStands, __: User) -> LogStands:

@@ -11,6 +11,7 @@ from domain.licence import Licence, LicenceStanding
 from domain.operations import KeyPurpose
 from domain.use_cases.licences import InstallLicence, Licences, ListLicences, RemoveLicence, TrustKey
 from domain.users import User
+from infra.page_acts.rights import must_be_operator
 from infra.wiring import Installation
 
 
@@ -27,6 +28,7 @@ def list_licences(tmm: Installation, _: ListLicences, by: User) -> Licences:
 
 
 def install(tmm: Installation, act: InstallLicence, by: User) -> Licence:
+    must_be_operator(tmm, by, action="install-licence", name="licence", to="install a licence")
     with _as_file(act.text, "pasted.licence") as file:
         licence = tmm.licences.install(file)
     tmm.service.record_licence_installed(
@@ -43,6 +45,7 @@ def install(tmm: Installation, act: InstallLicence, by: User) -> Licence:
 
 
 def remove(tmm: Installation, act: RemoveLicence, by: User) -> LicenceStanding:
+    must_be_operator(tmm, by, action="remove-licence", name=act.name, to="remove a licence")
     removed = tmm.licences.remove(act.name)
     licence_id = removed.licence.licence_id if removed.licence else removed.file
     tmm.service.record_licence_removed(licence_id, reason="Removed at the page.", by=by)
@@ -50,6 +53,7 @@ def remove(tmm: Installation, act: RemoveLicence, by: User) -> LicenceStanding:
 
 
 def trust(tmm: Installation, act: TrustKey, by: User) -> str:
+    must_be_operator(tmm, by, action="trust-key", name="key", to="trust a key")
     with _as_file(act.text, "public.pem") as file:
         key_id = tmm.licences.trust(file)
     tmm.service.record_key_trusted(key_id, purpose=KeyPurpose.LICENCE, by=by)

@@ -38,6 +38,7 @@ from domain.use_cases.trainings import (
 )
 from domain.users import User
 from infra.page_acts.lines_told import LinesTold
+from infra.page_acts.rights import must_be_ones_own_run
 from infra.training_progress import METRICS_FILE, numbers_of
 from infra.wiring import Installation
 
@@ -170,6 +171,7 @@ def _files_of(tmm: Installation, run: Run) -> list[tuple[str, int]]:
 
 def cancel(tmm: Installation, act: CancelRun, by: User) -> None:
     run = tmm.service.training_run(act.run_id)
+    must_be_ones_own_run(tmm, by, run, action="cancel")
     if run.finished_at is not None and not _waits_to_go_on(tmm, run):
         how = "been cancelled" if run.status is RunStatus.CANCELLED else run.status.value
         raise RunAlreadyFinished(f"Training run {run.run_id} has {how}; there is nothing to cancel.")
@@ -191,8 +193,9 @@ def _waits_to_go_on(tmm: Installation, run: Run) -> bool:
         return False
 
 
-def resume(tmm: Installation, act: ResumeRun, _: User) -> None:
+def resume(tmm: Installation, act: ResumeRun, by: User) -> None:
     run = tmm.service.training_run(act.run_id)
+    must_be_ones_own_run(tmm, by, run, action="resume")
     if run.finished_at is None:
         raise RunAlreadyFinished(f"Training run {run.run_id} is {run.status}; there is nothing to resume.")
     if not run.resumable:

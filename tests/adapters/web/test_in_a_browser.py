@@ -186,3 +186,30 @@ def test_times_are_those_of_the_persons_zone(browser: Any, pages: str) -> None:
     assert page.locator("time").first.text_content().endswith("GMT+9")
     assert page.locator("time").first.get_attribute("title").endswith("UTC")
     context.close()
+
+
+def test_without_a_script_all_but_what_moves_is_there(
+    browser: Any, pages: str, filled: tuple[Installation, list[UUID]]
+) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{pages}/add")
+    page.get_by_label("Trainer", exact=True).select_option("dpo")
+    page.get_by_role("button", name="Show its options").click()
+    page.get_by_text("label_smoothing").first.wait_for()
+    page.get_by_label("Internal name").fill("dpo-by-hand")
+    page.get_by_label("Method type").select_option("DPO")
+    page.get_by_label("Description", exact=True).fill("Without a script.")
+    page.get_by_role("button", name="Add the method").click()
+    page.get_by_text("Added dpo-by-hand.").wait_for()
+    page.goto(f"{pages}/methods/sft-demo/train")
+    page.get_by_label("max_steps").fill("30")
+    page.get_by_role("button", name="Look first").click()
+    page.get_by_text("30 of 32 rows").wait_for()
+    page.goto(f"{pages}/runs/{filled[1][5]}")
+    assert page.locator("#live svg path").count() > 2
+    assert page.locator("meta[http-equiv=refresh]").count() == 1
+    page.goto(f"{pages}/methods/dpo-by-hand/delete")
+    page.get_by_role("button", name="Delete dpo-by-hand").click()
+    page.get_by_text("It can no longer be chosen.").wait_for()
+    context.close()
