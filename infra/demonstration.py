@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.cli.following import follow_to_the_end
-from adapters.cli.output import facts, heading, plain, remark, say, warn
+from adapters.cli.output import duration, facts, figure, heading, plain, remark, say, warn
 from adapters.cli.training import must_have_completed, start
-from adapters.shared.figures import duration, figure
 from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.read_models import AuditQuery, Run, SelectableMethod
 from domain.secrets import shown_address

@@ -9,9 +9,8 @@ import click
 from adapters.cli.documents import comparison_document
 from adapters.cli.installation import Installation
 from adapters.cli.one_run import curve_lines, run_named
-from adapters.cli.output import as_json, facts, heading, remark, say, table
+from adapters.cli.output import as_json, duration, facts, figure, heading, option_value, remark, say, table
 from adapters.cli.parameters import json_option
-from adapters.shared.figures import duration, figure, option_value
 from adapters.shared.privacy import as_the_user_has_it
 from domain.comparing import Comparison, Difference, compared
 from domain.read_models import Run

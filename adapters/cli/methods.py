@@ -7,9 +7,8 @@ import click
 
 from adapters.cli.documents import entry_document, method_document, run_document
 from adapters.cli.installation import Installation
-from adapters.cli.output import as_json, facts, heading, moment, remark, say, table
+from adapters.cli.output import as_json, facts, heading, moment, option_value, remark, say, table
 from adapters.cli.parameters import BACKEND, METHOD_TYPE, Moment, json_option
-from adapters.shared.figures import option_value
 from domain.method_spec import Backend, MethodType
 from domain.read_models import AuditEntry, AuditQuery, Run, SelectableMethod
 

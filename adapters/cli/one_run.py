@@ -4,10 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from adapters.cli.output import facts, heading, moment, options_in_words, say
+from adapters.cli.output import (
+    duration,
+    facts,
+    figure,
+    heading,
+    moment,
+    options_in_words,
+    say,
+)
 from adapters.cli.sparkline import sparkline
 from adapters.curve import TOLD
-from adapters.shared.figures import duration, figure
 from domain.errors import InvalidRunRequest, RunNotFound
 from domain.read_models import Run
 from domain.secrets import shown_address

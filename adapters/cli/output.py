@@ -18,13 +18,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from adapters.shared.figures import option_value
+from adapters.shared import figures
 from adapters.shared.json_text import json_text
 from domain.printable import printable
 from domain.secrets import without_secrets
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+duration, figure, option_value = figures.duration, figures.figure, figures.option_value
+"""Told here as at the page."""
 
 Mark = Literal["ok", "--", "? "]
 

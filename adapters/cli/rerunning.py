@@ -9,10 +9,9 @@ from adapters.cli.documents import agreement_document, run_document
 from adapters.cli.following import follow
 from adapters.cli.installation import Installation
 from adapters.cli.one_run import run_named, show_run
-from adapters.cli.output import as_json, heading, remark, say, warn
+from adapters.cli.output import as_json, heading, option_value, remark, say, warn
 from adapters.cli.parameters import json_option
 from adapters.cli.training import must_have_completed, no_wait_option, queue_option, say_requested, start
-from adapters.shared.figures import option_value
 from domain.carrying import Queue
 from domain.comparing import Comparison, Difference, changed_since, compared
 from domain.options import options_after_defaults
