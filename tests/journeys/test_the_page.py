@@ -10,15 +10,12 @@ import pytest
 
 from domain.read_models import AuditQuery
 from domain.users import Origin, User
-from infra.settings import CHECKOUT
 from infra.wiring import Installation
 from tests.adapters.web.conftest import app_of
 from tests.adapters.web.serving import CHROMIUM, a_browser, served, watched
 from tests.journeys.conftest import Machine
 
 pytestmark = [pytest.mark.journey, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
-
-PICTURES = CHECKOUT / "infra" / "pictures"
 
 
 @dataclass
