@@ -27,7 +27,7 @@ _FILTERS: tuple[Callable[[Any], Any], ...] = (
     click.option("--outcome", type=click.Choice(["done", "refused"]), help="Only what was done, or only refusals."),
     click.option(
         "--origin",
-        type=click.Choice(["command line", "python", "flow", "installer"]),
+        type=click.Choice(["command line", "page", "python", "flow", "installer"]),
         help="Only what came from there.",
     ),
     click.option("--licence", metavar="ID", help="Only what was done under this licence."),

@@ -26,6 +26,14 @@ class BaseModels:
         """The samples, and the folders in the operator's folder."""
         return sorted(self._named())
 
+    def place_of(self, name: str) -> Path | None:
+        """Where the base model of this name lies; None where no base model has it."""
+        return self._named().get(name)
+
+    def is_sample(self, name: str) -> bool:
+        """Whether this name is that of a sample."""
+        return (place := self.place_of(name)) is not None and place.parent == self._samples
+
     def _named(self) -> dict[str, Path]:
         """Each name with its place. A sample keeps its name, because the demos ask for it."""
         folders = [self._registered, self._samples] if self._registered is not None else [self._samples]

@@ -25,6 +25,7 @@ class Origin(StrEnum):
     COMMAND_LINE = "command line"
     PYTHON = "python"
     FLOW = "flow"
+    WEB = "page"
     INSTALLER = "installer"
 
 
