@@ -295,10 +295,15 @@ def sentence(event: DomainEvent) -> str:
     """What happened, as one sentence for people."""
     by = event.by
     licence = f" under licence {by.entitlement.licence_id}" if by.entitlement.licence_id else ""
-    origin = {"command line": " from the command line", "flow": " from a flow", "python": " from Python"}.get(
-        by.origin, ""
-    )
-    return f"{by.name} {_deed(event)}{licence}{origin}"
+    return f"{by.name} {_deed(event)}{licence}{_FROM.get(by.origin, '')}"
+
+
+_FROM = {
+    "command line": " from the command line",
+    "flow": " from a flow",
+    "page": " at the page",
+    "python": " from Python",
+}
 
 
 def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a kind of event

@@ -1,0 +1,6 @@
+"""The pages, one module a subject."""
+
+from fastapi import APIRouter
+
+ROUTERS: tuple[APIRouter, ...] = ()
+"""What the app includes."""

@@ -1,0 +1,24 @@
+"""An act is a value: what somebody can do here, with what they gave for it. The domain decides who may do it."""
+
+from typing import Generic, Protocol, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from domain.people.users import User
+
+R = TypeVar("R")
+
+
+class Act(BaseModel, Generic[R]):
+    """Something that somebody can do here, with what they gave for it; `R` is what comes of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Do(Protocol):
+    """Does acts: every way in is given one."""
+
+    def __call__(self, act: Act[R], *, by: User, command_id: UUID | None = None) -> R:
+        """Do it for this person. Raises `TrainingMethodError`."""
+        ...
