@@ -1,27 +1,56 @@
 """The store's tables: whether they are there, and creating them once."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from domain.clock import Clock, Time
 from domain.errors import DatabaseUnavailable
 from infra.settings import Settings
 
+if TYPE_CHECKING:
+    from adapters.store.sessions import KeptSessions
+
 
 def create_tables(settings: Settings) -> None:
     """Create the tables that are missing, once, however many processes do so at the same moment."""
     if settings.database_url:
-        from adapters.store import postgres_views
+        from adapters.store import postgres_views, sessions
         from adapters.store.postgres_log import migrating
 
         with migrating(settings.database_url) as connection:
             postgres_views.migrate(connection)
+            sessions.migrate_postgres(connection)
     else:
+        from adapters.store import sessions, sqlite_views
         from adapters.store import sqlite_log as sqlite
-        from adapters.store import sqlite_views
 
         with sqlite.only_one_migrates(settings.sqlite_file):
             sqlite.migrate(settings.sqlite_file)
             sqlite_views.migrate(settings.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S)
+            sessions.migrate_sqlite(settings.sqlite_file)
+
+
+def kept_sessions(settings: Settings) -> "KeptSessions":
+    """Where the sessions at the page are kept. An installation that is older than they are is brought up to them.
+
+    Raises `DatabaseUnavailable` where the owner of PostgreSQL's tables has to do that.
+    """
+    from adapters.store import sessions
+
+    if settings.database_url:
+        from adapters.store.postgres_log import connected
+
+        with connected(settings.database_url) as connection:
+            there = sessions.is_migrated_postgres(connection)
+        if not there:
+            raise DatabaseUnavailable(
+                "The database has no table for the sessions at the page yet. Let the owner of the tables make it with: "
+                "tmm migrate"
+            )
+        return sessions.KeptSessions(sessions.Postgres(settings.database_url))
+    if not sessions.is_migrated_sqlite(settings.sqlite_file):
+        create_tables(settings)
+    return sessions.KeptSessions(sessions.SQLite(settings.sqlite_file))
 
 
 def made_ready(settings: Settings) -> bool:

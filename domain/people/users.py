@@ -72,6 +72,10 @@ class User(BaseModel):
         if not self.is_commercial:
             raise CommercialUsersOnly(user=self.name, to=to, because=self.entitlement.because)
 
+    def as_recorded(self) -> Self:
+        """This user as an event says it: without roles, which are not what somebody was but what they may just now."""
+        return self.model_copy(update={"roles": frozenset()}) if self.roles else self
+
     def must_be(self, role: Role, *, to: str) -> None:
         """Raise `NotOfTheRole` unless this user has the role."""
         must_have(self.roles, role, name=self.name, to=to)
