@@ -20,6 +20,7 @@ from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods
 from domain.clock import Clock
 from domain.errors import NotTheOperator, TrainingMethodError
+from domain.people.roles import EVERY_ROLE
 from domain.people.users import PREFECT, Entitlement, Origin, User
 from domain.ports import Asked, Device, ExportedModel
 from domain.runs.run_plan import RunPlan
@@ -107,7 +108,7 @@ class Installation:
             entitlement = self.licences.entitlement_of(name)
         except NotTheOperator as error:  # whatever looks into the data folder says so too
             entitlement = Entitlement.noncommercial(str(error))
-        return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id)
+        return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id, roles=EVERY_ROLE)
 
     @cached_property
     def do(self) -> Acts:
