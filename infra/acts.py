@@ -38,6 +38,109 @@ class Acts:
         return done
 
 
+def _methods(tmm: "Installation") -> Handlers:
+    from adapters.trainers import declarations
+    from domain.use_cases import methods as acts
+
+    methods = acts.Methods(
+        tmm.catalogue,
+        tmm.trainings,
+        tmm.auditing,
+        trainers=declarations(),
+        flow_runs=lambda: tmm.flow_runs,
+        follow=tmm.update_prefect,
+    )
+    return {
+        acts.ListMethods: methods.all,
+        acts.MethodsAtAGlance: methods.at_a_glance,
+        acts.ShowMethod: methods.one,
+        acts.ShowMethodInFull: methods.in_full,
+        acts.MethodHistory: methods.history,
+        acts.MethodEntries: methods.entries,
+        acts.MayI: methods.may_i,
+        acts.MayTry: methods.may_try,
+        acts.AddMethod: methods.add,
+        acts.ModifyMethod: methods.modify,
+        acts.DeletionImpact: methods.impact,
+        acts.DeleteMethod: methods.delete,
+        acts.OfferedTrainers: methods.trainers,
+    }
+
+
+def _trainings(tmm: "Installation") -> Handlers:
+    from domain.use_cases import trainings as acts
+    from domain.use_cases.rights import Rights
+
+    trainings = acts.Trainings(
+        tmm.trainings,
+        tmm.catalogue,
+        tmm,
+        tmm,
+        Rights(tmm.commands),
+        flow_runs=lambda: tmm.flow_runs,
+        pools=lambda: tmm.pools,
+        backends=tmm.settings.backends,
+    )
+    return {
+        acts.Backends: trainings.backends,
+        acts.DryRun: trainings.dry_run,
+        acts.StartTraining: trainings.start,
+        acts.WhatChangedSince: trainings.what_changed,
+        acts.RerunRun: trainings.rerun,
+        acts.CancelRun: trainings.cancel,
+        acts.ResumeRun: trainings.resume,
+    }
+
+
+def _runs(tmm: "Installation") -> Handlers:
+    from domain.use_cases import runs as acts
+
+    runs = acts.Runs(
+        tmm.trainings, tmm.kept_runs, flow_runs=lambda: tmm.flow_runs, note_waiting=tmm.note_waiting
+    )
+    return {
+        acts.ListRuns: runs.all,
+        acts.FindRun: runs.find,
+        acts.ShowRun: runs.show,
+        acts.WhereRunStands: runs.stands,
+    }
+
+
+def _results(tmm: "Installation") -> Handlers:
+    from domain.use_cases import results as acts
+    from infra.models_of_runs import ModelsOfRuns
+
+    models = ModelsOfRuns(
+        tmm.settings,
+        tmm.artifacts,
+        tmm.base_models,
+        tmm.datasets,
+        method_of=lambda run: tmm.trainings.method_of(run.run_id),
+    )
+    results = acts.Results(tmm.trainings, tmm.kept_runs, models)
+    return {
+        acts.CompareRuns: results.compare,
+        acts.AskRun: results.ask,
+        acts.ExportRun: results.export,
+        acts.MeasureRun: results.measure,
+        acts.RunFile: results.file,
+    }
+
+
+def _data(tmm: "Installation") -> Handlers:
+    from adapters.datasets.library import DatasetsByName
+    from domain.use_cases import data as acts
+
+    datasets = DatasetsByName(tmm.datasets, tmm.settings.datasets)
+    data = acts.Data(datasets, tmm.base_models, tmm.trainings, tmm.auditing)
+    return {
+        acts.ListDatasets: data.datasets,
+        acts.ListBaseModels: data.base_models,
+        acts.PreviewDataset: data.preview,
+        acts.UploadDataset: data.upload,
+    }
+
+
 def _audit(tmm: "Installation") -> Handlers:
     from adapters.proof.checkpoint_files import CheckpointFolder
     from domain.use_cases.audit import Audit, AuditPage, CountAudit, HowTheLogStands, Why
@@ -118,6 +221,11 @@ def _serving(tmm: "Installation") -> Handlers:
 
 
 SUBJECTS: Mapping[str, Callable[["Installation"], Handlers]] = {
+    "domain.use_cases.methods": _methods,
+    "domain.use_cases.trainings": _trainings,
+    "domain.use_cases.runs": _runs,
+    "domain.use_cases.results": _results,
+    "domain.use_cases.data": _data,
     "domain.use_cases.audit": _audit,
     "domain.use_cases.proving": _proving,
     "domain.use_cases.licences": _licences,

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
+    from infra.kept_runs import KeptRuns
     from domain.use_cases.health import Check
 
 
@@ -270,12 +271,6 @@ class Installation:
 
         return show_catalogue(self)
 
-    def affected_by_deleting(self, name: str) -> str:
-        """What becomes of a method's runs when it is deleted."""
-        from infra.deleting import affected_by_deleting
-
-        return affected_by_deleting(self, name)
-
     def fix(self) -> list[str]:
         """Put right runs that are stuck, and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
         from infra.publishing import fix
@@ -421,33 +416,11 @@ class Installation:
 
         return SharedCheckpoints(Artifacts(address, shared=True))
 
-    def steps_of(self, run: Run) -> list[dict[str, float]]:
-        from infra.results import steps_of
+    @cached_property
+    def kept_runs(self) -> "KeptRuns":
+        from infra.kept_runs import KeptRuns
 
-        return steps_of(self, run)
-
-    def export(self, run: Run, out: Path) -> ExportedModel:
-        """Write the model of a completed run as one folder that transformers and mlx_lm open."""
-        from infra.results import export
-
-        return export(self, run, out)
-
-    def ask(self, run: Run, questions: Sequence[str], *, longest: int, temperature: float, seed: int) -> Asked:
-        """What the base model and the result of a completed run say to the questions."""
-        from infra.results import ask
-
-        return ask(self, run, questions, longest=longest, temperature=temperature, seed=seed)
-
-    def measure(self, run: Run) -> Run:
-        """Measure a run that completed unmeasured, here and now; the run as it stands then."""
-        from infra.measuring_later import measure
-
-        return measure(self, run)
-
-    def answers_of(self, run: Run) -> list[dict[str, Any]]:
-        from infra.results import answers_of
-
-        return answers_of(self, run)
+        return KeptRuns(self.settings.runs, lambda: self.artifacts)
 
     @cached_property
     def artifacts(self) -> "Artifacts":

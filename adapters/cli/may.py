@@ -3,9 +3,10 @@
 import click
 
 from adapters.cli.errors import exit_code_of
-from adapters.cli.installation import Installation
+from adapters.cli.context import Context
 from adapters.cli.output import plain, say
 from domain.catalogue.catalogue import Action
+from domain.use_cases.methods import MayI
 
 
 @click.command("can", short_help="Say beforehand whether you may add, delete or modify a method.")
@@ -17,11 +18,11 @@ def can(ctx: click.Context, action: Action, name: str) -> None:
 
     The exit code is what the command itself would end with: 0 when you may.
     """
-    installation: Installation = ctx.obj
-    user = installation.user()
-    verdict = installation.catalogue.may(action, name, by=user)
-    if verdict.error is None:
+    tmm: Context = ctx.obj
+    user = tmm.user()
+    permission = tmm.do(MayI(action=action, name=name), by=user)
+    if permission.error is None:
         say(f"Yes: {user.name} may {action} {name}.")
     else:
-        say(f"No: {plain(verdict.error)}")
-        ctx.exit(exit_code_of(verdict.error))
+        say(f"No: {plain(permission.error)}")
+        ctx.exit(exit_code_of(permission.error))

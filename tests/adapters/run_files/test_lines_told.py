@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from infra.page_acts.lines_told import LinesTold
+from adapters.run_files.lines_told import LinesTold
 
 
 def line(step: int, loss: float = 1.0) -> str:
