@@ -17,6 +17,9 @@ TrainingMethodError
 │   └── RunNotFound
 ├── InvalidInput                     what was given cannot be accepted
 │   ├── InvalidMethod
+│   │   ├── CodeNotPutBack
+│   │   ├── NoCodeOfItsOwn
+│   │   └── NoSuchVersion
 │   ├── MethodAlreadyExists
 │   ├── InvalidConfigurationOptions
 │   ├── InvalidRunRequest
@@ -39,6 +42,7 @@ TrainingMethodError
 ├── EventUnreadable                  what happened to a method or run is stored in a form that cannot be read
 ├── BadResult                        the training ran and its outcome cannot be believed
 └── CustomCodeFailed                 a method's own code did not come to its end
+    └── CodeBreaksContract
 """
 
 from collections.abc import Sequence
@@ -144,6 +148,32 @@ class MethodAlreadyExists(InvalidInput):
             f"A training method {name!r} already exists. Choose another internal name, or change it with: "
             f"tmm modify {name}"
         )
+
+
+class NoSuchVersion(InvalidMethod):
+    """A method has no version of this number, and no code whose hash begins so."""
+
+    def __init__(self, name: str, version: str) -> None:
+        super().__init__(f"{name} has no version {version}.")
+        self.name = name
+
+
+class NoCodeOfItsOwn(InvalidMethod):
+    """A version of a method trains with a trainer that comes with the service."""
+
+    def __init__(self, name: str, version: int, trainer: str) -> None:
+        super().__init__(f"Version {version} of {name} has no code of its own: it trains with {trainer}.")
+        self.name = name
+
+
+class CodeNotPutBack(InvalidMethod):
+    """Code that breaks the contract is only kept to be mended."""
+
+    def __init__(self, name: str, code_hash: str, broken: Sequence[str]) -> None:
+        told = printable(_some(broken, 2), at_most=_WORDS_AT_MOST)
+        super().__init__(f"The code {code_hash[:12]} breaks the contract ({told}), so {name} cannot train with it.")
+        self.name = name
+        self.code_hash = code_hash
 
 
 class InvalidConfigurationOptions(InvalidInput):
@@ -256,3 +286,16 @@ class BadResult(TrainingMethodError):
 
 class CustomCodeFailed(TrainingMethodError):
     """A method's own code did not come to its end, or does not keep the contract; its file and line are named."""
+
+
+class CodeBreaksContract(CustomCodeFailed):
+    """Code breaks claims of the contract of training code, and was not saved."""
+
+    def __init__(self, broken: Sequence[str]) -> None:
+        claims = "1 claim" if len(broken) == 1 else f"{len(broken)} claims"
+        told = printable(_some(broken, 3), at_most=_WORDS_AT_MOST)
+        super().__init__(f"The code breaks {claims} of the contract ({told}), so it was not saved. Mend it.")
+
+
+def _some(claims: Sequence[str], most: int) -> str:
+    return "; ".join(claims[:most]) + ("; …" if len(claims) > most else "")

@@ -1,14 +1,17 @@
 """Which handler does which act, and what it is made of; a subject's is made when one of its acts is first asked for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from domain.errors import TrainingMethodError
 from domain.people.users import User
 from domain.use_cases.act import Act
+from domain.use_cases.rights import Rights
 
 if TYPE_CHECKING:
+    from domain.audit.operating import Operating
     from infra.wiring import Installation
 
 R = TypeVar("R")
@@ -25,16 +28,13 @@ class Acts:
     def __call__(self, act: Act[R], *, by: User, command_id: UUID | None = None) -> R:
         """Do it for this person. Raises `TrainingMethodError`, an outside thing's errors in our words."""
         subject = type(act).__module__
-        try:
+        with _in_our_words(self._installation):
+            if act.needs is not None and act.needs.role not in by.roles:
+                role, to, action, subject = act.needs
+                Rights(self._installation.commands).must_be(role, by=by, to=to, action=action, subject=subject)
             if subject not in self._made:
                 self._made[subject] = SUBJECTS[subject](self._installation)
             done: R = self._made[subject][type(act)](act, by, command_id)
-        except TrainingMethodError:
-            raise
-        except Exception as error:
-            if (explained := self._installation.explain(error)) is None:
-                raise
-            raise explained from error
         return done
 
 
@@ -69,7 +69,6 @@ def _methods(tmm: "Installation") -> Handlers:
 
 def _trainings(tmm: "Installation") -> Handlers:
     from domain.use_cases import trainings as acts
-    from domain.use_cases.rights import Rights
 
     trainings = acts.Trainings(
         tmm.trainings,
@@ -95,9 +94,7 @@ def _trainings(tmm: "Installation") -> Handlers:
 def _runs(tmm: "Installation") -> Handlers:
     from domain.use_cases import runs as acts
 
-    runs = acts.Runs(
-        tmm.trainings, tmm.kept_runs, flow_runs=lambda: tmm.flow_runs, note_waiting=tmm.note_waiting
-    )
+    runs = acts.Runs(tmm.trainings, tmm.kept_runs, flow_runs=lambda: tmm.flow_runs, note_waiting=tmm.note_waiting)
     return {
         acts.ListRuns: runs.all,
         acts.FindRun: runs.find,
@@ -141,6 +138,18 @@ def _data(tmm: "Installation") -> Handlers:
     }
 
 
+@contextmanager
+def _in_our_words(tmm: "Installation") -> Iterator[None]:
+    try:
+        yield
+    except TrainingMethodError:
+        raise
+    except Exception as error:
+        if (explained := tmm.explain(error)) is None:
+            raise
+        raise explained from error
+
+
 def _audit(tmm: "Installation") -> Handlers:
     from adapters.proof.checkpoint_files import CheckpointFolder
     from domain.use_cases.audit import Audit, AuditPage, CountAudit, HowTheLogStands, Why
@@ -173,7 +182,11 @@ def _licences(tmm: "Installation") -> Handlers:
         TrustKey,
     )
 
-    licensing = Licensing(tmm.licences, tmm.acting_tokens, operating=lambda: tmm.operating, issue_token=tmm.issue_token)
+    def records(record: "Callable[[Operating], None]") -> None:
+        with _in_our_words(tmm):
+            record(tmm.operating)
+
+    licensing = Licensing(tmm.licences, tmm.acting_tokens, records=records, issue_token=tmm.issue_token)
     return {
         ListLicences: licensing.all,
         InstallLicence: licensing.install,
@@ -220,6 +233,25 @@ def _serving(tmm: "Installation") -> Handlers:
     }
 
 
+def _custom_code(tmm: "Installation") -> Handlers:
+    from domain.use_cases import custom_code as acts
+
+    code = acts.CustomCode(tmm.catalogue, tmm.workshop, backends=tmm.settings.backends, follow=tmm.update_prefect)
+    return {
+        acts.NewCode: code.new,
+        acts.CheckFolder: code.check_folder,
+        acts.CheckMethod: code.check_method,
+        acts.RunHere: code.run_here,
+        acts.SaveCode: code.save,
+        acts.AddWithCode: code.add,
+        acts.CodeVersions: code.versions,
+        acts.CodeFiles: code.files,
+        acts.FolderFiles: code.folder_files,
+        acts.BringCode: code.bring,
+        acts.RestoreCode: code.restore,
+    }
+
+
 SUBJECTS: Mapping[str, Callable[["Installation"], Handlers]] = {
     "domain.use_cases.methods": _methods,
     "domain.use_cases.trainings": _trainings,
@@ -230,6 +262,7 @@ SUBJECTS: Mapping[str, Callable[["Installation"], Handlers]] = {
     "domain.use_cases.proving": _proving,
     "domain.use_cases.licences": _licences,
     "domain.use_cases.operating": _operating,
+    "domain.use_cases.custom_code": _custom_code,
     "domain.use_cases.pools": _pools,
     "domain.use_cases.health": _health,
     "domain.use_cases.serving": _serving,

@@ -96,9 +96,7 @@ class ModelsOfRuns:
             return evaluate(base_model.source, result, rows, device=device, is_adapter=adapter, seed=request.seed)
 
         made_of = provenance_of(dataset, base_model, code_hash="", device=device.description, machine="")
-        before = measured_once(
-            self._settings.measured, made_of, request.seed, lambda: evaluated(None, adapter=False)
-        )
+        before = measured_once(self._settings.measured, made_of, request.seed, lambda: evaluated(None, adapter=False))
         after = evaluated(trained, adapter=is_adapter(trained))
         folder = self._settings.runs / str(run.run_id)
         folder.mkdir(parents=True, exist_ok=True)

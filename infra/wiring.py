@@ -14,7 +14,6 @@ from domain.audit.auditing import Auditing
 from domain.audit.commands import Commands
 from domain.audit.event_log import EventLog
 from domain.audit.operating import Operating
-from domain.audit.read_models import Run
 from domain.catalogue.catalogue import Catalogue
 from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods
@@ -22,7 +21,7 @@ from domain.clock import Clock
 from domain.errors import NotTheOperator, TrainingMethodError
 from domain.people.roles import EVERY_ROLE
 from domain.people.users import PREFECT, Entitlement, Origin, User
-from domain.ports import Asked, Device, ExportedModel
+from domain.ports import Device
 from domain.runs.run_plan import RunPlan
 from domain.runs.training_run import Provenance, RunRequest
 from domain.runs.training_runs import TrainingRuns
@@ -54,8 +53,8 @@ if TYPE_CHECKING:
     from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
-    from infra.kept_runs import KeptRuns
     from domain.use_cases.health import Check
+    from infra.kept_runs import KeptRuns
 
 
 class Installation:

@@ -1,23 +1,37 @@
 """`tmm add`, `tmm modify` and `tmm delete`: the catalogue's commands. Who may do what is the domain's to say."""
 
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapters.cli.installation import Installation
+from adapters.cli.checking import Shown
+from adapters.cli.context import Context
 from adapters.cli.methods import train_line
 from adapters.cli.option_syntax import OPTION_HELP, options_changed
 from adapters.cli.output import agreed, at_a_terminal, plain, remark, say, warn
 from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.audit.read_models import SelectableMethod
-from domain.catalogue.method_spec import Backend, MethodSpec, MethodType
-from domain.errors import InvalidMethod, RunNotFound, Unreachable
+from domain.catalogue.catalogue import Action
+from domain.catalogue.method_spec import MethodSpec
+from domain.catalogue.options import ConfigurationOption
+from domain.errors import InvalidMethod, Refused
+from domain.use_cases.custom_code import AddWithCode, PutInPlace
+from domain.use_cases.methods import (
+    AddMethod,
+    Changed,
+    DeleteMethod,
+    DeletionImpact,
+    MayTry,
+    ModifyMethod,
+    OfferedTrainers,
+    ShowMethod,
+)
 
 if TYPE_CHECKING:
-    from adapters.cli.method_files import MethodFile
+    from adapters.shared.method_files import MethodFile
 
 Fields = dict[str, Any]
 
@@ -52,7 +66,7 @@ def _field_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @_field_options
 @click.pass_obj
 def add(
-    installation: Installation,
+    tmm: Context,
     /,
     name: str | None,
     file: str | None,
@@ -74,21 +88,30 @@ def add(
         raise click.UsageError("Give either --file or single fields, not both.")
     if code is not None and (like or given["trainer"]):
         raise click.UsageError("With --code, the code is the trainer: leave --from and --trainer out.")
-    user = installation.user()
+    user = tmm.user()
     called = name or file
     if called is None:
         raise click.UsageError("Name the new method, or give --file.")
     tried = _only_given({"file": file, "from": like, "code": code and str(code)} | given)
-    with installation.catalogue.rights_before_values("add", called, by=user, tried=tried):
+    read = None
+    with _rights_before_reading(tmm, "add", called, tried):
         if file is not None:
-            spec = _spec_of_file(file, name)
+            read = _read(file)
+            fields = _fields_of_file(read, name)
         elif code is not None:
-            spec = _spec_of_code(installation, called, code, given)
+            fields = _given_fields(given, None)
         else:
-            spec = _spec_of_fields(installation, called, like, given)
-    method = installation.catalogue.add(spec, by=user)
-    say(f"Added {_title(method)}. Train with it: {train_line(method)}")
-    warn(installation.update_prefect())
+            fields = _fields_given(tmm, called, like, given)
+    added: Changed | PutInPlace
+    if code is not None:
+        added = tmm.do(AddWithCode(name=called, folder=code, fields=fields, listener=Shown()), by=user)
+    else:
+        try:
+            added = tmm.do(AddMethod(fields=fields, start_from=like or ""), by=user)
+        except InvalidMethod as error:
+            raise (read.with_lines(error) if read is not None else error) from None
+    say(f"Added {_title(added.method)}. Train with it: {train_line(added.method)}")
+    warn(added.remark)
 
 
 @click.command(short_help="Modify a training method.")
@@ -96,7 +119,7 @@ def add(
 @click.option("--file", "file", metavar="FILE", help=_FILE_HELP + " Fields that are not in it stay.")
 @_field_options
 @click.pass_obj
-def modify(installation: Installation, /, name: str, file: str | None, **given: Any) -> None:
+def modify(tmm: Context, /, name: str, file: str | None, **given: Any) -> None:
     """Modify a training method, by a file or by single fields.
 
     Everyone may shape custom01 and custom02 (display name, description, options, what they train by default); other
@@ -108,54 +131,59 @@ def modify(installation: Installation, /, name: str, file: str | None, **given: 
     """
     if file is not None and _only_given(given):
         raise click.UsageError("Give either --file or single fields, not both.")
-    user = installation.user()
-    before = installation.catalogue.method(name)
-    with installation.catalogue.rights_before_values(
-        "modify", name, by=user, tried=_only_given({"file": file} | given)
-    ):
+    user = tmm.user()
+    present = tmm.do(ShowMethod(name=name), by=user).spec
+    with _rights_before_reading(tmm, "modify", name, _only_given({"file": file} | given)):
         read = _read(file) if file is not None else None
-        changes = read.fields if read is not None else _given_fields(given, before.spec)
+        changes = read.fields if read is not None else _given_fields(given, present, _declared(tmm, present, given))
     if not changes:
         raise click.UsageError("Say what to change: --file, or single fields such as --display-name.")
     try:
-        method = installation.catalogue.modify(name, changes, by=user)
+        changed = tmm.do(ModifyMethod(name=name, changes=changes), by=user)
     except InvalidMethod as error:
         raise (read.with_lines(error) if read is not None else error) from None
-    if method.version == before.version:
-        say(f"{_title(method)} is already like this; nothing was changed.")
+    if changed.before is None or changed.method.version == changed.before.version:
+        say(f"{_title(changed.method)} is already like this; nothing was changed.")
         return
-    fields = [change.field for change in before.spec.differences(method.spec)]
-    say(f"Modified {', '.join(fields)} of {_title(method)}.")
-    warn(installation.update_prefect())
+    fields = [change.field for change in changed.before.spec.differences(changed.method.spec)]
+    say(f"Modified {', '.join(fields)} of {_title(changed.method)}.")
+    warn(changed.remark)
 
 
 @click.command(short_help="Delete a training method. Commercial users only.")
 @click.argument("name", help="The method's internal name.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
-def delete(installation: Installation, name: str, yes: bool) -> None:
+def delete(tmm: Context, name: str, yes: bool) -> None:
     """Delete a training method, after showing what that affects. Commercial users only.
 
     Runs of it that have not started are cancelled; a run that has started goes on. Its history stays in the audit log,
     and it can be added again.
     """
-    user = installation.user()
-    method = installation.catalogue.method(name)
+    user = tmm.user()
     # Nobody is asked whether they want what they will be refused.
     if user.is_commercial:
-        remark(plain(installation.affected_by_deleting(name)))
+        remark(plain(tmm.do(DeletionImpact(name=name), by=user).sentence))
         if not yes and not _confirmed(name):
             say("Nothing was deleted.")
             return
-    cancelled = installation.catalogue.delete(name, by=user)
-    for run_id in cancelled:
-        # The event store has the cancellation; Prefect shows it too, where it can be reached.
-        with suppress(Unreachable, RunNotFound):
-            installation.flow_runs.cancel(run_id, f"The training method {name!r} was deleted before the run started.")
-    say(f"Deleted {_title(method)}. It can no longer be chosen.")
-    if cancelled:
-        say(f"Cancelled {_runs(len(cancelled))} of it that had not started.")
-    warn(installation.update_prefect())
+    deleted = tmm.do(DeleteMethod(name=name), by=user)
+    say(f"Deleted {_title(deleted.method)}. It can no longer be chosen.")
+    if deleted.cancelled:
+        say(f"Cancelled {_runs(len(deleted.cancelled))} of it that had not started.")
+    warn(deleted.remark)
+
+
+@contextmanager
+def _rights_before_reading(tmm: Context, action: Action, name: str, tried: Fields) -> Iterator[None]:
+    """Read what was given inside: what is wrong with it is told to those only who may give it."""
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception:
+        tmm.do(MayTry(action=action, name=name, tried=tried), by=tmm.user())
+        raise
 
 
 def _confirmed(name: str) -> bool:
@@ -172,54 +200,34 @@ def _title(method: SelectableMethod) -> str:
     return f"{plain(method.spec.display_name)} ({method.spec.internal_name})"
 
 
-# From files and fields to specs.
+# From files and options to fields.
 
 
-def _spec_of_file(path: str, name: str | None) -> MethodSpec:
-    file = _read(path)
+def _fields_of_file(file: "MethodFile", name: str | None) -> Fields:
     fields = file.fields if name is None else {"internal_name": name} | file.fields
     if name is not None and fields["internal_name"] != name:
         raise InvalidMethod(f"{file.name}: internal_name is {fields['internal_name']!r}, but you named {name!r}.")
-    try:
-        return MethodSpec.parse(fields)
-    except InvalidMethod as error:
-        raise file.with_lines(error) from None
+    return fields
 
 
-def _spec_of_fields(installation: Installation, name: str, like: str | None, given: Fields) -> MethodSpec:
-    fields: Fields = {"internal_name": name, "display_name": name}
-    if like is not None:
-        copied = installation.catalogue.method(like).spec
-        return MethodSpec.parse(copied.model_dump(mode="json") | fields | _given_fields(given, copied))
-    if missing := [flag for field, flag in _REQUIRED.items() if not given[field]]:
-        raise click.UsageError(f"Give {', '.join(missing)} too, or start from a method (--from) or a file (--file).")
-    return MethodSpec.parse(fields | _given_fields(given, None))
+def _fields_given(tmm: Context, name: str, like: str | None, given: Fields) -> Fields:
+    copied = tmm.do(ShowMethod(name=like), by=tmm.user()).spec if like is not None else None
+    if copied is None and not given["trainer"]:
+        raise click.UsageError("Give --trainer too, or start from a method (--from) or a file (--file).")
+    return {"internal_name": name} | _given_fields(given, copied, _declared(tmm, copied, given))
 
 
-def _spec_of_code(installation: Installation, name: str, folder: Path, given: Fields) -> MethodSpec:
-    from adapters.cli.checking import checked
-    from adapters.cli.code_folders import code_fields, fields_of
-
-    fields: Fields = {
-        "internal_name": name,
-        "display_name": name,
-        "method_type": MethodType.OTHER,
-        "description": f"Training logic of our own: {name}",
-    }
-    fields |= fields_of(folder, name, present=None) | _given_fields(given, None)
-    fields["internal_name"] = name  # the folder may have been made for another method, a template for one
-    # Nobody waits for the check of what they will be refused, and nothing is kept of what they bring.
-    installation.catalogue.must_be_entitled_to_add(name, by=installation.user())
-    checked(installation, folder, fields, force=False)
-    code = installation.workshop.keep(folder, backends=[Backend(backend) for backend in fields["backends"]])
-    return MethodSpec.parse(fields | code_fields(code, fields))
-
-
-_REQUIRED = {"method_type": "--type", "trainer": "--trainer", "backends": "--backend", "description": "--description"}
+def _declared(tmm: Context, present: MethodSpec | None, given: Fields) -> Sequence[ConfigurationOption]:
+    """The options that the trainer declares; none for one that there is not, which the catalogue will refuse."""
+    trainer = given["trainer"] or (present.trainer if present is not None else None)
+    if present is not None and present.code is not None and trainer == present.trainer:
+        return present.code.options
+    trainers = tmm.do(OfferedTrainers(), by=tmm.user()) if given["declared"] else ()
+    return next((offered.options for offered in trainers if offered.name == trainer), ())
 
 
 def _read(path: str) -> "MethodFile":
-    from adapters.cli.method_files import MethodFile
+    from adapters.shared.method_files import MethodFile
 
     return MethodFile.read(path)
 
@@ -228,7 +236,7 @@ def _only_given(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if value not in (None, ())}
 
 
-def _given_fields(given: Fields, present: MethodSpec | None) -> Fields:
+def _given_fields(given: Fields, present: MethodSpec | None, declared: Sequence[ConfigurationOption] = ()) -> Fields:
     """The fields of a spec that were given; an empty default base model or dataset means none."""
     fields = {name: value for name, value in _only_given(given).items() if name in MethodSpec.model_fields}
     for name in ("default_base_model", "default_dataset"):
@@ -236,5 +244,7 @@ def _given_fields(given: Fields, present: MethodSpec | None) -> Fields:
             fields[name] = None
     if given["declared"] or given["removed"]:
         offered = present.configuration_options if present is not None else ()
-        fields["configuration_options"] = options_changed(offered, given["declared"], given["removed"])
+        fields["configuration_options"] = options_changed(
+            offered, given["declared"], given["removed"], declared=declared
+        )
     return fields

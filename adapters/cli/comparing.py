@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from adapters.cli.documents import comparison_document
 from adapters.cli.context import Context
+from adapters.cli.documents import comparison_document
 from adapters.cli.one_run import curve_lines
 from adapters.cli.output import as_json, duration, facts, figure, heading, option_value, remark, say, table
 from adapters.cli.parameters import json_option

@@ -5,18 +5,16 @@ from pathlib import Path
 
 import click
 
-from adapters.cli.checking import check, checked
-from adapters.cli.code_folders import CODE_FILE, METHOD_FILE, code_fields, fields_of, folder_argument
-from adapters.cli.custom_versions import diff, restore, show, title, versions
-from adapters.cli.installation import Installation
+from adapters.cli.checking import Shown
+from adapters.cli.context import Context
+from adapters.cli.custom_versions import code_in_words, diff, restore, show, title, versions
 from adapters.cli.methods import train_line
 from adapters.cli.output import plain, remark, say, tell_where, warn
-from adapters.cli.parameters import BACKEND
+from adapters.cli.parameters import BACKEND, folder_argument
 from domain.catalogue.method_spec import Backend
 from domain.catalogue.training_method import TEMPLATES
-from domain.errors import CustomCodeFailed, InvalidMethod
-
-__all__ = ["check", "custom"]
+from domain.errors import CodeBreaksContract, CustomCodeFailed
+from domain.use_cases.custom_code import NewCode, RunHere, SaveCode
 
 
 @click.group(short_help="Make a method's own code, put it in place, show, compare and restore it.")
@@ -40,16 +38,12 @@ def custom() -> None:
 @click.option("--template", metavar="NAME", help="The template to copy; else the one of this name, or custom01.")
 @click.option("--to", "folder", type=folder_argument, metavar="FOLDER", help="Where it goes; else ./NAME")
 @click.pass_obj
-def new(
-    installation: Installation, name: str, backend: Backend | None, template: str | None, folder: Path | None
-) -> None:
+def new(tmm: Context, name: str, backend: Backend | None, template: str | None, folder: Path | None) -> None:
     """Begin with a copy of a template: a training loop that works, its method file, a test and a page to read."""
-    workshop, folder = installation.workshop, folder or Path(name)
-    backend = backend or installation.settings.backends[0]
-    template = template or (name if name in workshop.templates() else "custom01")
-    workshop.new(name, template=template, backend=backend, folder=folder)
-    shown = plain(folder)
-    say(f"Made {shown} for {backend}. Edit {shown}/{CODE_FILE}; {shown}/{METHOD_FILE} is what people see.")
+    act = NewCode(name=name, folder=folder or Path(name), backend=backend, template=template)
+    made = tmm.do(act, by=tmm.user())
+    shown = plain(made.folder)
+    say(f"Made {shown} for {made.backend}. Edit {shown}/method.py; {shown}/method.yaml is what people see.")
     say(f"Then: tmm check {shown}")
     if name in TEMPLATES:
         say(f"      tmm custom save {name} --from {shown}")
@@ -65,7 +59,7 @@ def new(
 @click.option("--out", type=folder_argument, default=Path("trained-here"), show_default=True, help="Where it writes.")
 @click.pass_obj
 def run_here(
-    installation: Installation,
+    tmm: Context,
     folder: Path,
     backend: Backend | None,
     dataset: str | None,
@@ -76,20 +70,14 @@ def run_here(
 
     Nothing of it reaches the catalogue or the log. From checkpoints that lie in the output folder it goes on.
     """
-    if not (folder / CODE_FILE).is_file():
-        raise InvalidMethod(f"{plain(folder)} has no {CODE_FILE}, which holds a method's Options and train.")
-    fields = fields_of(folder, folder.absolute().name, present=None)
+    options = dict(_typed(setting) for setting in settings)
+    act = RunHere(folder=folder, out=out, progress=_Printed(), options=options, backend=backend, dataset=dataset)
     try:
-        result = installation.workshop.run_here(
-            folder,
-            dict(_typed(setting) for setting in settings),
-            backend=backend or fields["backends"][0],
-            dataset=dataset or fields.get("default_dataset") or "sft-demo",
-            out=out,
-            progress=_Printed(),
-        )
-    except Exception as error:
-        tell_where(error)
+        result = tmm.do(act, by=tmm.user())
+    except CustomCodeFailed as error:
+        if error.__cause__ is None:
+            raise
+        tell_where(error.__cause__)
         raise CustomCodeFailed(
             f"The code in {plain(folder)} did not come to its end; its traceback is above."
         ) from None
@@ -115,34 +103,26 @@ def _typed(setting: str) -> tuple[str, str]:
 @click.option("--from", "folder", type=folder_argument, metavar="FOLDER", help="Where the code is; else ./NAME")
 @click.option("--force", is_flag=True, help="Keep code that breaks the contract, not selectable.")
 @click.pass_obj
-def save(installation: Installation, name: str, folder: Path | None, force: bool) -> None:
+def save(tmm: Context, name: str, folder: Path | None, force: bool) -> None:
     """Check code, keep it where every worker finds it, and let the method train with it from now on.
 
     Runs that have started go on with the code that they began with. Everyone may do this with custom01 and custom02;
     with other methods, commercial users.
     """
-    user, folder = installation.user(), folder or Path(name)
-    before = installation.catalogue.method(name)
-    tried = {"code": str(folder)}
-    with installation.catalogue.rights_before_values("modify", name, by=user, tried=tried):
-        fields = fields_of(folder, name, present=before.spec)
-    installation.catalogue.must_be_allowed(
-        "modify", name, by=user, tried=fields | tried
-    )  # before the code is tried, or kept
-    if broken := checked(installation, folder, fields, force=force):
-        kept = installation.workshop.keep_aside(
-            name, folder, broken=[finding.claim for finding in broken], by=user.name
-        )
+    act = SaveCode(name=name, folder=folder or Path(name), force=force, listener=Shown())
+    try:
+        saved = tmm.do(act, by=tmm.user())
+    except CodeBreaksContract as error:
+        raise CustomCodeFailed(f"{error} Or keep it as it is, not selectable, with --force.") from None
+    if (kept := saved.kept_aside) is not None:
         say(f"Kept the code as {kept.hash[:12]}, which is not selectable: {name} trains as before.")
         say(f"Bring it back with: tmm custom restore {name} {kept.hash[:12]} --to FOLDER")
-        return
-    code = installation.workshop.keep(folder, backends=fields["backends"])
-    method = installation.catalogue.modify(name, fields | code_fields(code, fields), by=user)
-    if method.version == before.version:
-        say(f"{title(method)} trains with this code already; nothing was changed.")
-        return
-    say(f"{title(method)} trains with the code {code.hash[:12]} now. Train with it: {train_line(method)}")
-    warn(installation.update_prefect())
+    elif not saved.changed:
+        say(f"{title(saved.method)} trains with this code already; nothing was changed.")
+    else:
+        trains = f"{title(saved.method)} trains with {code_in_words(saved.method.spec)} now."
+        say(f"{trains} Train with it: {train_line(saved.method)}")
+        warn(saved.remark)
 
 
 for command in (versions, show, diff, restore):

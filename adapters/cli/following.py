@@ -9,8 +9,8 @@ from uuid import UUID
 
 import click
 
-from adapters.cli.errors import INTERRUPTED, TrainingFailed
 from adapters.cli.context import Context
+from adapters.cli.errors import INTERRUPTED, TrainingFailed
 from adapters.cli.output import progress_bar, remark
 from domain.audit.read_models import Run
 from domain.errors import PrefectUnavailable
@@ -99,8 +99,8 @@ class _Follower:
             # Its end is recorded by a hook in another process, a moment later.
             self._lose_patience(
                 TrainingFailed(
-                    f"Prefect shows the flow run {self._run_id} as {stands.state}, but no end of the training was recorded. "
-                    f"See {stands.address}"
+                    f"Prefect shows the flow run {self._run_id} as {stands.state}, but no end of the training "
+                    f"was recorded. See {stands.address}"
                 )
             )
             return

@@ -2,8 +2,8 @@
 
 import click
 
-from adapters.cli.errors import exit_code_of
 from adapters.cli.context import Context
+from adapters.cli.errors import exit_code_of
 from adapters.cli.output import plain, say
 from domain.catalogue.catalogue import Action
 from domain.use_cases.methods import MayI

@@ -2,8 +2,8 @@
 
 import click
 
-from adapters.cli.documents import run_document
 from adapters.cli.context import Context
+from adapters.cli.documents import run_document
 from adapters.cli.one_run import show_run
 from adapters.cli.output import as_json
 from adapters.cli.parameters import json_option

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
-from adapters.cli.documents import entry_document, method_document, run_document
 from adapters.cli.context import Context
+from adapters.cli.documents import entry_document, method_document, run_document
 from adapters.cli.output import as_json, facts, heading, moment, option_value, remark, say, table
 from adapters.cli.parameters import BACKEND, METHOD_TYPE, Moment, json_option
 from domain.audit.read_models import AuditEntry, Run, SelectableMethod

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,6 +10,8 @@ import click
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.runs.flow_runs import Queue
 from domain.runs.training_run import RunStatus
+
+folder_argument = click.Path(path_type=Path, file_okay=False)
 
 
 class MemberOf(click.ParamType[StrEnum]):

@@ -3,9 +3,9 @@
 import click
 
 from adapters.cli.comparing import in_short
+from adapters.cli.context import Context
 from adapters.cli.documents import agreement_document, run_document
 from adapters.cli.following import follow
-from adapters.cli.context import Context
 from adapters.cli.one_run import show_run
 from adapters.cli.output import as_json, heading, remark, say, warn
 from adapters.cli.parameters import json_option

@@ -7,8 +7,8 @@ from uuid import UUID
 import click
 
 from adapters.cli.comparing import compare
-from adapters.cli.documents import run_document
 from adapters.cli.context import Context
+from adapters.cli.documents import run_document
 from adapters.cli.one_run import show_details, show_run
 from adapters.cli.output import as_json, moment, remark, say, table, warn
 from adapters.cli.parameters import RUN_STATUS, json_option

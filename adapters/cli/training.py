@@ -5,11 +5,11 @@ from uuid import UUID
 
 import click
 
+from adapters.cli.context import Context
 from adapters.cli.documents import run_document
 from adapters.cli.dry_run import show_plan
 from adapters.cli.errors import TrainingFailed
 from adapters.cli.following import follow
-from adapters.cli.context import Context
 from adapters.cli.one_run import show_run
 from adapters.cli.option_syntax import SET_HELP, values_given
 from adapters.cli.output import as_json, plain, remark, say
@@ -114,9 +114,7 @@ def resume(tmm: Context, run: str, no_wait: bool, json_wanted: bool) -> None:
     user = tmm.user()
     found = tmm.do(ResumeRun(run_id=tmm.do(FindRun(named=run), by=user).run_id), by=user)
     address = tmm.do(WhereRunStands(run_id=found.run_id), by=user).address
-    _say_or_see(
-        tmm, found.run_id, address, no_wait=no_wait, json_wanted=json_wanted, ended_before=found.finished_at
-    )
+    _say_or_see(tmm, found.run_id, address, no_wait=no_wait, json_wanted=json_wanted, ended_before=found.finished_at)
 
 
 def tell_awaited(started: Started) -> None:

@@ -13,6 +13,7 @@ from uuid import uuid4
 from adapters.custom_code.allowance import Allowance
 from adapters.custom_code.child import load, make_ready
 from adapters.custom_code.code_store import Code, CodeStore
+from adapters.custom_code.method_folder import fields_of, must_hold_code
 from adapters.custom_code.running import CustomTrainer, facts_of, in_a_process
 from adapters.shared.privacy import as_the_user_has_it
 from adapters.shared.training.checkpoints import FolderCheckpoints
@@ -86,6 +87,16 @@ class Workshop:
                 if of in ("", backend.value) and file.is_file():
                     text = _named(file.read_text(encoding="utf-8"), template, name, backend)
                     (folder / f"{stem}{file.suffix}").write_text(text, encoding="utf-8")
+
+    # Reading what developers have.
+
+    def must_hold_code(self, folder: Path) -> None:
+        """Raise `InvalidMethod` for a folder without code."""
+        must_hold_code(folder)
+
+    def fields_of(self, folder: Path, name: str, *, present: MethodSpec | None) -> dict[str, Any]:
+        """The fields of a spec that the folder's method file gives; backends always. Raises `InvalidMethod`."""
+        return fields_of(folder, name, present=present)
 
     # Keeping.
 

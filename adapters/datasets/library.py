@@ -91,7 +91,6 @@ class DatasetsByName:
         return files_to_train_on(place)[0] if place.is_dir() else place
 
 
-
 @lru_cache(maxsize=1000)
 def _looked_at(file: Path, _changed: int, size: int) -> NamedData:
     """What a file holds; of a large one, that it is large."""

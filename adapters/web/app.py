@@ -39,7 +39,7 @@ def page_app(
     user_header: str = "",
     routers: Sequence[APIRouter] = ROUTERS,
 ) -> Protection:
-    """The page at this place. `alive` raises where what it needs is away, `explain` puts outside errors in our words."""
+    """The page at this place. `alive` raises where what it needs is away, `explain` puts errors in our words."""
     app = FastAPI(title="Training Methods", docs_url=None, redoc_url=None, openapi_url=None)
     door = Doorkeeper(signing_in, place)
     door.asking = sign_in

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from adapters.shared.curve import curve_svg, curves_svg
 from domain.runs.training_run import RunStatus
-from domain.use_cases.trainings import ShownRun
+from domain.use_cases.runs import ShownRun
 
 Steps = Sequence[Mapping[str, float]]
 

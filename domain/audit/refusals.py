@@ -16,7 +16,16 @@ NAME_AT_MOST = 100
 """Characters that are kept of what was named, whatever it was: no name that exists is longer."""
 
 
-_SUBJECTS = {"request": "run", "start": "run", "sign-in": "page", "visit": "page"}
+_SUBJECTS = {
+    **dict.fromkeys(("request", "start", "cancel", "resume"), "run"),
+    **dict.fromkeys(("sign-in", "visit"), "page"),
+    **dict.fromkeys(("install-licence", "remove-licence"), "licence"),
+    **dict.fromkeys(("checkpoint", "export", "verify", "accept-clock"), "log"),
+    **dict.fromkeys(("pause-pool", "resume-pool"), "pool"),
+    "trust-key": "key",
+    "rebuild": "views",
+    "put-right": "installation",
+}
 
 
 class ActionRefused(DomainEvent, CanCreateTimestamp):

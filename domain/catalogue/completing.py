@@ -8,6 +8,8 @@ from domain.catalogue.options import ConfigurationOption, OptionType
 from domain.catalogue.trainer_declaration import Trainers
 
 _EMPTY: tuple[Any, ...] = (None, "", [], ())
+_MAY_BE_NONE = ("default_base_model", "default_dataset")
+"""Fields of which None says that the method is to have none, whatever the copied one has."""
 
 
 def new_method(asked: Mapping[str, Any], copied: MethodSpec | None, trainers: Trainers) -> MethodSpec:
@@ -16,7 +18,9 @@ def new_method(asked: Mapping[str, Any], copied: MethodSpec | None, trainers: Tr
     The display name is the internal name unless it is given. Where a trainer trains methods of one type only, that is
     the type; without backends it is all that the trainer runs on.
     """
-    given = {name: value for name, value in asked.items() if value not in _EMPTY}
+    given = {
+        name: value for name, value in asked.items() if value not in _EMPTY or (value is None and name in _MAY_BE_NONE)
+    }
     fields = copied.model_dump(mode="json") if copied is not None else {}
     if "internal_name" in given:
         fields["display_name"] = given["internal_name"]
@@ -61,10 +65,14 @@ def _completed(option: object, declared: Mapping[str, ConfigurationOption]) -> o
     if not isinstance(option, Mapping):
         return option
     # An empty text may be a default.
-    given = {field: value for field, value in option.items() if value not in _EMPTY or (field, value) == ("default", "")}
+    given = {
+        field: value for field, value in option.items() if value not in _EMPTY or (field, value) == ("default", "")
+    }
     name = given.get("name")
-    if not isinstance(name, str) or name not in declared:
+    if not isinstance(name, str):
         return given
+    if name not in declared:
+        return {"description": name.replace("_", " ").capitalize()} | given
     trainers_own = declared[name].model_dump(mode="json", exclude_none=True)
     if given.get("default") == "" and declared[name].type is not OptionType.TEXT:
         del given["default"]

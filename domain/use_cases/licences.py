@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from domain.audit.operating import Operating
 from domain.audit.operations import KeyPurpose
 from domain.errors import Unreachable
 from domain.people.licences import Licence, LicenceStanding
+from domain.people.roles import Role
 from domain.people.users import User
-from domain.use_cases.act import Act
+from domain.use_cases.act import Act, Needs
 from domain.values import Value
 
 GIVEN = "that was given"
@@ -59,6 +60,8 @@ class ListLicences(Act[Licences]):
 class InstallLicence(Act[Installed]):
     """Take in a licence, given as its issuer's text; `called` names it in errors. Raises `InvalidLicence`."""
 
+    needs: ClassVar = Needs(Role.OPERATOR, "install a licence", "install-licence", "licence")
+
     text: str
     called: str = GIVEN
 
@@ -66,12 +69,16 @@ class InstallLicence(Act[Installed]):
 class RemoveLicence(Act[Removed]):
     """Take an installed licence out, by its id or its file's name. Raises `InvalidLicence`."""
 
+    needs: ClassVar = Needs(Role.OPERATOR, "remove a licence", "remove-licence", "licence")
+
     name: str
     reason: str = "Removed."
 
 
 class TrustKey(Act[Trusted]):
     """Trust what is signed with a public key, given as PEM; `called` names it in errors. Raises `InvalidLicence`."""
+
+    needs: ClassVar = Needs(Role.OPERATOR, "trust a key", "trust-key", "key")
 
     text: str
     called: str = GIVEN
@@ -153,20 +160,28 @@ class IssuesTokens(Protocol):
     def __call__(self, key: Path, *, person: str, action: str, given: Mapping[str, Any], minutes: int) -> str: ...
 
 
+class Records(Protocol):
+    """Lets something be recorded in the log, which is opened then: licences also come while it is away."""
+
+    def __call__(self, record: Callable[[Operating], None]) -> None:
+        """Raises `Unreachable`."""
+        ...
+
+
 class Licensing:
-    """Does these acts. The log is opened when something is to be recorded: licences also come while it is away."""
+    """Does these acts."""
 
     def __init__(
         self,
         licences: InstalledLicences,
         acting_keys: TrustStore,
         *,
-        operating: Callable[[], Operating],
+        records: Records,
         issue_token: IssuesTokens,
     ) -> None:
         self._licences = licences
         self._acting_keys = acting_keys
-        self._operating = operating
+        self._records = records
         self._issue_token = issue_token
 
     def all(self, _: ListLicences, by: User, __: UUID | None = None) -> Licences:
@@ -233,7 +248,7 @@ class Licensing:
     def _recorded(self, done: str, record: Callable[[Operating], None]) -> str | None:
         """What to tell where the log cannot be told of what is done already."""
         try:
-            record(self._operating())
+            self._records(record)
         except Unreachable as error:
             return f"{done}, and the audit log was not told. {error}"
         return None

@@ -131,7 +131,7 @@ class AddMethod(Act[Changed]):
     """
 
     fields: Mapping[str, Any]
-    start_from: str = ""
+    start_from: Any = ""
     token: ActingToken | None = None
 
 
@@ -207,12 +207,12 @@ class Methods:
         listed = []
         for method in self._catalogue.selectable():
             name = method.spec.internal_name
-            entry = came.get(name)
+            added = came.get(name)
             listed.append(
                 Listed(
                     method=method,
-                    added_by=entry.actor if entry else None,
-                    added_at=entry.recorded_at if entry else None,
+                    added_by=added.actor if added else None,
+                    added_at=added.recorded_at if added else None,
                     last_run=newest.get(name),
                 )
             )

@@ -106,9 +106,7 @@ class Results:
         """What both models say."""
         run = self._runs.one(act.run_id)
         with self._one_model:
-            return self._models.ask(
-                run, act.questions, longest=act.longest, temperature=act.temperature, seed=act.seed
-            )
+            return self._models.ask(run, act.questions, longest=act.longest, temperature=act.temperature, seed=act.seed)
 
     def export(self, act: ExportRun, _: User, __: UUID | None = None) -> ExportedModel:
         """Write the model to a new folder."""

@@ -119,7 +119,7 @@ class KeptOfRuns(Protocol):
 class Runs:
     """Does these acts. Much can be seen without Prefect, which is asked for when it is needed.
 
-    `note_waiting` records the request of a run that waits in Prefect, if it is one of ours that nobody has recorded yet.
+    `note_waiting` records the request of a run that waits in Prefect, if nobody has recorded it yet.
     """
 
     def __init__(

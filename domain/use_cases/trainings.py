@@ -272,9 +272,7 @@ class Trainings:
                 return Cancelled(run_id=run.run_id, stops=False, remark=remark)
             return Cancelled(run_id=run.run_id, stops=False)
         if run.finished_at is not None:
-            raise RunAlreadyFinished(
-                f"Training run {run.run_id} has {_ended(run.status)}; there is nothing to cancel."
-            )
+            raise RunAlreadyFinished(f"Training run {run.run_id} has {_ended(run.status)}; there is nothing to cancel.")
         return self._stop(run.run_id, act.reason, by, command_id)
 
     def _waits_to_go_on(self, run: Run) -> bool:
@@ -300,7 +298,9 @@ class Trainings:
                     f"Training run {run_id} {_ended(ended)} before it could be cancelled."
                 ) from None
         if not known and not self._carriers.end_process(run_id):
-            remark = "Prefect does not know it any more. If it goes on on another machine, it ends there within seconds."
+            remark = (
+                "Prefect does not know it any more. If it goes on on another machine, it ends there within seconds."
+            )
             return Cancelled(run_id=run_id, stops=False, remark=remark)
         return Cancelled(run_id=run_id, stops=known)
 

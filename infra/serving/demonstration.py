@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.cli.following import follow_to_the_end
 from adapters.cli.output import duration, facts, figure, heading, plain, remark, say, warn
-from adapters.cli.training import must_have_completed, start
+from adapters.cli.training import must_have_completed
 from domain.audit.read_models import AuditQuery, Run, SelectableMethod
 from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.runs.training_run import RunRequest
 from domain.secrets import shown_address
+from domain.use_cases.trainings import StartTraining
 from infra.evaluations import evaluations_of
 from infra.reconciliation import Reconciler
 from infra.serving.one_server import only_here, the_only_server
@@ -89,8 +90,9 @@ def _await_worker(tmm: "Installation", supervisor: Supervisor, request: RunReque
 
 
 def _train(tmm: "Installation", supervisor: Supervisor, request: RunRequest) -> Run:
-    run_id = start(tmm, request)
-    remark(f"{request.method} trains {request.base_model} on {request.dataset}: {tmm.flow_runs.address(run_id)}")
+    started = tmm.do(StartTraining(request=request), by=tmm.user())
+    run_id = started.run_id
+    remark(f"{request.method} trains {request.base_model} on {request.dataset}: {started.address}")
     try:
         return follow_to_the_end(tmm, run_id, meanwhile=supervisor.must_all_run)
     except BaseException:

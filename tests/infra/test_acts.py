@@ -2,29 +2,40 @@
 
 import inspect
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import domain.use_cases
+from domain.audit.operations import KeyPurpose
 from domain.audit.read_models import AuditQuery
-from domain.errors import DatabaseUnavailable, NotTheOperator
+from domain.catalogue.method_spec import Backend
+from domain.errors import CodeBreaksContract, DatabaseUnavailable, InvalidLicence, NotTheOperator
+from domain.ports import Finding
 from domain.use_cases.act import Act
 from domain.use_cases.audit import AuditPage, HowTheLogStands
+from domain.use_cases.custom_code import CodeVersions, NewCode, SaveCode
 from domain.use_cases.health import Examine
+from domain.use_cases.licences import MakeKeys, TrustKey
 from domain.use_cases.proving import SignLog
 from infra import wiring
 from infra.acts import SUBJECTS
 from infra.settings import Settings
 from infra.wiring import Installation
-from tests.support.people import ALICE
+from tests.support.people import ALICE, BOB
 
 
 def acts_of(module: str) -> Iterator[type[Act[object]]]:
     for _, found in inspect.getmembers(import_module(module), inspect.isclass):
-        if issubclass(found, Act) and found.__module__ == module and "[" not in found.__name__ and found is not Act:
+        if (
+            issubclass(found, Act)
+            and found is not Act
+            and found.__module__ == module
+            and found.__name__[0] != "_"
+            and "[" not in found.__name__
+        ):
             yield found
 
 
@@ -67,3 +78,48 @@ def test_somebody_elses_installation_is_examined_and_each_check_says_why_it_cann
         assert not user.is_commercial
         checks = {check.name: check for check in tmm.do(Examine(), by=user).checks}
         assert checks["licence"].words == "The installation belongs to somebody else."
+
+
+def test_a_key_is_trusted_also_while_the_log_is_away_and_that_is_said(tmp_path: Path) -> None:
+    with Installation(Settings(home=tmp_path, backends="cuda")) as tmm:
+        tmm.do(MakeKeys(folder=tmp_path / "keys"), by=ALICE)
+        tmm.settings.sqlite_file.write_bytes(b"no database" * 1000)
+        text = (tmp_path / "keys" / "public.pem").read_text()
+        trusted = tmm.do(TrustKey(text=text, purpose=KeyPurpose.ACTING), by=ALICE)
+        assert trusted.file == tmm.settings.acting_keys / f"{trusted.key_id}.pem"
+        assert trusted.file.exists()
+        assert (trusted.remark or "").startswith("The key is trusted, and the audit log was not told. ")
+        with pytest.raises(InvalidLicence, match=r"^The key that was given is no Ed25519 public key"):
+            tmm.do(TrustKey(text="nonsense"), by=ALICE)
+
+
+def test_code_that_is_saved_is_heard_of_while_it_is_tried_and_one_that_breaks_the_contract_is_kept_by_force(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Heard:
+        def __init__(self) -> None:
+            self.found_, self.told_ = list[str](), list[str]()
+
+        def found(self, finding: Finding) -> None:
+            self.found_.append(finding.claim)
+
+        def told(self, words: str) -> None:
+            self.told_.append(words)
+
+    def breaks(self: object, folder: Path, *, told: Callable[[Finding], None], **_: object) -> bool:
+        told(Finding("it imports", "kept", "fast"))
+        told(Finding("it trains", "broken", "not today"))
+        return False
+
+    monkeypatch.setattr("adapters.custom_code.workshop.Workshop.check", breaks)
+    with Installation(Settings(home=tmp_path / "home", backends="cuda")) as tmm:
+        made = tmm.do(NewCode(name="custom01", folder=tmp_path / "mine"), by=BOB)
+        assert made.backend is Backend.CUDA
+        heard = Heard()
+        with pytest.raises(CodeBreaksContract, match=r"breaks 1 claim of the contract \(it trains\)"):
+            tmm.do(SaveCode(name="custom01", folder=tmp_path / "mine", listener=heard), by=BOB)
+        assert (heard.found_, heard.told_) == (["it trains"], [f"Checking {tmp_path / 'mine'} on cuda …"])
+        saved = tmm.do(SaveCode(name="custom01", folder=tmp_path / "mine", force=True), by=BOB)
+        assert (saved.changed, saved.kept_aside is not None) == (False, True)
+        kept = tmm.do(CodeVersions(name="custom01"), by=BOB)
+        assert [(len(kept.versions), code.broken, code.by) for code in kept.aside] == [(1, ("it trains",), "bob")]

@@ -35,7 +35,7 @@ def install(page: Here, given: Form) -> Response:
     try:
         if not pasted:
             raise InvalidLicence("Choose the licence's file, or paste its text.")
-        licence = page.do(InstallLicence(text=pasted))
+        licence = page.do(InstallLicence(text=pasted)).licence
     except TrainingMethodError as error:
         return _licences_page(page, error=error, at="install", typed=text(given, "text"))
     return page.go("/licences", said=f"Installed the licence {licence.licence_id} of {licence.customer}.")
@@ -48,15 +48,15 @@ def trust(page: Here, given: Form) -> Response:
     try:
         if not pasted:
             raise InvalidLicence("Choose the issuer's public.pem, or paste its text.")
-        key_id = page.do(TrustKey(text=pasted))
+        trusted = page.do(TrustKey(text=pasted))
     except TrainingMethodError as error:
         return _licences_page(page, error=error, at="trust", typed=text(given, "text"))
-    return page.go("/licences", said=f"Trusted the key {key_id}: licences signed with it hold here now.")
+    return page.go("/licences", said=f"Trusted the key {trusted.key_id}: licences signed with it hold here now.")
 
 
 @router.post("/licences/{name}/remove")
 def remove(page: Here, name: str) -> Response:
     """Take an installed licence out."""
-    removed = page.do(RemoveLicence(name=name))
+    removed = page.do(RemoveLicence(name=name)).standing
     named = removed.licence.licence_id if removed.licence else removed.file
     return page.go("/licences", said=f"Removed the licence {named}.")

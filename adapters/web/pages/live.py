@@ -11,7 +11,7 @@ from adapters.web.pages.runs import run_id_of
 from adapters.web.rendering import rendered
 from adapters.web.run_view import RunView
 from adapters.web.watching import Watching
-from domain.use_cases.trainings import ShowRun
+from domain.use_cases.runs import ShowRun
 
 router = APIRouter(route_class=PageRoute)
 

@@ -5,7 +5,7 @@ from fastapi import APIRouter, Response
 from adapters.web.page import Here, PageRoute
 from domain.audit.read_models import AuditQuery
 from domain.use_cases.audit import AuditPage
-from domain.use_cases.trainings import ListRuns, RunsQuery
+from domain.use_cases.runs import ListRuns, RunsQuery
 
 router = APIRouter(route_class=PageRoute)
 

@@ -27,7 +27,7 @@ from domain.use_cases.methods import (
     OfferedTrainers,
     ShowMethod,
 )
-from domain.use_cases.trainings import ListRuns, RunsQuery
+from domain.use_cases.runs import ListRuns, RunsQuery
 
 router = APIRouter(route_class=PageRoute)
 

@@ -18,7 +18,8 @@ from domain.runs.training_run import RunStatus
 from domain.use_cases.audit import AuditPage
 from domain.use_cases.methods import ListMethods
 from domain.use_cases.results import AskRun, ExportRun, RunFile
-from domain.use_cases.trainings import CancelRun, ListRuns, RerunRun, ResumeRun, RunsQuery, ShownRun, ShowRun
+from domain.use_cases.runs import ListRuns, RunsQuery, ShownRun, ShowRun
+from domain.use_cases.trainings import CancelRun, RerunRun, ResumeRun
 
 router = APIRouter(route_class=PageRoute)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.cli.code_folders import fields_of
 from adapters.custom_code.code_store import Code
+from adapters.custom_code.method_folder import fields_of
 from adapters.custom_code.running import CustomTrainer, Limits
 from adapters.datasets import Datasets
 from adapters.models import BaseModels

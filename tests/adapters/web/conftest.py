@@ -11,7 +11,6 @@ from fastapi.testclient import TestClient
 from adapters.web.pages import ROUTERS
 from adapters.web.person import Person, signed_in
 from domain.people.users import Origin, User
-from infra.page_acts import PageActs
 from infra.settings import Settings
 from infra.wiring import Installation
 from tests.support.people import ALICE, BOB
@@ -36,7 +35,7 @@ class Visitor:
 def app_of(installation: Installation, visitor: Person) -> FastAPI:
     """The pages for this visitor alone."""
     app = FastAPI()
-    app.state.do = PageActs(installation)
+    app.state.do = installation.do
     for router in ROUTERS:
         app.include_router(router)
     app.dependency_overrides[signed_in] = lambda: visitor

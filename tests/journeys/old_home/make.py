@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from adapters.cli.code_folders import code_fields
 from adapters.run_files import weights_hash_of
 from adapters.trainers import declarations
 from domain.catalogue.method_spec import Backend, MethodSpec
 from domain.errors import MachineMissing, Refused
+from domain.use_cases.custom_code import code_fields
 from infra.settings import Settings
 from infra.training_session import recorded_session
 from infra.wiring import Installation

@@ -8,10 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.cli.method_files import MethodFile
+from adapters.shared.method_files import MethodFile
 from domain.errors import InvalidMethod
-from tests.adapters.cli.conftest import Tmm
+from tests.adapters.cli.conftest import Tmm, commercial, here, home, site, tmm
 from tests.adapters.cli.test_methods import SUPPORT
+
+__all__ = ["commercial", "here", "home", "site", "tmm"]
 
 
 def fields(here: Path, text: str) -> dict[str, object]:

@@ -1,24 +1,25 @@
-"""A folder with a method's own code, as commands take it: `method.py`, and a method file beside it."""
+"""A folder with a method's own code, as people have it: `method.py`, and a method file beside it."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
-
-from adapters.cli.method_files import MethodFile
-from domain.catalogue.method_spec import CUSTOM, Backend, MethodCode, MethodSpec
+from adapters.custom_code.code_store import ENTRY
+from adapters.shared.method_files import MethodFile
+from domain.catalogue.method_spec import Backend, MethodSpec
 from domain.errors import InvalidMethod
 
-METHOD_FILE = "method.yaml"
-CODE_FILE = "method.py"
+_METHOD_FILE = "method.yaml"
 
-folder_argument = click.Path(path_type=Path, file_okay=False)
+
+def must_hold_code(folder: Path) -> None:
+    """Raise `InvalidMethod` for a folder without code."""
+    if not (folder / ENTRY).is_file():
+        raise InvalidMethod(f"{folder} has no {ENTRY}, which holds a method's Options and train.")
 
 
 def fields_of(folder: Path, name: str, *, present: MethodSpec | None) -> dict[str, Any]:
     """The fields of a spec that the folder's method file gives; backends always. Raises `InvalidMethod`."""
-    path = folder / METHOD_FILE
+    path = folder / _METHOD_FILE
     fields: dict[str, Any] = {}
     if path.is_symlink():
         raise InvalidMethod(f"{path} is a symbolic link; a method's code is kept as plain files.")
@@ -27,7 +28,7 @@ def fields_of(folder: Path, name: str, *, present: MethodSpec | None) -> dict[st
         fields = dict(file.fields)
         for theirs in ("code", "trainer"):
             if theirs in fields:
-                raise InvalidMethod(f"{path}: {theirs} cannot be given here; it is the code in {CODE_FILE}.")
+                raise InvalidMethod(f"{path}: {theirs} cannot be given here; it is the code in {ENTRY}.")
         if present is not None and fields.setdefault("internal_name", name) != name:
             raise InvalidMethod(f"{path}: internal_name is {fields['internal_name']!r}, but you named {name!r}.")
     backends = fields.get("backends", list(present.backends) if present else ["cuda"])
@@ -50,13 +51,3 @@ _NAMELESS = {
     "description": "…",
     "trainer": "any",
 }
-
-
-def code_fields(code: MethodCode, fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that follow from code. It offers all that it declares, unless the method file says what."""
-    offered = [option.model_dump(mode="json", exclude_none=True) for option in code.options]
-    return {
-        "code": code.model_dump(mode="json"),
-        "trainer": CUSTOM,
-        "configuration_options": fields.get("configuration_options", offered),
-    }
