@@ -11,7 +11,7 @@ from prefect.runtime import flow_run
 from prefect.states import Failed
 
 from domain.errors import TrainingMethodError
-from infra.wiring import Installation
+from infra.service import Service
 
 P = ParamSpec("P")
 
@@ -26,9 +26,9 @@ def this_attempt() -> int:
     return int(flow_run.run_count)
 
 
-def installation_of_this_run() -> Installation:
+def installation_of_this_run() -> Service:
     """The installation of this worker, acting for the flow run under way."""
-    return Installation.for_flow(this_run())
+    return Service.for_flow(this_run())
 
 
 def ending_in_words(body: Callable[P, State[Any] | None]) -> Callable[P, State[Any] | None]:

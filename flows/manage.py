@@ -12,7 +12,7 @@ from prefect.states import Completed
 from domain.use_cases.methods import START_FROM, AddMethod, DeleteMethod, DeletionImpact
 from flows.acting import ending_in_words, installation_of_this_run
 from infra.acting_for import acting, named
-from infra.wiring import Installation
+from infra.service import Service
 
 
 @flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)
@@ -73,7 +73,7 @@ def delete_training_method(internal_name: str, only_tell: bool = False, acting_f
     return None
 
 
-def _answered_before(installation: Installation, answer: str) -> State[Any]:
+def _answered_before(installation: Service, answer: str) -> State[Any]:
     """What an earlier attempt did stands; what it did not come to, Prefect's catalogue, follows."""
     _follow(installation.update_prefect())
     return Completed(message=answer)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -41,6 +42,7 @@ class Acts:
 def _methods(tmm: "Installation") -> Handlers:
     from adapters.trainers import declarations
     from domain.use_cases import methods as acts
+    from infra.publishing import update_prefect
 
     methods = acts.Methods(
         tmm.catalogue,
@@ -48,7 +50,7 @@ def _methods(tmm: "Installation") -> Handlers:
         tmm.auditing,
         trainers=declarations(),
         flow_runs=lambda: tmm.flow_runs,
-        follow=tmm.update_prefect,
+        follow=partial(update_prefect, tmm),
     )
     return {
         acts.ListMethods: methods.all,
@@ -68,13 +70,15 @@ def _methods(tmm: "Installation") -> Handlers:
 
 
 def _trainings(tmm: "Installation") -> Handlers:
+    from adapters.machines.run_process import CarriersHere
     from domain.use_cases import trainings as acts
+    from infra.preparing import Preflight
 
     trainings = acts.Trainings(
         tmm.trainings,
         tmm.catalogue,
-        tmm,
-        tmm,
+        Preflight(tmm),
+        CarriersHere(tmm.settings.runs),
         Rights(tmm.commands),
         flow_runs=lambda: tmm.flow_runs,
         pools=lambda: tmm.pools,
@@ -93,8 +97,11 @@ def _trainings(tmm: "Installation") -> Handlers:
 
 def _runs(tmm: "Installation") -> Handlers:
     from domain.use_cases import runs as acts
+    from infra.waiting_runs import note_waiting
 
-    runs = acts.Runs(tmm.trainings, tmm.kept_runs, flow_runs=lambda: tmm.flow_runs, note_waiting=tmm.note_waiting)
+    runs = acts.Runs(
+        tmm.trainings, tmm.kept_runs, flow_runs=lambda: tmm.flow_runs, note_waiting=partial(note_waiting, tmm)
+    )
     return {
         acts.ListRuns: runs.all,
         acts.FindRun: runs.find,
@@ -181,12 +188,13 @@ def _licences(tmm: "Installation") -> Handlers:
         RemoveLicence,
         TrustKey,
     )
+    from infra.acting_for import issue_token
 
     def records(record: "Callable[[Operating], None]") -> None:
         with _in_our_words(tmm):
             record(tmm.operating)
 
-    licensing = Licensing(tmm.licences, tmm.acting_tokens, records=records, issue_token=tmm.issue_token)
+    licensing = Licensing(tmm.licences, tmm.acting_tokens, records=records, issue_token=partial(issue_token, tmm))
     return {
         ListLicences: licensing.all,
         InstallLicence: licensing.install,
@@ -214,15 +222,17 @@ def _pools(tmm: "Installation") -> Handlers:
 
 def _health(tmm: "Installation") -> Handlers:
     from domain.use_cases.health import Examine, Health, PutRight
+    from infra.doctor import Doctor
 
-    health = Health(tmm)
+    health = Health(Doctor(tmm))
     return {Examine: health.examine, PutRight: health.put_right}
 
 
 def _serving(tmm: "Installation") -> Handlers:
     from domain.use_cases.serving import Demonstrate, LinesForPrograms, Migrate, Serve, Serving, SignInLink, Work
+    from infra.serving.machine import Machine
 
-    serving = Serving(tmm, tmm.settings.backends)
+    serving = Serving(Machine(tmm), tmm.settings.backends)
     return {
         Migrate: serving.migrate,
         Serve: serving.serve,
@@ -235,8 +245,11 @@ def _serving(tmm: "Installation") -> Handlers:
 
 def _custom_code(tmm: "Installation") -> Handlers:
     from domain.use_cases import custom_code as acts
+    from infra.publishing import update_prefect
 
-    code = acts.CustomCode(tmm.catalogue, tmm.workshop, backends=tmm.settings.backends, follow=tmm.update_prefect)
+    code = acts.CustomCode(
+        tmm.catalogue, tmm.workshop, backends=tmm.settings.backends, follow=partial(update_prefect, tmm)
+    )
     return {
         acts.NewCode: code.new,
         acts.CheckFolder: code.check_folder,

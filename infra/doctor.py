@@ -15,6 +15,7 @@ from domain.errors import TrainingMethodError
 from domain.secrets import shown_address
 from domain.use_cases.health import Check
 from infra.explaining import shown
+from infra.publishing import fix
 from infra.serving.confined_here import confinement_check
 from infra.serving.openness import openings
 from infra.serving.prefect_environment import asking, known_api_url, password_of
@@ -26,6 +27,25 @@ if TYPE_CHECKING:
 LEAST_FREE_GB = 2
 _PREFECT_ANSWERS_WITHIN_S = 3
 _UNREADABLE_TOLD = 5
+
+
+class Doctor:
+    """Examines an installation, and puts right what can be."""
+
+    def __init__(self, installation: "Installation") -> None:
+        self._installation = installation
+
+    def describe_settings(self) -> list[tuple[str, str, str]]:
+        """Every setting: variable, present value (passwords hidden), what it is."""
+        return describe_settings(self._installation.settings)
+
+    def checks(self) -> list[Check]:
+        """Everything that the service needs, looked at one after the other; nothing of it raises."""
+        return checks(self._installation)
+
+    def fix(self) -> list[str]:
+        """Put right runs that are stuck, and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
+        return fix(self._installation)
 
 
 def describe_settings(settings: Settings) -> list[tuple[str, str, str]]:

@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from infra.wiring import Installation
+    from infra.service import Service
 
 
 def main() -> None:
@@ -16,11 +16,11 @@ def main() -> None:
     sys.exit(run(_installation))
 
 
-def _installation() -> "Installation":
+def _installation() -> "Service":
+    from infra.service import Service
     from infra.serving.closing import close_to_others
-    from infra.wiring import Installation
 
-    installation = Installation.from_environment()
+    installation = Service.from_environment()
     close_to_others(installation.settings)
     return installation
 

@@ -14,7 +14,7 @@ def update_prefect(tmm: "Installation") -> str | None:
     if known_api_url(tmm.settings) is None:
         return None  # nobody looks yet: `tmm up` brings the catalogue with it
     try:
-        tmm.show_catalogue()
+        show_catalogue(tmm)
     except PrefectUnavailable as error:
         return f"The change is done, and Prefect will show it when it is reached again. {error}"
     return None
@@ -35,4 +35,4 @@ def fix(tmm: "Installation") -> list[str]:
     from infra.reconciliation import Reconciler
 
     tmm.pools.ensure(tmm.settings.backends)
-    return [*Reconciler(tmm).reconcile(), *tmm.show_catalogue()]
+    return [*Reconciler(tmm).reconcile(), *show_catalogue(tmm)]

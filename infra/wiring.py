@@ -1,10 +1,9 @@
 """The one place that constructs adapters. Everything is made when it is first asked for."""
 
 import os
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 from uuid import UUID
 
 from adapters import trainers
@@ -22,19 +21,14 @@ from domain.errors import NotTheOperator, TrainingMethodError
 from domain.people.roles import EVERY_ROLE
 from domain.people.users import PREFECT, Entitlement, Origin, User
 from domain.ports import Device
-from domain.runs.run_plan import RunPlan
-from domain.runs.training_run import Provenance, RunRequest
 from domain.runs.training_runs import TrainingRuns
 from domain.training import Checkpoints, Trainer
-from infra.acts import Acts
 from infra.operating_system_user import operating_system_user
 from infra.serving.openness import must_be_ones_own, must_be_the_operators
 from infra.serving.prefect_environment import (
     api_url_or_refuse,
-    lines_for_programs,
     password_of,
     prefect_environment,
-    sign_in_link,
 )
 from infra.settings import Settings
 from infra.store import open_log
@@ -53,7 +47,6 @@ if TYPE_CHECKING:
     from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
-    from domain.use_cases.health import Check
     from infra.kept_runs import KeptRuns
 
 
@@ -111,11 +104,6 @@ class Installation:
         return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id, roles=EVERY_ROLE)
 
     @cached_property
-    def do(self) -> Acts:
-        """Does what people and programs can do here."""
-        return Acts(self)
-
-    @cached_property
     def licences(self) -> "InstalledLicences":
         from adapters.licences import InstalledLicences
 
@@ -131,12 +119,6 @@ class Installation:
         from adapters.licences import ActingTokens
 
         return ActingTokens(self.settings.acting_keys, self.clock)
-
-    def issue_token(self, key: Path, *, person: str, action: str, given: Mapping[str, Any], minutes: int) -> str:
-        """A token with which a program may do this for this person."""
-        from infra.acting_for import issue_token
-
-        return issue_token(self, key, person=person, action=action, given=given, minutes=minutes)
 
     # The log, and what is recorded and asked there.
 
@@ -258,24 +240,6 @@ class Installation:
             trainers=trainers.declarations(),
         )
 
-    def update_prefect(self) -> str | None:
-        """Let the Prefect catalogue follow the selectable list; a warning when it cannot follow now."""
-        from infra.publishing import update_prefect
-
-        return update_prefect(self)
-
-    def show_catalogue(self) -> list[str]:
-        """Make Prefect show the selectable list; a sentence about each change. Raises `PrefectUnavailable`."""
-        from infra.publishing import show_catalogue
-
-        return show_catalogue(self)
-
-    def fix(self) -> list[str]:
-        """Put right runs that are stuck, and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
-        from infra.publishing import fix
-
-        return fix(self)
-
     def _prefect(self) -> str:
         """The server's address; from here on this process's Prefect client is our own, whatever profile there is."""
         from adapters.prefect.client import opens
@@ -286,82 +250,9 @@ class Installation:
         opens(api_url, password_of(self.settings, api_url))
         return api_url
 
-    def lines_for_programs(self) -> list[str]:
-        """Lines for a shell, with which any program reaches the Prefect server."""
-        return lines_for_programs(self.settings)
-
-    def sign_in_link(self) -> str:
-        """An address that signs a browser in to the Prefect UI, once and within ten minutes."""
-        return sign_in_link(self.settings)
-
-    def up(self, backends: Sequence[Backend], *, with_workers: bool) -> None:
-        """Prefect server and workers until interrupted."""
-        from infra.serving.serving import serve
-
-        serve(self, backends, with_workers=with_workers)
-
-    def worker(self, backend: Backend) -> None:
-        """One worker until interrupted."""
-        from infra.serving.serving import work
-
-        work(self, backend)
-
-    def demo(self, method: str, *, keep: bool) -> None:
-        """Everything from nothing to a trained model."""
-        from infra.serving.demonstration import demonstrate
-
-        demonstrate(self, method, keep=keep)
-
     # What operators ask.
 
-    def describe_settings(self) -> list[tuple[str, str, str]]:
-        """Every setting: variable, present value (passwords hidden), what it is."""
-        from infra.doctor import describe_settings
-
-        return describe_settings(self.settings)
-
-    def checks(self) -> "list[Check]":
-        """What `tmm doctor` looks at."""
-        from infra.doctor import checks
-
-        return checks(self)
-
     # Training.
-
-    def checked(self, request: RunRequest) -> RunRequest:
-        """The request as any worker of this machine can read it. Raises `InvalidInput` for what cannot be."""
-        from infra.preparing import checked
-
-        return checked(self, request)
-
-    def plan(self, request: RunRequest) -> RunPlan:
-        """What a run of this request would do and take. Raises the error that says why it cannot go well."""
-        from infra.preparing import planned
-
-        return planned(self, request)
-
-    def note_waiting(self, run_id: UUID) -> None:
-        """Record the request of a run that waits in Prefect, if it is one of ours that nobody has recorded yet."""
-        from infra.waiting_runs import note
-
-        for waiting in self.flow_run_states.waiting(run_id):
-            note(self, waiting)
-
-    def end_process(self, run_id: UUID) -> bool:
-        """End the process that carries a run on this machine; False where there is none."""
-        from adapters.machines.run_process import carrier_of
-
-        carrier = carrier_of(self.settings.runs / str(run_id))
-        if carrier is None or not carrier.lives:
-            return False
-        carrier.end()
-        return True
-
-    def made_of(self, request: RunRequest) -> Provenance:
-        """What a run of this request would be made of here and now, but for device and machine, which are empty."""
-        from infra.preparing import made_of
-
-        return made_of(self, request)
 
     def trainer(self, run_id: UUID) -> Trainer:
         """The training code of a run: that of its method as it was when the run started."""

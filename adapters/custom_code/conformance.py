@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from adapters.custom_code import child, claims, option_claims
+from adapters.custom_code import claims, contract, option_claims
 from adapters.custom_code.touched import Touched
 from adapters.custom_code.trials import Trials, few
 from domain.catalogue.options import declared_options
@@ -23,7 +23,7 @@ SLOWEST_IMPORT_S = 5.0
 """Everybody who opens a form or lists what a method offers would wait for it."""
 
 
-def check(task: Mapping[str, Any], pipe: child.Pipe) -> dict[str, Any]:
+def check(task: Mapping[str, Any], pipe: contract.Tells) -> dict[str, Any]:
     """Tell every finding as it comes; how many are broken."""
     broken = 0
     for finding in findings(task):
@@ -35,14 +35,14 @@ def check(task: Mapping[str, Any], pipe: child.Pipe) -> dict[str, Any]:
 
 def findings(task: Mapping[str, Any]) -> Iterator[Finding]:
     """What came of each claim, one after the other; a broken start leaves nothing more to try."""
-    job = child.job_from(task["job"])
+    job = contract.job_from(task["job"])
     job.folder.mkdir(parents=True, exist_ok=True)
     touched = Touched.from_now_on()
     module, imported = _imported(task)
     yield from imported
     if module is None:
         return
-    child.make_ready(job.backend)
+    contract.make_ready(job.backend)
     trials = Trials(module, job)
     try:
         yield from _tried(trials, importlib.import_module(task["opening"]).opened)
@@ -56,15 +56,15 @@ def findings(task: Mapping[str, Any]) -> Iterator[Finding]:
 def _imported(task: Mapping[str, Any]) -> tuple[Any, list[Finding]]:
     """The module, or None where there is nothing to try; and what came of importing it."""
     code = Path(task["code"]) if "code" in task else None
-    load = partial(child.load, code) if code else partial(importlib.import_module, task["module"])
+    load = partial(contract.load, code) if code else partial(importlib.import_module, task["module"])
     before, began = set(sys.modules), time.monotonic()
     try:
         module = load()
     except BaseException as error:
-        failed = child.failure(error, code)
+        failed = contract.failure(error, code)
         return None, [Finding("it imports", "broken", f"{failed['words'].rstrip('.')} ({failed['place']})")]
     took = time.monotonic() - began
-    found = _fast(took, sorted(set(child.HEAVY) & (sys.modules.keys() - before)))
+    found = _fast(took, sorted(set(contract.HEAVY) & (sys.modules.keys() - before)))
     try:
         declared_options(module.Options)
     except (TypeError, ValueError) as error:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel
 
-from adapters.custom_code import child
+from adapters.custom_code import contract
 from adapters.shared.training.checkpoints import FolderCheckpoints
 from domain.catalogue.options import OptionValue, declared_options
 from domain.training import TrainingJob, TrainingResult
@@ -132,9 +132,9 @@ class Trials:
         try:
             options = _watched(self.module.Options, trial)
             result = self.module.train(job, options, _Recording(trial, stop_at))
-            told = child.checked(result, job)
+            told = contract.checked(result, job)
             trial.result = TrainingResult(Path(told["folder"]), told["is_adapter"], told["steps"], told["metrics"])
-        except (KeyboardInterrupt, child.Stopped):
+        except (KeyboardInterrupt, contract.Stopped):
             raise
         except BaseException as error:
             trial.error = error
@@ -153,7 +153,7 @@ class Trials:
     def told(self, error: BaseException | None) -> str:
         """An error in the words that a run would end with, and its place."""
         folder = Path(self.module.__file__).parent
-        failed = child.failure(error or RuntimeError("no result"), folder)
+        failed = contract.failure(error or RuntimeError("no result"), folder)
         return f"{failed['words'].rstrip('.')} ({failed['place']})"
 
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from adapters.custom_code.allowance import Allowance
-from adapters.custom_code.child import load, make_ready
 from adapters.custom_code.code_store import Code, CodeStore
+from adapters.custom_code.contract import load, make_ready
 from adapters.custom_code.method_folder import fields_of, must_hold_code
 from adapters.custom_code.running import CustomTrainer, facts_of, in_a_process
 from adapters.shared.privacy import as_the_user_has_it

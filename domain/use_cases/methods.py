@@ -56,7 +56,7 @@ class Changed(Value):
     remark: str | None = None
 
 
-class Deleted(Value):
+class TakenOut(Value):
     """A method as it was, and the runs that waited and were cancelled. `remark` says what lags behind."""
 
     method: SelectableMethod
@@ -148,7 +148,7 @@ class DeletionImpact(Act[Impact]):
     name: str
 
 
-class DeleteMethod(Act[Deleted]):
+class DeleteMethod(Act[TakenOut]):
     """Take a method out of the catalogue; runs of it that wait are cancelled.
 
     A program that acts for a person gives its `token`.
@@ -280,7 +280,7 @@ class Methods:
                 )
         return Impact(sentence=told, waiting=tuple(waiting))
 
-    def delete(self, act: DeleteMethod, by: User, command_id: UUID | None = None) -> Deleted:
+    def delete(self, act: DeleteMethod, by: User, command_id: UUID | None = None) -> TakenOut:
         """Take it out. Commercial users only."""
         method = self._catalogue.method(act.name)
         cancelled = self._catalogue.delete(act.name, by=by, command_id=command_id, token=act.token)
@@ -290,7 +290,7 @@ class Methods:
                 self._flow_runs().cancel(
                     run_id, f"The training method {act.name!r} was deleted before the run started."
                 )
-        return Deleted(method=method, cancelled=tuple(cancelled), remark=self._follow())
+        return TakenOut(method=method, cancelled=tuple(cancelled), remark=self._follow())
 
     def trainers(self, _: OfferedTrainers, __: User, ___: UUID | None = None) -> Sequence[TrainerDeclaration]:
         """The trainers that there are."""

@@ -6,7 +6,7 @@ import sys
 import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from adapters.cli.following import follow_to_the_end
 from adapters.cli.output import duration, facts, figure, heading, plain, remark, say, warn
@@ -17,12 +17,14 @@ from domain.runs.training_run import RunRequest
 from domain.secrets import shown_address
 from domain.use_cases.trainings import StartTraining
 from infra.evaluations import evaluations_of
+from infra.publishing import update_prefect
 from infra.reconciliation import Reconciler
 from infra.serving.one_server import only_here, the_only_server
 from infra.serving.prefect_environment import how_to_sign_in
 from infra.serving.supervisor import Supervisor, interrupts_raised, worker_process
 
 if TYPE_CHECKING:
+    from adapters.cli.context import Context
     from infra.wiring import Installation
 
 _WORKER_DEADLINE_S = 60
@@ -51,7 +53,7 @@ def demonstrate(tmm: "Installation", method: str, *, keep: bool) -> None:
         supervisor.await_server(api_url)
         with the_only_server(tmm.settings, api_url):
             tmm.pools.ensure(tmm.settings.backends)
-            warn(tmm.update_prefect())
+            warn(update_prefect(tmm))
             Reconciler(tmm).reconcile(alone=True)  # what an earlier demo that was killed may have left
             _await_worker(tmm, supervisor, request, worker)
             remark(f"Prefect is at {shown_address(api_url).removesuffix('/api')}")
@@ -90,11 +92,12 @@ def _await_worker(tmm: "Installation", supervisor: Supervisor, request: RunReque
 
 
 def _train(tmm: "Installation", supervisor: Supervisor, request: RunRequest) -> Run:
-    started = tmm.do(StartTraining(request=request), by=tmm.user())
+    ways_in = cast("Context", tmm)
+    started = ways_in.do(StartTraining(request=request), by=tmm.user())
     run_id = started.run_id
     remark(f"{request.method} trains {request.base_model} on {request.dataset}: {started.address}")
     try:
-        return follow_to_the_end(tmm, run_id, meanwhile=supervisor.must_all_run)
+        return follow_to_the_end(ways_in, run_id, meanwhile=supervisor.must_all_run)
     except BaseException:
         with suppress(TrainingMethodError):
             tmm.flow_runs.cancel(run_id, "The demo ended before the training did.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from adapters.cli.output import plain, remark, say
 from domain.catalogue.method_spec import Backend
 from domain.secrets import shown_address
+from infra.publishing import show_catalogue
 from infra.reconciliation import Reconciler
 from infra.serving.emitting import Emitter
 from infra.serving.one_server import only_here, the_only_server
@@ -103,7 +104,7 @@ class _Care:
     def show_catalogue(self) -> None:
         """Pools, deployments and pages as they should be, also after somebody changed or lost them."""
         self._tmm.pools.ensure(self._backends)
-        self._tmm.show_catalogue()
+        show_catalogue(self._tmm)
         if self._emitter is not None:
             show_pages(self._tmm)
 

@@ -13,6 +13,7 @@ from domain.audit.operations import KeyPurpose
 from domain.audit.read_models import AuditQuery
 from domain.catalogue.method_spec import Backend
 from domain.errors import CodeBreaksContract, DatabaseUnavailable, InvalidLicence, NotTheOperator
+from domain.people.roles import EVERY_ROLE
 from domain.ports import Finding
 from domain.use_cases.act import Act
 from domain.use_cases.audit import AuditPage, HowTheLogStands
@@ -22,9 +23,11 @@ from domain.use_cases.licences import MakeKeys, TrustKey
 from domain.use_cases.proving import SignLog
 from infra import wiring
 from infra.acts import SUBJECTS
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.support.people import ALICE, BOB
+
+OPERATOR = ALICE.model_copy(update={"roles": EVERY_ROLE})
 
 
 def acts_of(module: str) -> Iterator[type[Act[object]]]:
@@ -45,25 +48,25 @@ def acts_of(module: str) -> Iterator[type[Act[object]]]:
 def test_every_act_of_a_subject_has_a_handler(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")  # nobody is asked there
     acts = set(acts_of(module))
-    with Installation(Settings(home=tmp_path, backends="cuda")) as tmm:
+    with Service(Settings(home=tmp_path, backends="cuda")) as tmm:
         assert acts == (set(SUBJECTS[module](tmm)) if acts else set())
 
 
 def test_the_log_says_where_it_stands_and_up_to_where_it_is_signed(tmp_path: Path) -> None:
-    with Installation(Settings(home=tmp_path, backends="cuda")) as tmm:
-        before = tmm.do(HowTheLogStands(), by=ALICE)
+    with Service(Settings(home=tmp_path, backends="cuda")) as tmm:
+        before = tmm.do(HowTheLogStands(), by=OPERATOR)
         assert (before.signed_up_to, before.signed_at, before.all_shown) == (None, None, True)
-        signed = tmm.do(SignLog(), by=ALICE)
-        after = tmm.do(HowTheLogStands(), by=ALICE)
+        signed = tmm.do(SignLog(), by=OPERATOR)
+        after = tmm.do(HowTheLogStands(), by=OPERATOR)
         assert after.signed_up_to == before.position == signed.checkpoint.position
         assert after.position == before.position + 1  # the signing is an entry too
 
 
 def test_what_is_wrong_with_the_database_is_said_in_our_words(tmp_path: Path) -> None:
-    with Installation(Settings(home=tmp_path, backends="cuda")) as tmm:
+    with Service(Settings(home=tmp_path, backends="cuda")) as tmm:
         tmm.settings.sqlite_file.write_bytes(b"no database" * 1000)
         with pytest.raises(DatabaseUnavailable):
-            tmm.do(AuditPage(query=AuditQuery()), by=ALICE)
+            tmm.do(AuditPage(query=AuditQuery()), by=OPERATOR)
 
 
 def test_somebody_elses_installation_is_examined_and_each_check_says_why_it_cannot_look(
@@ -73,7 +76,7 @@ def test_somebody_elses_installation_is_examined_and_each_check_says_why_it_cann
         raise NotTheOperator("The installation belongs to somebody else.")
 
     monkeypatch.setattr(wiring, "must_be_ones_own", refused)
-    with Installation(Settings(home=tmp_path, backends="cuda")) as tmm:
+    with Service(Settings(home=tmp_path, backends="cuda")) as tmm:
         user = tmm.user()
         assert not user.is_commercial
         checks = {check.name: check for check in tmm.do(Examine(), by=user).checks}
@@ -81,16 +84,16 @@ def test_somebody_elses_installation_is_examined_and_each_check_says_why_it_cann
 
 
 def test_a_key_is_trusted_also_while_the_log_is_away_and_that_is_said(tmp_path: Path) -> None:
-    with Installation(Settings(home=tmp_path, backends="cuda")) as tmm:
-        tmm.do(MakeKeys(folder=tmp_path / "keys"), by=ALICE)
+    with Service(Settings(home=tmp_path, backends="cuda")) as tmm:
+        tmm.do(MakeKeys(folder=tmp_path / "keys"), by=OPERATOR)
         tmm.settings.sqlite_file.write_bytes(b"no database" * 1000)
         text = (tmp_path / "keys" / "public.pem").read_text()
-        trusted = tmm.do(TrustKey(text=text, purpose=KeyPurpose.ACTING), by=ALICE)
+        trusted = tmm.do(TrustKey(text=text, purpose=KeyPurpose.ACTING), by=OPERATOR)
         assert trusted.file == tmm.settings.acting_keys / f"{trusted.key_id}.pem"
         assert trusted.file.exists()
         assert (trusted.remark or "").startswith("The key is trusted, and the audit log was not told. ")
         with pytest.raises(InvalidLicence, match=r"^The key that was given is no Ed25519 public key"):
-            tmm.do(TrustKey(text="nonsense"), by=ALICE)
+            tmm.do(TrustKey(text="nonsense"), by=OPERATOR)
 
 
 def test_code_that_is_saved_is_heard_of_while_it_is_tried_and_one_that_breaks_the_contract_is_kept_by_force(
@@ -112,7 +115,7 @@ def test_code_that_is_saved_is_heard_of_while_it_is_tried_and_one_that_breaks_th
         return False
 
     monkeypatch.setattr("adapters.custom_code.workshop.Workshop.check", breaks)
-    with Installation(Settings(home=tmp_path / "home", backends="cuda")) as tmm:
+    with Service(Settings(home=tmp_path / "home", backends="cuda")) as tmm:
         made = tmm.do(NewCode(name="custom01", folder=tmp_path / "mine"), by=BOB)
         assert made.backend is Backend.CUDA
         heard = Heard()

@@ -18,9 +18,10 @@ from adapters.cli import run
 from domain.clock import Time, told
 from domain.errors import ClockNotBehind
 from domain.people.users import Edition
+from infra.doctor import checks
 from infra.operating_system_user import operating_system_user
+from infra.service import Service
 from infra.settings import CHECKOUT, Settings
-from infra.wiring import Installation
 from tests.support.people import ALICE, method
 
 LIBFAKETIME = os.environ.get("LIBFAKETIME") or next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
@@ -35,14 +36,14 @@ class Answer(NamedTuple):
 
 def tmm(settings: Settings, *args: str) -> Answer:
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        code = run(lambda: Installation(settings), args)
+        code = run(lambda: Service(settings), args)
     return Answer(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture
 def licensed(settings: Settings) -> Settings:
     """An installation in which whoever runs the tests is commercial, for a day from now."""
-    with Installation(settings) as installation:
+    with Service(settings) as installation:
         installation.migrate()
         keys = settings.home / "keys"
         installation.licences.generate_pair(keys)
@@ -59,10 +60,10 @@ def record_with_a_clock_ahead(settings: Settings, ahead: timedelta) -> None:
     if settings.database_url:
         with psycopg.connect(settings.database_url) as connection:
             connection.execute("UPDATE tmm.log_head SET recorded_at = clock_timestamp() + %s", (ahead,))
-        with Installation(settings) as installation:
+        with Service(settings) as installation:
             installation.catalogue.modify("custom01", {"description": "Recorded ahead."}, by=ALICE)
         return
-    with Installation(settings) as installation:
+    with Service(settings) as installation:
         installation.catalogue.modify("custom01", {"description": "Recorded ahead."}, by=ALICE)
     with closing(sqlite3.connect(settings.sqlite_file)) as connection, connection:
         then = (datetime.now(UTC) + ahead).isoformat(timespec="microseconds")
@@ -71,7 +72,7 @@ def record_with_a_clock_ahead(settings: Settings, ahead: timedelta) -> None:
             "UPDATE stored_events SET recorded_at = ? WHERE rowid = (SELECT max(rowid) FROM stored_events)", (then,)
         )
         connection.execute("DROP TABLE views_form")  # so that the views are made anew
-    with Installation(settings) as installation:
+    with Service(settings) as installation:
         installation.migrate()
 
 
@@ -81,7 +82,7 @@ def test_a_licence_that_had_expired_by_the_newest_entry_stays_expired(licensed: 
     assert answer.code == 3
     assert "expired on" in answer.err
     assert "clock is 899 days behind the newest entry of the log" in answer.err
-    with Installation(licensed) as installation:
+    with Service(licensed) as installation:
         assert installation.user().entitlement.edition is Edition.NONCOMMERCIAL  # before the store is open
         assert installation.auditing.entries()[-1].outcome == "refused"
         assert installation.user().entitlement.edition is Edition.NONCOMMERCIAL  # and after
@@ -90,8 +91,8 @@ def test_a_licence_that_had_expired_by_the_newest_entry_stays_expired(licensed: 
 
 def test_doctor_says_that_the_clock_is_far_behind_and_what_to_do(licensed: Settings) -> None:
     record_with_a_clock_ahead(licensed, timedelta(days=900))
-    with Installation(licensed) as installation:
-        (clock,) = [check for check in installation.checks() if check.name == "clock"]
+    with Service(licensed) as installation:
+        (clock,) = [check for check in checks(installation) if check.name == "clock"]
     assert not clock.ok
     assert "tmm audit accept-clock" in clock.words
 
@@ -102,7 +103,7 @@ def test_an_operator_accepts_the_clock_after_it_had_jumped_ahead(licensed: Setti
     assert answer.code == 0, answer.err
     assert "Time counts from" in answer.out
     assert tmm(licensed, "delete", "sft-demo", "--yes").code == 0
-    with Installation(licensed) as installation:
+    with Service(licensed) as installation:
         *_, ahead, accepted, deleted = installation.auditing.entries()
         assert (accepted.action, accepted.actor, deleted.action) == ("accept-clock", ME, "delete")
         assert ahead.recorded_at - accepted.recorded_at > timedelta(days=899)
@@ -113,7 +114,7 @@ def test_an_operator_accepts_the_clock_after_it_had_jumped_ahead(licensed: Setti
         verified = installation.proof.verify()
         assert verified.findings == ()
         assert [note.position for note in verified.notes] == [accepted.position]
-        (clock,) = [check for check in installation.checks() if check.name == "clock"]
+        (clock,) = [check for check in checks(installation) if check.name == "clock"]
         assert clock.ok
     answer = tmm(licensed, "audit", "verify")
     assert answer.code == 0
@@ -121,7 +122,7 @@ def test_an_operator_accepts_the_clock_after_it_had_jumped_ahead(licensed: Setti
 
 
 def test_a_clock_that_is_not_behind_is_nothing_to_accept(licensed: Settings) -> None:
-    with Installation(licensed) as installation:
+    with Service(licensed) as installation:
         entries = len(installation.auditing.entries())
         with pytest.raises(ClockNotBehind):
             installation.operating.accept_clock(by=ALICE)
@@ -131,7 +132,7 @@ def test_a_clock_that_is_not_behind_is_nothing_to_accept(licensed: Settings) -> 
 
 def test_nothing_but_accepting_the_clock_brings_time_back(licensed: Settings) -> None:
     record_with_a_clock_ahead(licensed, timedelta(days=900))
-    with Installation(licensed) as installation:
+    with Service(licensed) as installation:
         service = installation
         service.catalogue.add(method(), by=ALICE)
         service.operating.rebuild_views(by=ALICE)
@@ -143,7 +144,7 @@ def test_nothing_but_accepting_the_clock_brings_time_back(licensed: Settings) ->
 
 def test_the_time_of_a_log_that_is_not_there_is_the_machines_and_makes_no_file(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", backends="cuda")
-    with Installation(settings) as installation:
+    with Service(settings) as installation:
         assert installation.clock.time().newest is None
         assert "no licence is installed" in tmm(settings, "licence", "show").out
     assert not settings.sqlite_file.exists()
@@ -155,7 +156,7 @@ def test_without_the_time_of_the_log_nobody_is_commercial(licensed: Settings) ->
         elsewhere = licensed
     else:
         elsewhere = licensed.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/nothing"})
-    with Installation(elsewhere) as installation:
+    with Service(elsewhere) as installation:
         assert "it cannot be told what time it is" in installation.user().entitlement.because
 
 

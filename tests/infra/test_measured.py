@@ -13,7 +13,7 @@ from domain.ports import Device
 from domain.runs.run_plan import Counted
 from infra.preparing import MEASURED_FILE, note_measured
 
-PLAN: Any = SimpleNamespace(trainer="sft", device=Device("cpu", "CPU"), counted=Counted(1e9, 0.1))
+PLAN: Any = SimpleNamespace(trainer="sft", device=Device("cpu", "CPU"), counted=Counted(1e9, 0.1), parameters=9_000_000)
 
 
 def told(folder: Path, moments: list[datetime]) -> None:

@@ -22,8 +22,8 @@ from domain.errors import CommercialUsersOnly, TrainingMethodError
 from domain.people.users import User
 from domain.runs.training_run import Provenance, RunRequest
 from infra.acting_for import acting, issue_token
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.odd_values import ARGUMENTS, NUMBERS, TEXTS, VALUES
 from tests.support.people import ALICE, BOB, PROVENANCE, method
 
@@ -40,7 +40,7 @@ NAMES = st.sampled_from(["sft-demo", "custom01", "odd-one"]) | VALUES
 class Site:
     """An installation to be tried, with the key of a program that it trusts."""
 
-    installation: Installation
+    installation: Service
     key: Path
     tries: int = 0
 
@@ -75,7 +75,7 @@ class Site:
 
 
 @pytest.fixture
-def site(installation: Installation, tmp_path: Path) -> Site:
+def site(installation: Service, tmp_path: Path) -> Site:
     installation.licences.generate_pair(tmp_path / "keys")
     installation.acting_tokens.trust((tmp_path / "keys" / "public.pem").read_bytes())
     installation.licences.trust((tmp_path / "keys" / "public.pem").read_bytes())
@@ -200,7 +200,7 @@ def test_queries(site: Site, tries: int) -> None:
 
 @each_number_of_tries
 def test_tokens_of_programs(site: Site, tries: int) -> None:
-    flow = Installation(site.installation.settings, flow_run_id=uuid4())
+    flow = Service(site.installation.settings, flow_run_id=uuid4())
     actions = st.sampled_from([("train", REQUEST), ("add", METHOD), ("delete", {"internal_name": "custom02"})])
 
     def bring(token: Any, action: tuple[str, dict[str, Any]], odd: dict[str, Any]) -> Callable[[], object]:
@@ -232,8 +232,8 @@ def flows(site: Site, monkeypatch: pytest.MonkeyPatch) -> Any:
     from flows import acting, audit, manage, take_part, train
 
     @contextmanager
-    def installation_of_this_run() -> Iterator[Installation]:
-        with Installation(site.installation.settings, flow_run_id=uuid4()) as installation:
+    def installation_of_this_run() -> Iterator[Service]:
+        with Service(site.installation.settings, flow_run_id=uuid4()) as installation:
             yield installation
 
     @contextmanager
@@ -333,7 +333,7 @@ def test_the_command_line(
                 words.append(argument if word is ... else word)
 
         def do() -> None:
-            code = run_command(lambda: Installation(settings), words)
+            code = run_command(lambda: Service(settings), words)
             said = capsys.readouterr()
             assert "unexpected" not in said.err, said.err
             assert code in range(7)

@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from domain.audit.read_models import AuditQuery
+from infra.acting_for import issue_token
 from infra.wiring import Installation
 from tests.journeys.conftest import Machine, eventually
 
@@ -88,7 +89,7 @@ def test_a_flow_run_that_is_retried_uses_its_token_no_second_time(machine: Machi
     asked = {"internal_name": "sft-once"}
     with Installation(machine.settings) as tmm:
         private = tmp_path / "keys" / "private.pem"
-        token = tmm.issue_token(private, person="ada", action="delete", given=asked, minutes=5)
+        token = issue_token(tmm, private, person="ada", action="delete", given=asked, minutes=5)
     deployment = machine.prefect("GET", "/deployments/name/delete-training-method/delete-training-method")["id"]
     given = asked | {"acting_for": token}
     run_id = UUID(machine.prefect("POST", f"/deployments/{deployment}/create_flow_run", parameters=given)["id"])

@@ -8,6 +8,7 @@ import psutil
 import pytest
 
 from domain.catalogue.method_spec import CUSTOM, Backend
+from infra.publishing import update_prefect
 from infra.wiring import Installation
 from tests.adapters.custom_code.test_conformance import GOOD
 from tests.journeys.conftest import Machine, eventually
@@ -58,7 +59,7 @@ def put_in_place(machine: Machine, folder: Path, text: str) -> int:
         offered = [option.model_dump(mode="json", exclude_none=True) for option in code.options]
         fields = {"code": code.model_dump(mode="json"), "trainer": CUSTOM, "configuration_options": offered}
         tmm.catalogue.modify("custom01", fields, by=tmm.user())
-        assert tmm.update_prefect() is None
+        assert update_prefect(tmm) is None
     return before
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from adapters import trainers
 from domain.catalogue.method_spec import Backend, MethodSpec
+from infra.publishing import update_prefect
 from infra.settings import CHECKOUT
 from infra.wiring import Installation
 from tests.adapters.trainers.shaped_rows import SHAPES
@@ -127,7 +128,7 @@ def licensed(machine: Machine, folder: Path) -> Iterator[Machine]:
         for method in tmm.catalogue.selectable():
             if method.spec.internal_name.startswith("every-"):
                 tmm.catalogue.delete(method.spec.internal_name, by=tmm.user())
-        tmm.update_prefect()
+        update_prefect(tmm)
         tmm.licences.remove(licence.licence_id)
 
 
@@ -154,7 +155,7 @@ def test_a_method_added_for_a_trainer_makes_the_model_better_on_its_pool(
     machine: Machine = request.getfixturevalue(f"on_{row.backend}")
     with Installation(machine.settings) as tmm:
         tmm.catalogue.add(row.spec(data), by=tmm.user())
-        assert tmm.update_prefect() is None
+        assert update_prefect(tmm) is None
 
     shown = machine.prefect("GET", f"/deployments/name/train/{row.method}-{row.backend}")
     assert shown["work_pool_name"] == row.backend

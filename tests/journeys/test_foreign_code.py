@@ -22,6 +22,7 @@ from adapters.prefect.deployments import OPERATORS
 from adapters.prefect.worker.worker import ENGINE
 from domain.audit.read_models import AuditEntry, AuditQuery
 from domain.catalogue.method_spec import Backend
+from infra.publishing import show_catalogue
 from infra.serving.prefect_environment import prefect_environment
 from infra.wiring import Installation
 from tests.journeys.conftest import Machine, eventually
@@ -109,7 +110,7 @@ class Stranger:
     def put_back(self) -> None:
         with Installation(self.machine.settings) as tmm:
             tmm.pools.ensure(self.machine.settings.backends)
-            tmm.show_catalogue()
+            show_catalogue(tmm)
 
 
 @pytest.fixture
@@ -282,7 +283,7 @@ def test_every_field_of_a_deployment_but_the_operators_is_put_back(stranger: Str
         kept = before.keys() - {"updated", "work_queue_id", "last_polled", "status", "next_run"}
         assert {name: after[name] or None for name in kept} == {name: before[name] or None for name in kept}, field
     with Installation(machine.settings) as tmm:
-        assert tmm.show_catalogue() == []
+        assert show_catalogue(tmm) == []
 
 
 @pytest.mark.parametrize("carried_by", ["warm"], indirect=True)

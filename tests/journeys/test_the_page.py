@@ -10,7 +10,7 @@ import pytest
 
 from domain.audit.read_models import AuditQuery
 from domain.people.users import Origin, User
-from infra.wiring import Installation
+from infra.service import Service
 from tests.adapters.web.conftest import app_of
 from tests.adapters.web.serving import CHROMIUM, a_browser, served, watched
 from tests.journeys.conftest import Machine
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.skipif(CHROMIUM is None, reason="
 class SomebodyHere:
     """A person whose edition is that of the licences which are installed."""
 
-    installation: Installation
+    installation: Service
     name: str
     csrf_token: str = "token"
     roles: frozenset[str] = frozenset()
@@ -33,8 +33,8 @@ class SomebodyHere:
 
 
 @pytest.fixture
-def here(machine: Machine) -> Iterator[Installation]:
-    with Installation(machine.settings) as installation:
+def here(machine: Machine) -> Iterator[Service]:
+    with Service(machine.settings) as installation:
         yield installation
 
 
@@ -43,7 +43,7 @@ def _keep(page: Any, name: str, tmp_path: Path) -> None:
 
 
 def test_from_a_licence_to_the_audit_log_without_reading_anything(
-    here: Installation, machine: Machine, tiny: Path, tmp_path: Path
+    here: Service, machine: Machine, tiny: Path, tmp_path: Path
 ) -> None:
     key = tmp_path / "keys"
     here.licences.generate_pair(key)
@@ -130,7 +130,7 @@ def test_from_a_licence_to_the_audit_log_without_reading_anything(
         _keep(page, "audit", tmp_path)
         assert complaints == []
 
-    entries = here.service.audit(AuditQuery(method="sft-of-dora", limit=1000))
+    entries = here.auditing.entries(AuditQuery(method="sft-of-dora", limit=1000))
     at_the_page = [(entry.actor, entry.action) for entry in entries if entry.origin == "page"]
     assert at_the_page == [
         ("dora", "add"),
@@ -139,4 +139,4 @@ def test_from_a_licence_to_the_audit_log_without_reading_anything(
         ("dora", "cancel"),
         ("dora", "delete"),
     ]
-    assert [entry.actor for entry in here.service.audit(AuditQuery(method="custom01", action="modify"))] == ["emil"]
+    assert [entry.actor for entry in here.auditing.entries(AuditQuery(method="custom01", action="modify"))] == ["emil"]

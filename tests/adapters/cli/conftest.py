@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from adapters.cli import run
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def tmm(site: Settings, here: Path, capsys: pytest.CaptureFixture[str]) -> Tmm:
 
     def call(*args: str) -> Answer:
         capsys.readouterr()
-        code = run(lambda: Installation(site), args)
+        code = run(lambda: Service(site), args)
         said = capsys.readouterr()
         return Answer(code, said.out, said.err)
 
@@ -73,8 +73,8 @@ def tmm(site: Settings, here: Path, capsys: pytest.CaptureFixture[str]) -> Tmm:
 
 
 @pytest.fixture
-def installation(site: Settings) -> Iterator[Installation]:
-    with Installation(site) as installation:
+def installation(site: Settings) -> Iterator[Service]:
+    with Service(site) as installation:
         yield installation
 
 

@@ -8,13 +8,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from domain.runs.training_run import RunRequest
-from infra.wiring import Installation
+from infra.service import Service
 from tests.adapters.cli.conftest import Tmm
 from tests.support.people import PROVENANCE
 
 
 @pytest.fixture
-def story(tmm: Tmm, commercial: None, installation: Installation) -> dict[str, str]:
+def story(tmm: Tmm, commercial: None, installation: Service) -> dict[str, str]:
     """Methods come, change, are used and go; somebody without a licence tries to delete one."""
     assert tmm("add", "sft-support", "--from", "sft-demo").code == 0
     after_adding = datetime.now(UTC).isoformat()

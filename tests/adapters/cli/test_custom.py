@@ -8,7 +8,7 @@ import pytest
 
 from adapters.custom_code.workshop import Workshop
 from domain.catalogue.method_spec import MethodCode
-from infra.wiring import Installation
+from infra.service import Service
 from tests.adapters.cli.conftest import Answer, Tmm
 
 METHOD = """
@@ -67,7 +67,7 @@ def test_nothing_is_overwritten(tmm: Tmm, here: Path) -> None:
 
 
 @pytest.mark.usefixtures("proven")
-def test_saved_code_is_what_the_method_offers_and_trains_with(tmm: Tmm, here: Path, installation: Installation) -> None:
+def test_saved_code_is_what_the_method_offers_and_trains_with(tmm: Tmm, here: Path, installation: Service) -> None:
     saved(tmm, here)
     shown = next(m for m in tmm("list", "--json").document if m["internal_name"] == "custom01")
     assert shown["trainer"] == "custom"
@@ -107,7 +107,7 @@ def test_versions_are_listed_compared_and_put_back(tmm: Tmm, here: Path) -> None
 
 
 @pytest.mark.usefixtures("proven")
-def test_other_methods_take_code_from_commercial_users_only(tmm: Tmm, here: Path, installation: Installation) -> None:
+def test_other_methods_take_code_from_commercial_users_only(tmm: Tmm, here: Path, installation: Service) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "method.py").write_text(METHOD)
     for args in (("custom", "save", "sft-demo", "--from", "mine"), ("add", "mine", "--code", "mine")):
@@ -118,7 +118,7 @@ def test_other_methods_take_code_from_commercial_users_only(tmm: Tmm, here: Path
 
 
 def test_what_only_commercial_users_may_change_of_a_template_is_refused_before_its_code_is_tried_or_kept(
-    tmm: Tmm, here: Path, installation: Installation
+    tmm: Tmm, here: Path, installation: Service
 ) -> None:
     (here / "custom01").mkdir()
     (here / "custom01" / "method.py").write_text(METHOD)
@@ -189,7 +189,7 @@ def test_code_that_breaks_the_contract_is_not_saved_and_with_force_only_kept(tmm
 
 
 def test_code_that_was_only_kept_is_shown_compared_and_brought_back_but_not_put_in_place(
-    tmm: Tmm, here: Path, installation: Installation
+    tmm: Tmm, here: Path, installation: Service
 ) -> None:
     (here / "custom01").mkdir()
     for text in ("def train(:", METHOD.replace("not today", "not yet")):
@@ -223,9 +223,7 @@ def test_an_error_in_the_foreground_shows_its_traceback(tmm: Tmm, here: Path) ->
 
 
 @pytest.mark.usefixtures("proven")
-def test_whoever_may_add_nothing_leaves_nothing_and_runs_nothing(
-    tmm: Tmm, here: Path, installation: Installation
-) -> None:
+def test_whoever_may_add_nothing_leaves_nothing_and_runs_nothing(tmm: Tmm, here: Path, installation: Service) -> None:
     (here / "mine").mkdir()
     (here / "mine" / "method.py").write_text(f"open({str(here / 'ran')!r}, 'w').close()\n" + METHOD)
     before = files_below(Path(installation.settings.artifacts))
@@ -239,7 +237,7 @@ def test_whoever_may_add_nothing_leaves_nothing_and_runs_nothing(
 
 @pytest.mark.usefixtures("proven")
 def test_code_that_is_only_named_by_its_hash_is_refused_unless_it_was_checked(
-    tmm: Tmm, here: Path, installation: Installation
+    tmm: Tmm, here: Path, installation: Service
 ) -> None:
     saved(tmm, here)
     checked = installation.catalogue.method("custom01").spec.code
@@ -271,7 +269,7 @@ def test_code_that_is_only_named_by_its_hash_is_refused_unless_it_was_checked(
 
 @pytest.mark.usefixtures("proven")
 def test_code_that_a_method_trained_with_before_is_put_back_without_a_note(
-    tmm: Tmm, here: Path, installation: Installation
+    tmm: Tmm, here: Path, installation: Service
 ) -> None:
     saved(tmm, here)
     shutil.rmtree(Path(installation.settings.artifacts) / "code" / "checked")  # as it was before there were any

@@ -13,8 +13,8 @@ from adapters.cli.errors import EXIT_CODES, FAILED, INTERRUPTED, UNEXPECTED, tel
 from adapters.cli.training import must_have_completed
 from domain import errors
 from domain.runs.training_run import RunRequest
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.adapters.cli.conftest import Tmm
 
 
@@ -34,7 +34,7 @@ def test_0_is_done(home: Path) -> None:
 
 
 def test_1_is_unexpected_and_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
-    def broken() -> Installation:
+    def broken() -> Service:
         raise RuntimeError("the moon is wrong")
 
     assert run(broken, ["list"]) == UNEXPECTED
@@ -82,7 +82,7 @@ def test_5_is_a_prefect_that_is_not_there_and_nothing_was_requested(tmm: Tmm) ->
     assert tmm("runs", "--json").document == []
 
 
-def test_6_is_a_training_that_failed(installation: Installation) -> None:
+def test_6_is_a_training_that_failed(installation: Service) -> None:
     run_id, user = uuid4(), installation.user()
     request = {"method": "sft-demo", "backend": "cuda", "base_model": "small-base", "dataset": "sft-demo"}
     installation.trainings.request(run_id, RunRequest.parse(request), by=user)
@@ -116,7 +116,7 @@ def test_6_is_a_verification_that_failed_and_every_error_of_ours_has_its_code() 
 
 
 def test_130_is_interrupted(home: Path) -> None:
-    def interrupted() -> Installation:
+    def interrupted() -> Service:
         raise KeyboardInterrupt
 
     assert run(interrupted, ["list"]) == INTERRUPTED

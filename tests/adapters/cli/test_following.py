@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.support.people import ALICE, BOB, method
 
 DEADLINE_S = 60
@@ -64,7 +64,7 @@ def followers() -> Iterator[list[Follower]]:
 def test_entries_are_shown_as_they_come_and_an_interrupt_ends_it_cleanly(
     settings: Settings, followers: list[Follower]
 ) -> None:
-    with Installation(settings) as installation:
+    with Service(settings) as installation:
         installation.migrate()
         service = installation
         there = service.auditing.entries()[-1].position

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from adapters.licences import InstalledLicences
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.adapters.cli.conftest import Tmm
 
 
@@ -17,7 +17,7 @@ def issue(tmm: Tmm, *users: str, out: str = "x.licence") -> None:
     assert answer.code == 0, answer.err
 
 
-def test_from_a_key_pair_to_a_commercial_user_and_back(tmm: Tmm, installation: Installation) -> None:
+def test_from_a_key_pair_to_a_commercial_user_and_back(tmm: Tmm, installation: Service) -> None:
     me = installation.user().name
     assert tmm("licence", "show").out == f"{me} is a noncommercial user: no licence is installed.\n"
     assert tmm("licence", "keygen", "--out", "keys").code == 0
@@ -51,7 +51,7 @@ def test_a_licence_that_names_prefect_says_what_that_means_and_one_for_everyone_
     assert "tmm licence remove L-" in prefect.err
 
 
-def test_the_text_of_a_licence_never_reaches_the_log(tmm: Tmm, installation: Installation, here: Path) -> None:
+def test_the_text_of_a_licence_never_reaches_the_log(tmm: Tmm, installation: Service, here: Path) -> None:
     tmm("licence", "keygen", "--out", "keys")
     tmm("licence", "trust", "keys/public.pem")
     issue(tmm, "*")
@@ -108,7 +108,7 @@ def test_without_a_subcommand_the_help_is_shown_as_it_is(tmm: Tmm) -> None:
 
 
 def test_who_trusted_a_key_is_an_entry_and_doctor_names_every_key(
-    tmm: Tmm, installation: Installation, site: Settings
+    tmm: Tmm, installation: Service, site: Settings
 ) -> None:
     me, ids = installation.user().name, []
     for kind, words in (("licence", "to sign licences"), ("token", "to say for whom a program acts")):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from domain.audit.read_models import AuditQuery
-from infra.wiring import Installation
+from infra.service import Service
 from tests.adapters.cli.conftest import Tmm
 
 SUPPORT = """\
@@ -76,7 +76,7 @@ def test_one_method_is_shown_with_its_options_limits_and_history(tmm: Tmm) -> No
     ],
 )
 def test_a_noncommercial_user_is_refused_helpfully_and_on_the_record(
-    tmm: Tmm, installation: Installation, args: tuple[str, ...], action: str
+    tmm: Tmm, installation: Service, args: tuple[str, ...], action: str
 ) -> None:
     before = tmm("list", "--json").document
     answer = tmm(*args)
@@ -109,7 +109,7 @@ def test_a_noncommercial_user_is_refused_helpfully_and_on_the_record(
     ],
 )
 def test_whoever_may_not_hears_that_before_what_is_wrong_with_the_values(
-    tmm: Tmm, installation: Installation, here: Path, args: tuple[str, ...], action: str | None
+    tmm: Tmm, installation: Service, here: Path, args: tuple[str, ...], action: str | None
 ) -> None:
     no_yaml = "" if "custom01" in args else "trainer: [\n"
     (here / "broken.yaml").write_text(f"method_type: 5\ndescription: 7\n{no_yaml}")
@@ -130,7 +130,7 @@ def test_whoever_may_not_hears_that_before_what_is_wrong_with_the_values(
     ],
 )
 def test_what_everyone_may_shape_is_judged_by_its_values(
-    tmm: Tmm, installation: Installation, here: Path, args: tuple[str, ...]
+    tmm: Tmm, installation: Service, here: Path, args: tuple[str, ...]
 ) -> None:
     (here / "shaped.yaml").write_text("internal_name: custom01\ndescription: 7\n")
     answer = tmm(*args)
@@ -220,7 +220,7 @@ def test_deleting_asks_first_and_where_nobody_can_answer_wants_to_be_told(tmm: T
         (("add", "mine", "--from", "sft-demo", "--option", "warp:number=1"), "'warp' is not declared"),
         (("add", "mine", "--from", "sft-demo", "--option", "max_steps=0"), "'max_steps' must be at least 1"),
         (("add", "mine", "--from", "sft-demo", "--option", "nope"), "--option 'nope' must read NAME:TYPE=DEFAULT"),
-        (("add", "mine"), "Give --type"),
+        (("add", "mine"), "Give --trainer"),
         (("add",), "Name the new method"),
         (("add", "sft-demo", "--from", "sft-demo"), "already exists"),
         (("modify", "custom01"), "Say what to change"),

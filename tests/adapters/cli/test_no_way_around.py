@@ -14,8 +14,8 @@ from domain.catalogue.preinstalled import SFT_DEMO
 from domain.catalogue.training_method import TrainingMethod
 from domain.errors import CommercialUsersOnly
 from domain.people.users import INSTALLER, Edition
+from infra.service import Service
 from infra.settings import CHECKOUT
-from infra.wiring import Installation
 
 MINE = SFT_DEMO.with_changes({"display_name": "Mine"}).model_copy(update={"internal_name": "mine"})
 SOURCES = [file for folder in ("domain", "flows", "adapters", "infra") for file in (CHECKOUT / folder).rglob("*.py")]
@@ -55,11 +55,15 @@ def test_only_the_licence_adapter_makes_a_commercial_entitlement() -> None:
 
 
 def test_only_the_wiring_makes_a_user_beside_the_installer() -> None:
-    assert {file for file, _ in calls("User")} == {"infra/wiring.py", "domain/people/users.py"}
+    assert {file for file, _ in calls("User")} == {
+        "infra/wiring.py",
+        "domain/people/users.py",
+        "domain/use_cases/signing_in.py",  # whoever has not signed in
+    }
     assert INSTALLER.entitlement.edition is Edition.NONCOMMERCIAL
 
 
-def test_the_service_refuses_and_records_it(installation: Installation) -> None:
+def test_the_service_refuses_and_records_it(installation: Service) -> None:
     service, user = installation, installation.user()
     with pytest.raises(CommercialUsersOnly):
         service.catalogue.add(MINE, by=user)
@@ -69,7 +73,7 @@ def test_the_service_refuses_and_records_it(installation: Installation) -> None:
     assert {method.spec.internal_name for method in service.catalogue.selectable()} >= {"sft-demo"}
 
 
-def test_adding_again_is_refused_like_adding(installation: Installation, commercial: None) -> None:
+def test_adding_again_is_refused_like_adding(installation: Service, commercial: None) -> None:
     service = installation
     service.catalogue.delete("sft-demo", by=installation.user())
     for file in installation.settings.licences.iterdir():
@@ -78,7 +82,7 @@ def test_adding_again_is_refused_like_adding(installation: Installation, commerc
         service.catalogue.add(SFT_DEMO, by=installation.user())
 
 
-def test_the_installer_installs_nothing_but_the_preinstalled_methods(installation: Installation) -> None:
+def test_the_installer_installs_nothing_but_the_preinstalled_methods(installation: Service) -> None:
     with pytest.raises(ValueError, match="not one of the preinstalled methods"):
         TrainingMethod.preinstall(MINE, command_id=uuid4())
     with pytest.raises(ValueError, match="not one of the preinstalled methods"):
@@ -89,13 +93,13 @@ def test_the_installer_installs_nothing_but_the_preinstalled_methods(installatio
 
 @pytest.mark.parametrize("flow", ["add_training_method", "delete_training_method"])
 def test_the_flows_refuse_as_the_service_does(
-    site: Any, installation: Installation, monkeypatch: pytest.MonkeyPatch, flow: str
+    site: Any, installation: Service, monkeypatch: pytest.MonkeyPatch, flow: str
 ) -> None:
     from prefect.logging import disable_run_logger
 
     from flows import manage
 
-    acting = Installation(site, flow_run_id=uuid4())
+    acting = Service(site, flow_run_id=uuid4())
     monkeypatch.setattr(manage, "installation_of_this_run", lambda: nullcontext(acting))
     fields = MINE.model_dump(mode="json", exclude={"code", "default_base_model", "default_dataset"})
     given = fields if flow == "add_training_method" else {"internal_name": "sft-demo"}
@@ -108,14 +112,14 @@ def test_the_flows_refuse_as_the_service_does(
     acting.close()
 
 
-def test_who_acts_is_not_asked_of_the_environment(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_acts_is_not_asked_of_the_environment(installation: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     me = installation.user().name
     for variable in ("USER", "LOGNAME", "USERNAME", "SUDO_USER"):
         monkeypatch.setenv(variable, "somebody-licensed")
     assert installation.user().name == me
 
 
-def test_a_licence_is_asked_at_the_moment_of_the_command(installation: Installation, commercial: None) -> None:
+def test_a_licence_is_asked_at_the_moment_of_the_command(installation: Service, commercial: None) -> None:
     assert installation.user().is_commercial
     for file in Path(installation.settings.licences).iterdir():
         file.unlink()

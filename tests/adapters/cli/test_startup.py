@@ -14,8 +14,8 @@ HEAVY = ["prefect", "torch", "transformers", "trl", "peft", "datasets", "mlx", "
 SCRIPT = """
 import json, sys
 from adapters.cli import run
-from infra.wiring import Installation
-code = run(Installation.from_environment, sys.argv[1:])
+from infra.service import Service
+code = run(Service.from_environment, sys.argv[1:])
 print(json.dumps({"code": code, "heavy": [name for name in %r if name in sys.modules]}), file=sys.stderr)
 """
 

@@ -17,8 +17,8 @@ from adapters.cli.main_group import tmm as group
 from domain.errors import CommercialUsersOnly
 from domain.ports import Asked
 from domain.printable import printable
+from infra.service import Service
 from infra.settings import CHECKOUT, Settings
-from infra.wiring import Installation
 from tests.adapters.cli.conftest import Answer, Tmm
 from tests.support.people import ALICE, PROVENANCE, request
 
@@ -47,7 +47,7 @@ def written(tmm: Tmm, commercial: None, site: Settings, tmp_path: Path) -> None:
     assert tmm("add", "sft-support", "--from", "sft-demo", *about).code == 0
     assert tmm("modify", "sft-support", "--description", f"{WORD} again").code == 0
     assert tmm("delete", f"{WORD.lower()}", "--yes").code == 4
-    with Installation(site) as installation:
+    with Service(site) as installation:
         service, by = installation, ALICE.model_copy(update={"name": WORD})
         for run_id in RUNS.values():
             asked = request("sft-support", base_model=WORD, dataset=WORD, output_name=WORD, columns=f"prompt={WORD}")
@@ -189,7 +189,7 @@ def test_every_command_is_tried() -> None:
 def test_nothing_that_any_command_prints_acts_on_the_terminal(
     tmm: Tmm, written: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Installation, "ask", lambda *_, **__: Asked(base=[ACTS], result=[ACTS], warning=ACTS))
+    monkeypatch.setattr(Service, "ask", lambda *_, **__: Asked(base=[ACTS], result=[ACTS], warning=ACTS))
     # The command's own clock alone: whoever waits for a child process sleeps too, and must not be interrupted.
     monkeypatch.setattr("adapters.cli.audit.time", SimpleNamespace(sleep=_interrupt))
     for path in ("licence", "issue"), ("licence", "install"), *USED:

@@ -41,7 +41,7 @@ def test_trainers_import_nothing_heavy_before_they_train() -> None:
     """In a fresh process; the checks below run where the libraries are imported already."""
     modules = sorted(trainers.module_of(name) for name in DECLARED)
     code = (
-        "import importlib, sys; from adapters.custom_code.child import HEAVY\n"
+        "import importlib, sys; from adapters.custom_code.contract import HEAVY\n"
         "for module in sys.argv[1:]: importlib.import_module(module)\n"
         "print(*sorted(sys.modules.keys() & set(HEAVY)))"
     )

@@ -16,8 +16,8 @@ import pytest
 
 from adapters.cli import run
 from domain.catalogue.training_method import TrainingMethod
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.support.people import ALICE, method
 
 NOBODY = 65534
@@ -31,7 +31,7 @@ class Answer(NamedTuple):
 
 def tmm(settings: Settings, *args: str) -> Answer:
     with redirect_stdout(io.StringIO()) as out, redirect_stderr(io.StringIO()) as err:
-        code = run(lambda: Installation(settings), args)
+        code = run(lambda: Service(settings), args)
     return Answer(code, out.getvalue(), err.getvalue())
 
 
@@ -59,7 +59,7 @@ def site() -> Iterator[Settings]:
     """An installation whose file and folder everybody may read, and nobody else may write."""
     home = Path(tempfile.mkdtemp(prefix="tmm-read-only-"))
     settings = Settings(home=home, backends="cuda")
-    with Installation(settings) as installation:
+    with Service(settings) as installation:
         installation.migrate()
         installation.catalogue.add(method(), by=ALICE)
     for command in (["list"], ["audit"], ["audit", "verify"]):
@@ -82,7 +82,7 @@ def test_an_auditor_who_may_not_write_reads_the_views_as_they_stand(site: Settin
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the writer must be another user than the reader")
 def test_an_auditor_sees_what_a_writer_at_work_has_projected_and_no_more(site: Settings) -> None:
-    with Installation(site) as writer:
+    with Service(site) as writer:
         writer.log.save(TrainingMethod.add(method("sft-late"), by=ALICE, command_id=uuid4()))  # not projected yet
         answer = as_somebody_else(lambda: tmm(site.model_copy(), "audit", "--method", "sft-late"))
         assert (answer.code, answer.out) == (0, "")

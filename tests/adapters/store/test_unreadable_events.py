@@ -14,6 +14,7 @@ from domain.catalogue.preinstalled import preinstalled_methods
 from domain.catalogue.training_method import TrainingMethod
 from domain.errors import EventUnreadable, MethodNotFound
 from domain.runs.training_run import TrainingRun
+from infra.doctor import checks
 from infra.wiring import Installation
 from tests.adapters.store.test_what_is_stored import everything_works, nested, refused_attempt
 from tests.support.people import ALICE, BOB, method, request
@@ -122,7 +123,7 @@ def test_a_run_whose_history_cannot_be_read_does_not_stop_the_others(service: In
 
 def test_the_doctor_names_it(installation: Installation, service: Installation) -> None:
     def said() -> tuple[bool, str]:
-        (check,) = (check for check in installation.checks() if check.name == "log entries")
+        (check,) = (check for check in checks(installation) if check.name == "log entries")
         return check.ok, check.words
 
     assert said() == (True, "every event of the log can be read")

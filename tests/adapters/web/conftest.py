@@ -10,9 +10,10 @@ from fastapi.testclient import TestClient
 
 from adapters.web.pages import ROUTERS
 from adapters.web.person import Person, signed_in
+from domain.people.roles import EVERY_ROLE
 from domain.people.users import Origin, User
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.support.people import ALICE, BOB
 
 
@@ -29,10 +30,10 @@ class Visitor:
         return self.is_user.name
 
     def user(self) -> User:
-        return self.is_user.model_copy(update={"origin": Origin.WEB})
+        return self.is_user.model_copy(update={"origin": Origin.WEB, "roles": EVERY_ROLE})
 
 
-def app_of(installation: Installation, visitor: Person) -> FastAPI:
+def app_of(installation: Service, visitor: Person) -> FastAPI:
     """The pages for this visitor alone."""
     app = FastAPI()
     app.state.do = installation.do
@@ -43,22 +44,22 @@ def app_of(installation: Installation, visitor: Person) -> FastAPI:
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Installation]:
+def here(tmp_path: Path) -> Iterator[Service]:
     """An installation on SQLite with both backends, and no Prefect."""
-    with Installation(Settings(home=tmp_path / "home", backends="cuda,mlx")) as installation:
+    with Service(Settings(home=tmp_path / "home", backends="cuda,mlx")) as installation:
         installation.migrate()
         yield installation
 
 
 @pytest.fixture
-def alice(here: Installation) -> Iterator[TestClient]:
+def alice(here: Service) -> Iterator[TestClient]:
     """The pages as a commercial user sees them."""
     with TestClient(app_of(here, Visitor(ALICE))) as client:
         yield client
 
 
 @pytest.fixture
-def bob(here: Installation) -> Iterator[TestClient]:
+def bob(here: Service) -> Iterator[TestClient]:
     """The pages as a noncommercial user sees them."""
     with TestClient(app_of(here, Visitor(BOB))) as client:
         yield client

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from uuid import UUID, uuid5
 
 from domain.people.users import User
-from infra.wiring import Installation
+from infra.service import Service
 from tests.support.people import ALICE, BOB, PROVENANCE, method, request
 
 _NAMES = UUID(int=7)
@@ -16,9 +16,9 @@ _RIGHT_TO_LEFT = "ضبط دقيق لفريق الدعم"
 _HEBREW = "כוונון עדין לצוות התמיכה, עם הגדרות ברירת המחדל שלנו"
 
 
-def fill(installation: Installation, *, methods: int, runs: int) -> list[UUID]:
+def fill(installation: Service, *, methods: int, runs: int) -> list[UUID]:
     """Add so many methods and runs of every kind; the ids of the runs."""
-    service = installation.service
+    service = installation
     names = []
     for number in range(methods):
         name = (
@@ -30,21 +30,21 @@ def fill(installation: Installation, *, methods: int, runs: int) -> list[UUID]:
         about = {0: _HEBREW, 1: "Words " * 90}.get(
             number, f"Supervised fine-tuning with the defaults of team {number}."
         )
-        service.add_method(method(name, display_name=display, description=about), by=ALICE)
+        service.catalogue.add(method(name, display_name=display, description=about), by=ALICE)
         names.append(name)
     return [_run(installation, names[number % len(names)], number) for number in range(runs)]
 
 
-def _run(installation: Installation, name: str, number: int) -> UUID:
-    service, by, run_id = installation.service, _asker(number), uuid5(_NAMES, str(number))
+def _run(installation: Service, name: str, number: int) -> UUID:
+    service, by, run_id = installation, _asker(number), uuid5(_NAMES, str(number))
     called = {0: _RIGHT_TO_LEFT, 1: "the result of a very long night of training, with the words for it"}.get(
         number, ""
     )
-    service.request_run(run_id, request(name, output_name=called, options={"max_steps": 100 + number % 3}), by=by)
+    service.trainings.request(run_id, request(name, output_name=called, options={"max_steps": 100 + number % 3}), by=by)
     kind = number % 7
     if kind == 6:
         return run_id
-    service.start_run(run_id, PROVENANCE, by=by)
+    service.trainings.start(run_id, PROVENANCE, by=by)
     folder = installation.run_folder(run_id)
     if number < 20:
         with (folder / "metrics.jsonl").open("w", encoding="utf-8") as file:
@@ -52,11 +52,13 @@ def _run(installation: Installation, name: str, number: int) -> UUID:
     if kind == 5:
         return run_id
     if kind == 4:
-        service.fail_run(run_id, "The loss is not a number at step 12. A smaller learning rate often helps.", by=by)
+        service.trainings.fail(
+            run_id, "The loss is not a number at step 12. A smaller learning rate often helps.", by=by
+        )
     elif kind == 3:
-        service.cancel_run(run_id, f"{by.name} cancelled it at the page.", by=by)
+        service.trainings.cancel(run_id, f"{by.name} cancelled it at the page.", by=by)
     else:
-        service.complete_run(
+        service.trainings.complete(
             run_id,
             artifact=str(folder),
             artifact_hash="e" * 64,

@@ -7,13 +7,13 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
-from infra.wiring import Installation
+from infra.service import Service
 from tests.adapters.web.filling import fill
 from tests.support.people import ALICE
 
 
 @pytest.fixture(autouse=True)
-def filled(here: Installation) -> None:
+def filled(here: Service) -> None:
     fill(here, methods=3, runs=40)
 
 
@@ -64,7 +64,7 @@ def test_what_fits_is_exported_whole(alice: TestClient) -> None:
     assert alice.get("/audit/export?since=yesterday").status_code == 422
 
 
-def test_the_page_says_up_to_where_the_log_is_signed(here: Installation, alice: TestClient) -> None:
+def test_the_page_says_up_to_where_the_log_is_signed(here: Service, alice: TestClient) -> None:
     assert "none of them signed yet" in alice.get("/audit").text
     checkpoint, _ = here.proof.make_checkpoint(by=ALICE)
     assert f"signed up to entry {checkpoint.position}" in alice.get("/audit").text

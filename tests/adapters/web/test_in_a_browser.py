@@ -8,8 +8,8 @@ from uuid import UUID
 
 import pytest
 
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.adapters.web.conftest import Visitor, app_of
 from tests.adapters.web.filling import fill, steps
 from tests.adapters.web.serving import CHROMIUM, a_browser, serious, served, watched
@@ -25,21 +25,21 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Installation, list[UUID]]]:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Service, list[UUID]]]:
     home = tmp_path_factory.mktemp("page") / "home"
-    with Installation(Settings(home=home, backends="cuda,mlx")) as installation:
+    with Service(Settings(home=home, backends="cuda,mlx")) as installation:
         installation.migrate()
         yield installation, fill(installation, methods=6, runs=30)
 
 
 @pytest.fixture(scope="module")
-def pages(filled: tuple[Installation, list[UUID]]) -> Iterator[str]:
+def pages(filled: tuple[Service, list[UUID]]) -> Iterator[str]:
     with served(app_of(filled[0], Visitor(ALICE))) as address:
         yield address
 
 
 @pytest.fixture(scope="module")
-def pages_of_bob(filled: tuple[Installation, list[UUID]]) -> Iterator[str]:
+def pages_of_bob(filled: tuple[Service, list[UUID]]) -> Iterator[str]:
     with served(app_of(filled[0], Visitor(BOB))) as address:
         yield address
 
@@ -69,7 +69,7 @@ def _all(runs: list[UUID]) -> list[str]:
 
 @pytest.mark.parametrize(("width", "colours"), [(1280, "light"), (390, "dark")])
 def test_every_page_fits_is_accessible_and_complains_of_nothing(
-    browser: Any, pages: str, pages_of_bob: str, filled: tuple[Installation, list[UUID]], width: int, colours: str
+    browser: Any, pages: str, pages_of_bob: str, filled: tuple[Service, list[UUID]], width: int, colours: str
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=colours)
     page = context.new_page()
@@ -85,7 +85,7 @@ def test_every_page_fits_is_accessible_and_complains_of_nothing(
     assert complaints == []
 
 
-def test_a_method_is_added_by_keyboard_alone(browser: Any, pages: str, filled: tuple[Installation, list[UUID]]) -> None:
+def test_a_method_is_added_by_keyboard_alone(browser: Any, pages: str, filled: tuple[Service, list[UUID]]) -> None:
     page = browser.new_page()
     page.goto(pages)
     page.keyboard.press("Tab")
@@ -108,7 +108,7 @@ def test_a_method_is_added_by_keyboard_alone(browser: Any, pages: str, filled: t
     page.keyboard.type("by-keyboard")
     page.keyboard.press("Enter")
     page.get_by_text("Added by-keyboard.").wait_for()
-    assert filled[0].service.selectable_method("by-keyboard").spec.description == "Typed."
+    assert filled[0].catalogue.method("by-keyboard").spec.description == "Typed."
     page.close()
 
 
@@ -141,7 +141,7 @@ def _append(folder: Path, lines: list[dict[str, object]]) -> None:
         file.writelines(json.dumps(line) + "\n" for line in lines)
 
 
-def test_a_run_moves_within_a_second_and_over_a_restart(browser: Any, filled: tuple[Installation, list[UUID]]) -> None:
+def test_a_run_moves_within_a_second_and_over_a_restart(browser: Any, filled: tuple[Service, list[UUID]]) -> None:
     installation, runs = filled
     run_id, way = runs[26], list(steps(100))  # under way, and nothing told of it yet
     folder = installation.run_folder(run_id)
@@ -159,7 +159,7 @@ def test_a_run_moves_within_a_second_and_over_a_restart(browser: Any, filled: tu
     with served(app_of(installation, Visitor(ALICE)), port):
         _append(folder, way[40:70])
         page.get_by_text("step 70 of 100").wait_for()
-        installation.service.cancel_run(run_id, "It was long enough.", by=ALICE)
+        installation.trainings.cancel(run_id, "It was long enough.", by=ALICE)
         page.get_by_text("It was long enough.").first.wait_for()
         assert page.locator("#live").count() == 0
     page.close()
@@ -189,7 +189,7 @@ def test_times_are_those_of_the_persons_zone(browser: Any, pages: str) -> None:
 
 
 def test_without_a_script_all_but_what_moves_is_there(
-    browser: Any, pages: str, filled: tuple[Installation, list[UUID]]
+    browser: Any, pages: str, filled: tuple[Service, list[UUID]]
 ) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()

@@ -5,10 +5,10 @@ from pathlib import Path
 from fastapi.testclient import TestClient
 
 from domain.audit.read_models import AuditQuery
-from infra.wiring import Installation
+from infra.service import Service
 
 
-def test_a_licence_is_trusted_installed_and_removed(here: Installation, bob: TestClient, tmp_path: Path) -> None:
+def test_a_licence_is_trusted_installed_and_removed(here: Service, bob: TestClient, tmp_path: Path) -> None:
     here.licences.generate_pair(tmp_path / "keys")
     file = tmp_path / "acme.licence"
     key = tmp_path / "keys" / "private.pem"
@@ -23,7 +23,7 @@ def test_a_licence_is_trusted_installed_and_removed(here: Installation, bob: Tes
     assert f"Installed the licence {licence.licence_id} of Acme." in page
     assert ">yes</span>" in page
     assert "Removed the licence" in bob.post(f"/licences/{licence.licence_id}/remove").text
-    actions = [entry.action for entry in here.service.audit(AuditQuery(actor="bob", origin="page"))]
+    actions = [entry.action for entry in here.auditing.entries(AuditQuery(actor="bob", origin="page"))]
     assert len(actions) == 3
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from domain.audit.read_models import AuditQuery
-from infra.wiring import Installation
+from infra.service import Service
 from tests.support.people import ALICE, BOB, method, request
 
 NEW = {
@@ -52,23 +52,23 @@ def test_who_may_not_add_sees_why_and_where_to_go(bob: TestClient) -> None:
     assert 'href="/methods/sft-demo/modify"' not in page
 
 
-def test_a_method_is_added_with_the_options_that_were_ticked(here: Installation, alice: TestClient) -> None:
+def test_a_method_is_added_with_the_options_that_were_ticked(here: Service, alice: TestClient) -> None:
     answer = alice.post("/add", data=NEW, follow_redirects=False)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/methods/sft-support"
     assert "Added SFT Support." in alice.get("/methods/sft-support").text
     assert "Added SFT Support." not in alice.get("/methods/sft-support").text  # it is said once
     assert "words of a stranger" not in alice.get("/?said=words+of+a+stranger").text
-    spec = here.service.selectable_method("sft-support").spec
+    spec = here.catalogue.method("sft-support").spec
     steps, rate, schedule = spec.configuration_options
     assert (steps.default, steps.minimum, steps.maximum) == (50, 10, 500)
     assert (rate.default, rate.minimum) == (2e-5, 1e-8)  # what was left empty is the trainer's
     assert (schedule.default, schedule.choices) == ("linear", ("cosine", "linear"))
-    [entry] = here.service.audit(AuditQuery(method="sft-support"))
+    [entry] = here.auditing.entries(AuditQuery(method="sft-support"))
     assert (entry.actor, entry.action, entry.origin) == ("alice", "add", "page")
 
 
-def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(here: Installation, alice: TestClient) -> None:
+def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(here: Service, alice: TestClient) -> None:
     wrong = {**NEW, "internal_name": "Not A Name", "description": "", "default.max_steps": "many"}
     answer = alice.post("/add", data=wrong)
     assert answer.status_code == 422
@@ -79,7 +79,7 @@ def test_what_is_wrong_stands_at_its_field_and_nothing_typed_is_lost(here: Insta
     assert "must be a whole number, not &#39;many&#39;" in page
     assert 'value="500"' in page
     assert "Nothing you typed is lost" in page
-    assert here.service.audit(AuditQuery(action="add")) == []
+    assert here.auditing.entries(AuditQuery(action="add")) == []
 
 
 def test_a_limit_wider_than_the_trainers_is_marked_at_its_option(alice: TestClient) -> None:
@@ -101,22 +101,22 @@ def test_another_trainer_brings_its_options_and_keeps_what_was_typed(alice: Test
     assert 'value="500"' in page
 
 
-def test_a_new_method_starts_from_another(here: Installation, alice: TestClient) -> None:
+def test_a_new_method_starts_from_another(here: Service, alice: TestClient) -> None:
     page = alice.get("/add?start_from=grpo-demo").text
     assert 'value="GRPO-Demo"' in page
     assert 'value="exact_answer=1, format=0.2"' in page
     assert '<option value="grpo" selected>' in page
 
 
-def test_adding_by_who_may_not_is_refused_and_recorded(here: Installation, bob: TestClient) -> None:
+def test_adding_by_who_may_not_is_refused_and_recorded(here: Service, bob: TestClient) -> None:
     answer = bob.post("/add", data=NEW)
     assert answer.status_code == 403
     assert 'value="sft-support"' in answer.text
-    [entry] = here.service.audit(AuditQuery(outcome="refused"))
+    [entry] = here.auditing.entries(AuditQuery(outcome="refused"))
     assert (entry.actor, entry.action, entry.method, entry.origin) == ("bob", "add", "sft-support", "page")
 
 
-def test_a_noncommercial_user_shapes_custom01(here: Installation, bob: TestClient) -> None:
+def test_a_noncommercial_user_shapes_custom01(here: Service, bob: TestClient) -> None:
     form = bob.get("/methods/custom01/modify").text
     assert 'name="display_name" value="Custom01"' in form
     typed: dict[str, Any] = {
@@ -128,11 +128,11 @@ def test_a_noncommercial_user_shapes_custom01(here: Installation, bob: TestClien
     }
     answer = bob.post("/methods/custom01/modify", data=typed, follow_redirects=False)
     assert answer.status_code == 303
-    spec = here.service.selectable_method("custom01").spec
+    spec = here.catalogue.method("custom01").spec
     assert (spec.display_name, [option.name for option in spec.configuration_options]) == ("Our tone", ["max_steps"])
 
 
-def test_saving_the_form_as_it_is_changes_nothing(here: Installation, alice: TestClient) -> None:
+def test_saving_the_form_as_it_is_changes_nothing(here: Service, alice: TestClient) -> None:
     from html.parser import HTMLParser
 
     class Fields(HTMLParser):
@@ -169,44 +169,44 @@ def test_saving_the_form_as_it_is_changes_nothing(here: Installation, alice: Tes
         fields.feed(alice.get(f"/methods/{name}/modify").text)
         answer = alice.post(f"/methods/{name}/modify", data=fields.data)
         assert "nothing was changed" in answer.text, name
-    assert here.service.audit(AuditQuery(action="modify")) == []
+    assert here.auditing.entries(AuditQuery(action="modify")) == []
 
 
-def test_a_method_tells_its_history_field_by_field(here: Installation, alice: TestClient) -> None:
-    here.service.modify_method("sft-demo", {"description": "Another one."}, by=ALICE)
+def test_a_method_tells_its_history_field_by_field(here: Service, alice: TestClient) -> None:
+    here.catalogue.modify("sft-demo", {"description": "Another one."}, by=ALICE)
     page = alice.get("/methods/sft-demo").text
     assert "<code>description</code>" in page
     assert "<ins>Another one.</ins>" in page
     assert "train/sft-demo-cuda" in page
 
 
-def test_deleting_shows_first_what_it_affects(here: Installation, alice: TestClient) -> None:
+def test_deleting_shows_first_what_it_affects(here: Service, alice: TestClient) -> None:
     from uuid import uuid4
 
-    here.service.add_method(method(), by=ALICE)
+    here.catalogue.add(method(), by=ALICE)
     run_id = uuid4()
-    here.service.request_run(run_id, request(), by=BOB)
+    here.trainings.request(run_id, request(), by=BOB)
     page = alice.get("/methods/sft-support/delete").text
     assert "Waiting: 1 run, to be cancelled" in page
     assert f"/runs/{run_id}" in page
     answer = alice.post("/methods/sft-support/delete", follow_redirects=False)
     assert answer.status_code == 303
     assert "sft-support" not in alice.get("/").text
-    assert here.service.training_run(run_id).standing == "cancelled"
+    assert here.trainings.one(run_id).standing == "cancelled"
     gone = alice.get("/methods/sft-support")
     assert gone.status_code == 404
     assert "was deleted" in gone.text
 
 
-def test_deleting_by_who_may_not_is_refused(here: Installation, bob: TestClient) -> None:
+def test_deleting_by_who_may_not_is_refused(here: Service, bob: TestClient) -> None:
     assert '<button class="danger">' not in bob.get("/methods/sft-demo/delete").text
     assert bob.post("/methods/sft-demo/delete").status_code == 403
-    assert here.service.selectable_method("sft-demo")
+    assert here.catalogue.method("sft-demo")
 
 
-def test_texts_of_people_are_texts(here: Installation, alice: TestClient) -> None:
+def test_texts_of_people_are_texts(here: Service, alice: TestClient) -> None:
     evil = "<script>alert(1)</script>"
-    here.service.add_method(method(display_name=evil, description=evil), by=ALICE)
+    here.catalogue.add(method(display_name=evil, description=evil), by=ALICE)
     for path in ("/", "/methods/sft-support", "/methods/sft-support/modify", "/audit", "/?words=" + evil):
         page = alice.get(path).text
         assert evil not in page

@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 from fastapi.testclient import TestClient
 
-from infra.wiring import Installation
+from infra.service import Service
 from tests.adapters.web.filling import fill
 from tests.support.people import ALICE
 
 
 @pytest.fixture
-def runs(here: Installation) -> list[str]:
+def runs(here: Service) -> list[str]:
     return [str(run_id) for run_id in fill(here, methods=3, runs=70)]
 
 
@@ -69,7 +69,7 @@ def test_two_runs_are_compared(alice: TestClient, runs: list[str]) -> None:
     assert "Choose 2 to 4 runs" in one.text
 
 
-def test_a_waiting_run_is_cancelled_by_whoever_pressed(here: Installation, alice: TestClient, runs: list[str]) -> None:
+def test_a_waiting_run_is_cancelled_by_whoever_pressed(here: Service, alice: TestClient, runs: list[str]) -> None:
     answer = alice.post(f"/runs/{runs[6]}/cancel", follow_redirects=False)
     assert answer.status_code == 303
     page = alice.get(f"/runs/{runs[6]}").text
@@ -93,7 +93,7 @@ def test_a_run_that_is_none_is_said_to_be_none(alice: TestClient) -> None:
         assert '<a href="/runs">the runs</a>' in answer.text
 
 
-def test_the_newest_run_stands_in_the_list_of_methods(here: Installation, alice: TestClient, runs: list[str]) -> None:
-    newest = here.service.training_runs(method="sft-team-02", limit=1)[0]
+def test_the_newest_run_stands_in_the_list_of_methods(here: Service, alice: TestClient, runs: list[str]) -> None:
+    newest = here.trainings.all(method="sft-team-02", limit=1)[0]
     assert f'href="/runs/{newest.run_id}"' in alice.get("/").text
     assert ALICE.name in alice.get("/").text

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from infra.wiring import Installation
+from infra.service import Service
 
 ROWS = b'{"prompt": "1+1=", "completion": "2"}\n{"prompt": "1+2=", "completion": "3"}\n' * 8
 TYPED = {
@@ -52,7 +52,7 @@ def test_without_prefect_it_is_said_and_nothing_is_lost(alice: TestClient) -> No
     assert 'name="set.max_steps" value="20"' in answer.text
 
 
-def test_an_uploaded_dataset_is_kept_once_and_named(here: Installation, alice: TestClient) -> None:
+def test_an_uploaded_dataset_is_kept_once_and_named(here: Service, alice: TestClient) -> None:
     file = {"file": ("adding.jsonl", ROWS)}
     page = alice.post("/methods/sft-demo/train", data={**TYPED, "file_name": "adding"}, files=file).text
     assert 'name="dataset" value="adding.jsonl"' in page
@@ -65,14 +65,14 @@ def test_an_uploaded_dataset_is_kept_once_and_named(here: Installation, alice: T
     assert "16" in alice.get("/data/again.jsonl").text
 
 
-def test_a_name_is_never_given_to_another_dataset(here: Installation, alice: TestClient) -> None:
+def test_a_name_is_never_given_to_another_dataset(here: Service, alice: TestClient) -> None:
     alice.post("/data", data={"name": "adding"}, files={"file": ("adding.jsonl", ROWS)})
     answer = alice.post("/data", data={"name": "adding"}, files={"file": ("adding.jsonl", ROWS + ROWS)})
     assert answer.status_code == 422
     assert "another dataset is called adding.jsonl here" in answer.text
 
 
-def test_a_file_that_is_no_dataset_is_not_kept(here: Installation, alice: TestClient) -> None:
+def test_a_file_that_is_no_dataset_is_not_kept(here: Service, alice: TestClient) -> None:
     for name, content in (("rows.jsonl", b'{"prompt": 1}\nno json\n'), ("rows.exe", ROWS), ("one.jsonl", ROWS[:40])):
         answer = alice.post("/data", data={"name": ""}, files={"file": (name, content)})
         assert answer.status_code == 422, name
@@ -80,7 +80,7 @@ def test_a_file_that_is_no_dataset_is_not_kept(here: Installation, alice: TestCl
     assert not here.settings.datasets.exists()
 
 
-def test_an_uploads_name_leads_out_of_no_folder(here: Installation, alice: TestClient, tmp_path: Path) -> None:
+def test_an_uploads_name_leads_out_of_no_folder(here: Service, alice: TestClient, tmp_path: Path) -> None:
     alice.post("/data", files={"file": ("../../../evil.jsonl", ROWS)})
     assert here.datasets.place_of("evil.jsonl") == here.settings.datasets / "evil.jsonl"
     answer = alice.post("/data", data={"name": "../evil"}, files={"file": ("rows.jsonl", ROWS)})

@@ -7,7 +7,7 @@ import pytest
 from adapters import trainers
 from domain.catalogue.method_spec import MethodSpec
 from domain.errors import InvalidMethod, MethodNotFound
-from infra.wiring import Installation
+from infra.service import Service
 
 LEARNING_RATE = next(option for option in trainers.declarations()["sft"].options if option.name == "learning_rate")
 MINE: dict[str, Any] = {
@@ -19,12 +19,12 @@ MINE: dict[str, Any] = {
 }
 
 
-def new_of(installation: Installation, asked: dict[str, Any]) -> MethodSpec:
+def new_of(installation: Service, asked: dict[str, Any]) -> MethodSpec:
     fields = {name: value for name, value in asked.items() if name != "from_method"}
     return installation.catalogue.completed(fields, start_from=asked.get("from_method", ""))
 
 
-def test_what_was_left_empty_is_taken_from_the_method_to_copy(installation: Installation) -> None:
+def test_what_was_left_empty_is_taken_from_the_method_to_copy(installation: Service) -> None:
     copied = installation.catalogue.method("sft-demo").spec
     asked = {"internal_name": "mine", "from_method": "sft-demo", "description": "Ours", "backends": [], "trainer": ""}
     assert new_of(installation, asked) == copied.with_changes(
@@ -32,7 +32,7 @@ def test_what_was_left_empty_is_taken_from_the_method_to_copy(installation: Inst
     ).model_copy(update={"internal_name": "mine"})
 
 
-def test_what_an_option_leaves_empty_is_the_trainers(installation: Installation) -> None:
+def test_what_an_option_leaves_empty_is_the_trainers(installation: Service) -> None:
     option = {"name": "learning_rate", "maximum": 1e-3, "default": 1e-4, "choices": [], "description": ""}
     (made,) = new_of(installation, MINE | {"configuration_options": [option]}).configuration_options
     assert made == LEARNING_RATE.model_copy(update={"maximum": 1e-3, "default": 1e-4})
@@ -50,13 +50,11 @@ def test_what_an_option_leaves_empty_is_the_trainers(installation: Installation)
         ({"trainer": ["sft"]}, "trainer"),
     ],
 )
-def test_what_makes_no_method_is_said_field_by_field(
-    installation: Installation, wrong: dict[str, Any], words: str
-) -> None:
+def test_what_makes_no_method_is_said_field_by_field(installation: Service, wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidMethod, match=words):
         new_of(installation, MINE | wrong)
 
 
-def test_a_method_that_there_is_not_cannot_be_copied(installation: Installation) -> None:
+def test_a_method_that_there_is_not_cannot_be_copied(installation: Service) -> None:
     with pytest.raises(MethodNotFound):
         new_of(installation, {"internal_name": "mine", "from_method": "gone"})

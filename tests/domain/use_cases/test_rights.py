@@ -12,22 +12,22 @@ from domain.people.roles import EVERY_ROLE
 from domain.use_cases.audit import AuditPage, CountAudit
 from domain.use_cases.licences import InstallLicence, RemoveLicence, TrustKey
 from domain.use_cases.trainings import CancelRun, ResumeRun
+from infra.service import Service
 from infra.settings import Settings
-from infra.wiring import Installation
 from tests.support.people import ALICE, BOB, method, request
 
 OPERATOR = BOB.model_copy(update={"name": "olga", "roles": EVERY_ROLE})
 
 
 @pytest.fixture
-def team(tmp_path: Path) -> Iterator[Installation]:
-    with Installation(Settings(home=tmp_path / "home", backends="cuda")) as installation:
+def team(tmp_path: Path) -> Iterator[Service]:
+    with Service(Settings(home=tmp_path / "home", backends="cuda")) as installation:
         installation.migrate()
         yield installation
 
 
 @pytest.mark.parametrize("act", [InstallLicence(text="x"), RemoveLicence(name="L-1"), TrustKey(text="x")])
-def test_licences_and_keys_are_the_operators(team: Installation, act: InstallLicence) -> None:
+def test_licences_and_keys_are_the_operators(team: Service, act: InstallLicence) -> None:
     with pytest.raises(NotOfTheRole, match="alice may not"):
         team.do(act, by=ALICE)
     [entry] = team.auditing.entries(AuditQuery(outcome="refused"))
@@ -36,7 +36,7 @@ def test_licences_and_keys_are_the_operators(team: Installation, act: InstallLic
         team.do(act, by=OPERATOR)
 
 
-def test_only_the_operator_cancels_and_resumes_other_peoples_runs(team: Installation) -> None:
+def test_only_the_operator_cancels_and_resumes_other_peoples_runs(team: Service) -> None:
     do, run_id = team.do, uuid4()
     team.catalogue.add(method(), by=ALICE)
     team.trainings.request(run_id, request(), by=ALICE)
@@ -47,7 +47,7 @@ def test_only_the_operator_cancels_and_resumes_other_peoples_runs(team: Installa
     assert team.trainings.one(run_id).standing == "cancelled"
 
 
-def test_who_is_no_auditor_sees_their_own_acts(team: Installation) -> None:
+def test_who_is_no_auditor_sees_their_own_acts(team: Service) -> None:
     do = team.do
     team.catalogue.add(method(), by=ALICE)
     assert [entry.actor for entry in do(AuditPage(query=AuditQuery()), by=ALICE).entries] == ["alice"]

@@ -13,9 +13,9 @@ from adapters.cli import run
 from domain.audit.read_models import Run
 from domain.runs.flow_runs import Queue
 from domain.runs.training_run import RunRequest
+from infra.service import Service
 from infra.settings import Settings
 from infra.training_session import recorded_session
-from infra.wiring import Installation
 
 
 class Quiet:
@@ -25,7 +25,7 @@ class Quiet:
     def step(self, step: int, total: int, metrics: Mapping[str, float]) -> None: ...
 
 
-def trained(installation: Installation, run_id: UUID, **asked: Any) -> Run:
+def trained(installation: Service, run_id: UUID, **asked: Any) -> Run:
     """A run carried from its request to its end in this process."""
     with recorded_session(installation, run_id, asked, Quiet(), attempt=1) as session:
         session.start()
@@ -54,15 +54,15 @@ def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One migrated installation on SQLite for all these trainings."""
-    with Installation(Settings(home=tmp_path_factory.mktemp("house"), backends="cuda,mlx")) as installation:
+    with Service(Settings(home=tmp_path_factory.mktemp("house"), backends="cuda,mlx")) as installation:
         installation.migrate()
         yield installation
 
 
 @pytest.fixture(scope="session")
-def train(house: Installation, rows: Path) -> Train:
+def train(house: Service, rows: Path) -> Train:
     """Trains with SFT-Demo for three steps unless told otherwise."""
 
     def train(**asked: Any) -> Run:
@@ -88,13 +88,19 @@ class RunsHere:
         return run_id
 
     def release(self, run_id: UUID) -> None:
-        with Installation(self._settings) as worker:
+        with Service(self._settings) as worker:
             trained(worker, run_id, **self._waiting.pop(run_id).model_dump(mode="json"))
 
     def cancel(self, run_id: UUID, reason: str) -> None: ...
 
     def told_progress(self, run_id: UUID) -> None:
         return None
+
+    def progress(self, run_id: UUID) -> None:
+        return None
+
+    def log(self, run_id: UUID, *, limit: int) -> list[str]:
+        return []
 
     def state(self, run_id: UUID) -> str:
         return "Completed"
@@ -103,7 +109,7 @@ class RunsHere:
         return f"here/{run_id}"
 
 
-class House(Installation):
+class House(Service):
     """An installation that trains in this process."""
 
     @cached_property
@@ -124,7 +130,7 @@ Tmm = Callable[..., Answer]
 
 
 @pytest.fixture
-def tmm(house: Installation, capsys: pytest.CaptureFixture[str]) -> Tmm:
+def tmm(house: Service, capsys: pytest.CaptureFixture[str]) -> Tmm:
     """One command line in the house of these trainings."""
 
     def call(*args: str) -> Answer:

@@ -115,7 +115,7 @@ def test_answers_that_nobody_can_mark_are_shown_too(
 
     run = train(dataset=str(file))
 
-    answers = house.answers_of(run)
+    answers = house.kept_runs.answers_of(run)
     assert answers
     for answer in answers:
         assert answer["expected"] == f"Hello, {answer['prompt'].removeprefix('Greet ')}!"
