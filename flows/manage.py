@@ -12,6 +12,7 @@ from prefect.states import Completed
 from domain.use_cases.methods import START_FROM, AddMethod, DeleteMethod, DeletionImpact
 from flows.acting import ending_in_words, installation_of_this_run
 from infra.acting_for import acting, named
+from infra.publishing import update_prefect
 from infra.service import Service
 
 
@@ -75,7 +76,7 @@ def delete_training_method(internal_name: str, only_tell: bool = False, acting_f
 
 def _answered_before(installation: Service, answer: str) -> State[Any]:
     """What an earlier attempt did stands; what it did not come to, Prefect's catalogue, follows."""
-    _follow(installation.update_prefect())
+    _follow(update_prefect(installation))
     return Completed(message=answer)
 
 
