@@ -12,8 +12,8 @@ from prefect.states import Completed
 from domain.use_cases.methods import START_FROM, AddMethod, DeleteMethod, DeletionImpact
 from flows.acting import ending_in_words, installation_of_this_run
 from infra.acting_for import acting, named
-from infra.publishing import update_prefect
 from infra.service import Service
+from infra.upkeep.publishing import update_prefect
 
 
 @flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)

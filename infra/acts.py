@@ -42,7 +42,7 @@ class Acts:
 def _methods(tmm: "Installation") -> Handlers:
     from adapters.trainers import declarations
     from domain.use_cases import methods as acts
-    from infra.publishing import update_prefect
+    from infra.upkeep.publishing import update_prefect
 
     methods = acts.Methods(
         tmm.catalogue,
@@ -72,7 +72,7 @@ def _methods(tmm: "Installation") -> Handlers:
 def _trainings(tmm: "Installation") -> Handlers:
     from adapters.machines.run_process import CarriersHere
     from domain.use_cases import trainings as acts
-    from infra.preparing import Preflight
+    from infra.trainings.preparing import Preflight
 
     trainings = acts.Trainings(
         tmm.trainings,
@@ -97,7 +97,7 @@ def _trainings(tmm: "Installation") -> Handlers:
 
 def _runs(tmm: "Installation") -> Handlers:
     from domain.use_cases import runs as acts
-    from infra.waiting_runs import note_waiting
+    from infra.trainings.waiting_runs import note_waiting
 
     runs = acts.Runs(
         tmm.trainings, tmm.kept_runs, flow_runs=lambda: tmm.flow_runs, note_waiting=partial(note_waiting, tmm)
@@ -112,7 +112,7 @@ def _runs(tmm: "Installation") -> Handlers:
 
 def _results(tmm: "Installation") -> Handlers:
     from domain.use_cases import results as acts
-    from infra.models_of_runs import ModelsOfRuns
+    from infra.trainings.models_of_runs import ModelsOfRuns
 
     models = ModelsOfRuns(
         tmm.settings,
@@ -207,29 +207,37 @@ def _licences(tmm: "Installation") -> Handlers:
 
 
 def _operating(tmm: "Installation") -> Handlers:
-    from domain.use_cases.operating import AcceptClock, Operators, RebuildViews
+    from domain.use_cases.operators.operating import AcceptClock, Operators, RebuildViews
 
     operators = Operators(tmm.operating)
     return {RebuildViews: operators.rebuild, AcceptClock: operators.accept_clock}
 
 
 def _pools(tmm: "Installation") -> Handlers:
-    from domain.use_cases.pools import ListPools, PausePool, Pools, ResumePool
+    from domain.use_cases.operators.pools import ListPools, PausePool, Pools, ResumePool
 
     pools = Pools(tmm.pools)
     return {ListPools: pools.all, PausePool: pools.pause, ResumePool: pools.resume}
 
 
 def _health(tmm: "Installation") -> Handlers:
-    from domain.use_cases.health import Examine, Health, PutRight
-    from infra.doctor import Doctor
+    from domain.use_cases.operators.health import Examine, Health, PutRight
+    from infra.upkeep.doctor import Doctor
 
     health = Health(Doctor(tmm))
     return {Examine: health.examine, PutRight: health.put_right}
 
 
 def _serving(tmm: "Installation") -> Handlers:
-    from domain.use_cases.serving import Demonstrate, LinesForPrograms, Migrate, Serve, Serving, SignInLink, Work
+    from domain.use_cases.operators.serving import (
+        Demonstrate,
+        LinesForPrograms,
+        Migrate,
+        Serve,
+        Serving,
+        SignInLink,
+        Work,
+    )
     from infra.serving.machine import Machine
 
     serving = Serving(Machine(tmm), tmm.settings.backends)
@@ -245,7 +253,7 @@ def _serving(tmm: "Installation") -> Handlers:
 
 def _custom_code(tmm: "Installation") -> Handlers:
     from domain.use_cases import custom_code as acts
-    from infra.publishing import update_prefect
+    from infra.upkeep.publishing import update_prefect
 
     code = acts.CustomCode(
         tmm.catalogue, tmm.workshop, backends=tmm.settings.backends, follow=partial(update_prefect, tmm)
@@ -274,9 +282,9 @@ SUBJECTS: Mapping[str, Callable[["Installation"], Handlers]] = {
     "domain.use_cases.audit": _audit,
     "domain.use_cases.proving": _proving,
     "domain.use_cases.licences": _licences,
-    "domain.use_cases.operating": _operating,
+    "domain.use_cases.operators.operating": _operating,
     "domain.use_cases.custom_code": _custom_code,
-    "domain.use_cases.pools": _pools,
-    "domain.use_cases.health": _health,
-    "domain.use_cases.serving": _serving,
+    "domain.use_cases.operators.pools": _pools,
+    "domain.use_cases.operators.health": _health,
+    "domain.use_cases.operators.serving": _serving,
 }

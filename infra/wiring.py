@@ -24,7 +24,7 @@ from domain.ports import Device
 from domain.runs.training_runs import TrainingRuns
 from domain.training import Checkpoints, Trainer
 from infra.operating_system_user import operating_system_user
-from infra.serving.openness import must_be_ones_own, must_be_the_operators
+from infra.protection.openness import must_be_ones_own, must_be_the_operators
 from infra.serving.prefect_environment import (
     api_url_or_refuse,
     password_of,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
-    from infra.kept_runs import KeptRuns
+    from infra.trainings.kept_runs import KeptRuns
 
 
 class Installation:
@@ -64,7 +64,7 @@ class Installation:
     @classmethod
     def for_flow(cls, flow_run_id: UUID) -> Self:
         """The installation as a flow run sees it: the acting user is `prefect`."""
-        from infra.serving.logs import hide_secrets_in_logs
+        from infra.protection.logs import hide_secrets_in_logs
 
         settings = Settings.from_environment()
         hide_secrets_in_logs(settings)
@@ -165,7 +165,7 @@ class Installation:
     @cached_property
     def proof(self) -> "Proof":
         from adapters.proof.desk import Proof
-        from domain.audit.verified_log import VerifiedLog
+        from domain.audit.proving.verified_log import VerifiedLog
         from infra.verifying import VerifyingBeside
 
         return Proof(
@@ -308,7 +308,7 @@ class Installation:
 
     @cached_property
     def kept_runs(self) -> "KeptRuns":
-        from infra.kept_runs import KeptRuns
+        from infra.trainings.kept_runs import KeptRuns
 
         return KeptRuns(self.settings.runs, lambda: self.artifacts)
 

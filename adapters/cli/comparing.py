@@ -52,7 +52,7 @@ Steps = Sequence[Mapping[str, float]]
 
 
 def _write_picture(file: Path, first: Run, second: Run, *steps: Steps) -> None:
-    from adapters.shared.curve import curves_svg
+    from adapters.shared.training.curve import curves_svg
 
     try:
         with as_the_user_has_it(file):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from adapters.cli.output import as_json, facts, say, say_pieces, warn
-from adapters.shared.plan_words import plan_in_words
+from adapters.shared.showing.plan_words import plan_in_words
 from domain.runs.run_plan import Piece, RunPlan
 
 _OPENS, _CLOSES = "⟦", "⟧"

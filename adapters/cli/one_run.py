@@ -13,7 +13,7 @@ from adapters.cli.output import (
     say,
 )
 from adapters.cli.sparkline import sparkline
-from adapters.shared.curve import TOLD
+from adapters.shared.training.curve import TOLD
 from domain.audit.read_models import Run
 from domain.runs.training_run import RunStatus
 from domain.secrets import shown_address

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from adapters.shared import figures
 from adapters.shared.json_text import json_text
+from adapters.shared.showing import figures
 from domain.printable import printable
 from domain.secrets import without_secrets
 
@@ -87,7 +87,7 @@ def as_json_lines(documents: Iterable[Any]) -> None:
 
 def as_csv(rows: Iterable[Iterable[object]]) -> None:
     """Rows of CSV that neither a terminal nor a spreadsheet acts on."""
-    from adapters.shared.entry_documents import cell
+    from adapters.shared.showing.entry_documents import cell
 
     written = io.StringIO()
     csv.writer(written).writerows([printable(cell(value)) for value in row] for row in rows)

@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.datastructures import FormData
 
-from adapters.shared.figures import typed_as
+from adapters.shared.showing.figures import typed_as
 from adapters.web.page import text, texts
 from domain.catalogue.method_spec import CUSTOM, MethodSpec
 from domain.catalogue.options import ConfigurationOption, OptionType

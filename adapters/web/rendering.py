@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from adapters.shared.figures import duration, figure, option_value, size_of, typed_as
+from adapters.shared.showing.figures import duration, figure, option_value, size_of, typed_as
 from domain.printable import printable
 from domain.secrets import shown_address, without_secrets
 

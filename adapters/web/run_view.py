@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
-from adapters.shared.curve import curve_svg, curves_svg
+from adapters.shared.training.curve import curve_svg, curves_svg
 from domain.runs.training_run import RunStatus
 from domain.use_cases.runs import ShownRun
 

@@ -6,7 +6,7 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.audit.auditing import Auditing, Standing
-from domain.audit.proof import Checkpoint
+from domain.audit.proving.proof import Checkpoint
 from domain.audit.read_models import AuditCount, AuditQuery, CountBy
 from domain.audit.read_models import AuditPage as Page
 from domain.people.roles import Role

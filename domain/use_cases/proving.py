@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
-from domain.audit.proof import Checkpoint
-from domain.audit.verified_log import Verification
+from domain.audit.proving.proof import Checkpoint
+from domain.audit.proving.verified_log import Verification
 from domain.people.roles import Role
 from domain.people.users import User
 from domain.use_cases.act import Act, Needs

@@ -16,12 +16,12 @@ from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFin
 from domain.runs.training_run import RunRequest
 from domain.secrets import shown_address
 from domain.use_cases.trainings import StartTraining
-from infra.evaluations import evaluations_of
-from infra.publishing import update_prefect
-from infra.reconciliation import Reconciler
 from infra.serving.one_server import only_here, the_only_server
 from infra.serving.prefect_environment import how_to_sign_in
 from infra.serving.supervisor import Supervisor, interrupts_raised, worker_process
+from infra.trainings.evaluations import evaluations_of
+from infra.upkeep.publishing import update_prefect
+from infra.upkeep.reconciliation import Reconciler
 
 if TYPE_CHECKING:
     from adapters.cli.context import Context

@@ -22,7 +22,7 @@ from flows import manage
 from infra.acting_for import acting, issue_token
 from infra.service import Service
 from infra.settings import Settings
-from infra.training_session import recorded_session
+from infra.trainings.training_session import recorded_session
 from tests.infra.runs.conftest import Quiet
 
 ASKED = {

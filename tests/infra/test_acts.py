@@ -18,8 +18,8 @@ from domain.ports import Finding
 from domain.use_cases.act import Act
 from domain.use_cases.audit import AuditPage, HowTheLogStands
 from domain.use_cases.custom_code import CodeVersions, NewCode, SaveCode
-from domain.use_cases.health import Examine
 from domain.use_cases.licences import MakeKeys, TrustKey
+from domain.use_cases.operators.health import Examine
 from domain.use_cases.proving import SignLog
 from infra import wiring
 from infra.acts import SUBJECTS

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from adapters.shared.entry_documents import cell
+from adapters.shared.showing.entry_documents import cell
 from adapters.web.page import Here, Page, PageRoute, status_of
 from adapters.web.rendering import addressed
 from domain.audit.read_models import AuditEntry, AuditQuery, CountBy

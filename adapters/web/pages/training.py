@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 from starlette.datastructures import FormData
 
-from adapters.shared.plan_words import plan_in_words
+from adapters.shared.showing.plan_words import plan_in_words
 from adapters.web.faults import Faults
 from adapters.web.method_form import options_typed
 from adapters.web.page import Form, Here, Page, PageRoute, status_of, text

@@ -17,9 +17,9 @@ from adapters.cli.main_group import tmm as group
 from domain.errors import CommercialUsersOnly
 from domain.ports import Asked
 from domain.printable import printable
-from infra.models_of_runs import ModelsOfRuns
 from infra.service import Service
 from infra.settings import CHECKOUT, Settings
+from infra.trainings.models_of_runs import ModelsOfRuns
 from tests.adapters.cli.conftest import Answer, Tmm
 from tests.support.people import ALICE, PROVENANCE, request
 
@@ -231,7 +231,7 @@ PROGRAMS = {
     "adapters/custom_code/child.py",
     "adapters/prefect/warm_worker/fork_server.py",
     "adapters/prefect/warm_worker/make_imports.py",
-    "infra/serving/logs.py",
+    "infra/protection/logs.py",
     "infra/serving/prefect_process.py",
     "infra/serving/worker_process.py",
     "infra/samples/make_base_model.py",

@@ -13,7 +13,7 @@ from domain.audit.read_models import AuditQuery, Run
 from domain.errors import NothingToMeasure
 from domain.runs.training_run import RunStatus
 from infra.settings import Settings
-from infra.training_session import TrainingSession, recorded_session
+from infra.trainings.training_session import TrainingSession, recorded_session
 from infra.wiring import Installation
 from tests.infra.runs.conftest import Quiet
 

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from adapters import trainers
 from adapters.machines.slots import own_slot
 from adapters.shared.polling import patiently
-from adapters.shared.training_progress import Watcher
+from adapters.shared.training.training_progress import Watcher
 from adapters.trainers.torch.distributed import processes as several_processes
 from domain.errors import InvalidInput, MachineMissing, PrefectUnavailable
 from domain.runs.flow_runs import Carried, CarriedAs

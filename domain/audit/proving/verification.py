@@ -7,7 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from domain.audit.audit_index import Place
 from domain.audit.operations import ClockAccepted
 from domain.audit.projections import Parts, link
-from domain.audit.proof import FIRST, Checkpoint
+from domain.audit.proving.proof import FIRST, Checkpoint
 from domain.audit.read_models import Insert, Remove, RowChange, Table, Update
 from domain.values import Value
 

@@ -15,9 +15,9 @@ from domain.catalogue.method_spec import MethodSpec, MethodType
 from domain.errors import InvalidBaseModel, InvalidDataset, InvalidRunRequest
 from domain.ports import Asked, BaseModel, Dataset, Evaluation, ExportedModel
 from domain.runs.training_run import RunStatus
-from infra.evaluations import write_evaluations
-from infra.provenance import provenance_of
 from infra.settings import Settings
+from infra.trainings.evaluations import write_evaluations
+from infra.trainings.provenance import provenance_of
 
 
 class ModelsOfRuns:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from adapters.shared import confinement
-from infra.serving import confined_here
-from infra.serving.confined_here import confinement_check
+from infra.protection import confined_here
+from infra.protection.confined_here import confinement_check
 
 
 @pytest.mark.skipif(bool(confinement.missing()), reason=confinement.missing())

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from domain.audit.event_log import EventLog
 from domain.audit.operations import CheckpointMade, LogExported
-from domain.audit.proof import Checkpoint, Checkpoints, Signer
+from domain.audit.proving.proof import Checkpoint, Checkpoints, Signer
 from domain.audit.read_models import AuditQuery, Head
 from domain.people.users import User
 

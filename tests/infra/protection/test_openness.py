@@ -11,11 +11,11 @@ import psycopg
 import pytest
 
 from domain.errors import InstallationLiesOpen
-from infra.doctor import checks
-from infra.serving import openness
-from infra.serving.openness import openings
+from infra.protection import openness
+from infra.protection.openness import openings
 from infra.serving.supervisor import Supervisor
 from infra.settings import Settings
+from infra.upkeep.doctor import checks
 from infra.wiring import Installation
 from tests.adapters.store.test_reading_only import Answer, as_somebody_else, tmm
 

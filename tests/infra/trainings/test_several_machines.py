@@ -13,8 +13,8 @@ from adapters.trainers.torch.distributed import processes as several_processes
 from domain.errors import InvalidInput, MachineMissing, PrefectUnavailable
 from domain.runs.flow_runs import Carried, CarriedAs
 from domain.training import Meeting
-from infra import several_machines
 from infra.settings import Settings
+from infra.trainings import several_machines
 from tests.support.people import PROVENANCE, request
 
 RUN, OTHER = UUID(int=7), UUID(int=9)

@@ -7,9 +7,8 @@ from typing import Any, Protocol, cast
 from domain.audit.audit_index import Indexed, Place, first_difference, from_bytes
 from domain.audit.event_log import READ_AT_ONCE, EventLog
 from domain.audit.projections import audit_log, methods_and_runs
-from domain.audit.proof import Checkpoint
-from domain.audit.read_models import COUNTED, LOG_BEGINS, Head
-from domain.audit.verification import (
+from domain.audit.proving.proof import Checkpoint
+from domain.audit.proving.verification import (
     Compared,
     ExpectedRows,
     Finding,
@@ -21,6 +20,7 @@ from domain.audit.verification import (
     bounded,
     first_bad_checkpoint,
 )
+from domain.audit.read_models import COUNTED, LOG_BEGINS, Head
 from domain.values import Value
 
 _TRIES = 5

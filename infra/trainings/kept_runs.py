@@ -9,11 +9,11 @@ from typing import Any
 from adapters.artifacts.artifact_store import Artifacts
 from adapters.prefect.progress import progress_line
 from adapters.run_files.lines_told import LinesTold
-from adapters.shared.training_progress import METRICS_FILE, numbers_of, steps_in
+from adapters.shared.training.training_progress import METRICS_FILE, numbers_of, steps_in
 from domain.audit.read_models import Run
 from domain.errors import NotFound
 from domain.ports import Answer, Progressed
-from infra.evaluations import evaluations_of
+from infra.trainings.evaluations import evaluations_of
 
 _OF_NO_MEASURE = ("step", "total")
 

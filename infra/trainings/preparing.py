@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from adapters import preflight, trainers
 from adapters.preflight import Measured
-from adapters.shared.training_progress import lines_told
+from adapters.shared.training.training_progress import lines_told
 from domain.catalogue.method_spec import MethodSpec
 from domain.catalogue.trainer_declaration import trainer_of
 from domain.ports import BaseModel, Dataset, Device
 from domain.runs.run_plan import Counted, RunPlan
 from domain.runs.training_run import Provenance, RunRequest, RunStatus
-from infra.provenance import provenance_of
+from infra.trainings.provenance import provenance_of
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

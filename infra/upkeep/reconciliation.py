@@ -14,7 +14,7 @@ from domain.audit.read_models import Run
 from domain.errors import EventUnreadable, RunAlreadyFinished, RunNotFound
 from domain.runs.flow_runs import Carried, CarriedAs, Fix, fix_for
 from domain.runs.training_run import RunStatus
-from infra.waiting_runs import WaitingRuns
+from infra.trainings.waiting_runs import WaitingRuns
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

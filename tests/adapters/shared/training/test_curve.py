@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.shared.curve import curve_svg, curves_svg
+from adapters.shared.training.curve import curve_svg, curves_svg
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True, width=32)
 

@@ -12,8 +12,8 @@ import pytest
 
 from adapters.machines.run_process import this_process_runs
 from domain.runs.flow_runs import Carried, CarriedAs
-from infra import reconciliation
-from infra.reconciliation import Reconciler
+from infra.upkeep import reconciliation
+from infra.upkeep.reconciliation import Reconciler
 
 BEGAN = datetime(2026, 11, 24, 12, tzinfo=UTC)
 SHOWN = Carried(run_id=UUID(int=7), as_=CarriedAs.RUNNING, name="Running", message="", since=BEGAN, attempt=1)

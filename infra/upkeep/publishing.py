@@ -32,7 +32,7 @@ def show_catalogue(tmm: "Installation") -> list[str]:
 
 def fix(tmm: "Installation") -> list[str]:
     """Put right runs that are stuck, and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
-    from infra.reconciliation import Reconciler
+    from infra.upkeep.reconciliation import Reconciler
 
     tmm.pools.ensure(tmm.settings.backends)
     return [*Reconciler(tmm).reconcile(), *show_catalogue(tmm)]

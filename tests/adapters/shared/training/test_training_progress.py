@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.shared.training_progress import METRICS_FILE, RunProgress, steps_told
+from adapters.shared.training.training_progress import METRICS_FILE, RunProgress, steps_told
 from domain.errors import BadResult
 
 

@@ -13,13 +13,13 @@ from domain.audit.operations import KeyPurpose
 from domain.catalogue.method_spec import Backend
 from domain.errors import TrainingMethodError
 from domain.secrets import shown_address
-from domain.use_cases.health import Check
+from domain.use_cases.operators.health import Check
 from infra.explaining import shown
-from infra.publishing import fix
-from infra.serving.confined_here import confinement_check
-from infra.serving.openness import openings
+from infra.protection.confined_here import confinement_check
+from infra.protection.openness import openings
 from infra.serving.prefect_environment import asking, known_api_url, password_of
 from infra.settings import Settings
+from infra.upkeep.publishing import fix
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

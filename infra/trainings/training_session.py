@@ -17,7 +17,7 @@ from adapters.machines.run_process import this_process_runs
 from adapters.machines.slots import own_slot
 from adapters.run_files import RunStory, weights_hash_of, write_run_files
 from adapters.shared.polling import patiently
-from adapters.shared.training_progress import RunProgress, Watcher, lines_told
+from adapters.shared.training.training_progress import RunProgress, Watcher, lines_told
 from domain.audit.read_models import AuditQuery
 from domain.catalogue.options import OptionValue
 from domain.errors import (
@@ -35,11 +35,11 @@ from domain.runs.run_plan import RunPlan
 from domain.runs.training_run import Provenance, RunRequest, RunStatus
 from domain.training import Trainer, TrainingJob, TrainingResult
 from infra.acting_for import Acting, acting
-from infra.evaluations import write_evaluations
-from infra.preparing import looked_at, note_measured
-from infra.provenance import provenance_of
-from infra.several_machines import with_other_machines
-from infra.trained_result import died_measuring, keep_result, kept_result, measuring
+from infra.trainings.evaluations import write_evaluations
+from infra.trainings.preparing import looked_at, note_measured
+from infra.trainings.provenance import provenance_of
+from infra.trainings.several_machines import with_other_machines
+from infra.trainings.trained_result import died_measuring, keep_result, kept_result, measuring
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

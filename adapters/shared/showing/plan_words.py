@@ -1,6 +1,6 @@
 """What a training would do and take, in words for people."""
 
-from adapters.shared.figures import duration, option_value, size_of
+from adapters.shared.showing.figures import duration, option_value, size_of
 from domain.runs.run_plan import RunPlan
 
 
