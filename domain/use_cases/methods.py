@@ -11,7 +11,8 @@ from domain.audit.read_models import AuditEntry, AuditQuery, MethodVersion, Run,
 from domain.catalogue.catalogue import Action, Catalogue, Permission
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.catalogue.trainer_declaration import TrainerDeclaration, Trainers
-from domain.errors import RunNotFound, Unreachable
+from domain.catalogue.training_method import TrainingMethod
+from domain.errors import RunNotFound, TrainingMethodError, Unreachable
 from domain.people.acting import ActingToken
 from domain.people.users import User
 from domain.printable import printable
@@ -259,9 +260,10 @@ class Methods:
 
     def modify(self, act: ModifyMethod, by: User, command_id: UUID | None = None) -> Changed:
         """Change it. Commercial users only, except what anyone may shape in custom01 and custom02."""
-        before = self._catalogue.method(act.name)
+        before = self._known(act.name)
         method = self._catalogue.modify(act.name, act.changes, by=by, command_id=command_id)
-        remark = self._follow() if method.version != before.version else None
+        changed = before is None or method.version != before.version
+        remark = self._follow() if changed else None
         return Changed(method=method, before=before, remark=remark)
 
     def impact(self, act: DeletionImpact, _: User, __: UUID | None = None) -> Impact:
@@ -282,7 +284,7 @@ class Methods:
 
     def delete(self, act: DeleteMethod, by: User, command_id: UUID | None = None) -> TakenOut:
         """Take it out. Commercial users only."""
-        method = self._catalogue.method(act.name)
+        method = self._known(act.name)
         cancelled = self._catalogue.delete(act.name, by=by, command_id=command_id, token=act.token)
         for run_id in cancelled:
             # The event store has the cancellation; Prefect shows it too, where it can be reached.
@@ -290,7 +292,17 @@ class Methods:
                 self._flow_runs().cancel(
                     run_id, f"The training method {act.name!r} was deleted before the run started."
                 )
+        if method is None:  # deleted by this same command, whose acknowledgement was lost
+            last = self._catalogue.versions(act.name)[-1]
+            method_id = TrainingMethod.create_id(act.name)
+            method = SelectableMethod(method_id=method_id, spec=last.spec, version=last.version, preinstalled=False)
         return TakenOut(method=method, cancelled=tuple(cancelled), remark=self._follow())
+
+    def _known(self, name: str) -> SelectableMethod | None:
+        """The method, if it can be chosen: who may what comes before why it cannot be."""
+        with suppress(TrainingMethodError):
+            return self._catalogue.method(name)
+        return None
 
     def trainers(self, _: OfferedTrainers, __: User, ___: UUID | None = None) -> Sequence[TrainerDeclaration]:
         """The trainers that there are."""
