@@ -8,9 +8,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from adapters.cli.following import follow_to_the_end
+from adapters.cli.commands.trainings.following import follow_to_the_end
+from adapters.cli.commands.trainings.training import must_have_completed
 from adapters.cli.output import duration, facts, figure, heading, plain, remark, say, warn
-from adapters.cli.training import must_have_completed
 from domain.audit.read_models import AuditQuery, Run, SelectableMethod
 from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.runs.training_run import RunRequest

@@ -192,7 +192,7 @@ def test_nothing_that_any_command_prints_acts_on_the_terminal(
 ) -> None:
     monkeypatch.setattr(ModelsOfRuns, "ask", lambda *_, **__: Asked(base=[ACTS], result=[ACTS], warning=ACTS))
     # The command's own clock alone: whoever waits for a child process sleeps too, and must not be interrupted.
-    monkeypatch.setattr("adapters.cli.audit.time", SimpleNamespace(sleep=_interrupt))
+    monkeypatch.setattr("adapters.cli.commands.audit.entries.time", SimpleNamespace(sleep=_interrupt))
     for path in ("licence", "issue"), ("licence", "install"), *USED:
         for args in USED[path]:
             answer = tmm(*path, *args)

@@ -2,9 +2,9 @@
 
 import click
 
+from adapters.cli.commands.trainings.one_run import show_run
 from adapters.cli.context import Context
 from adapters.cli.documents import run_document
-from adapters.cli.one_run import show_run
 from adapters.cli.output import as_json
 from adapters.cli.parameters import json_option
 from domain.use_cases.results import MeasureRun

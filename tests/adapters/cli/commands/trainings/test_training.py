@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from adapters.cli.training import tell_awaited
+from adapters.cli.commands.trainings.training import tell_awaited
 from domain.ports import WorkPool
 from domain.runs.flow_runs import Queue
 from domain.use_cases.trainings import Started, StartTraining, Trainings

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
+from adapters.cli.commands.trainings.one_run import curve_lines
 from adapters.cli.context import Context
 from adapters.cli.documents import comparison_document
-from adapters.cli.one_run import curve_lines
 from adapters.cli.output import as_json, duration, facts, figure, heading, option_value, remark, say, table
 from adapters.cli.parameters import json_option
 from adapters.shared.privacy import as_the_user_has_it

@@ -2,14 +2,20 @@
 
 import click
 
-from adapters.cli.comparing import in_short
+from adapters.cli.commands.trainings.comparing import in_short
+from adapters.cli.commands.trainings.following import follow
+from adapters.cli.commands.trainings.one_run import show_run
+from adapters.cli.commands.trainings.training import (
+    must_have_completed,
+    no_wait_option,
+    queue_option,
+    say_requested,
+    tell_awaited,
+)
 from adapters.cli.context import Context
 from adapters.cli.documents import agreement_document, run_document
-from adapters.cli.following import follow
-from adapters.cli.one_run import show_run
 from adapters.cli.output import as_json, heading, remark, say, warn
 from adapters.cli.parameters import json_option
-from adapters.cli.training import must_have_completed, no_wait_option, queue_option, say_requested, tell_awaited
 from domain.audit.read_models import Run
 from domain.runs.comparison import Comparison
 from domain.runs.flow_runs import Queue

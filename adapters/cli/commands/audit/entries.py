@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from adapters.cli.commands.audit.proving import accept_clock, checkpoint, export, verify
 from adapters.cli.context import Context
 from adapters.cli.output import as_csv, as_json, as_json_lines, moment, remark, say, table
 from adapters.cli.parameters import MemberOf, Moment, json_option
-from adapters.cli.proving import accept_clock, checkpoint, export, verify
 from adapters.shared.showing.entry_documents import cloud_event
 from domain.audit.read_models import AuditEntry, AuditQuery, CountBy
 from domain.people.users import User

@@ -6,10 +6,10 @@ from uuid import UUID
 
 import click
 
-from adapters.cli.comparing import compare
+from adapters.cli.commands.trainings.comparing import compare
+from adapters.cli.commands.trainings.one_run import show_details, show_run
 from adapters.cli.context import Context
 from adapters.cli.documents import run_document
-from adapters.cli.one_run import show_details, show_run
 from adapters.cli.output import as_json, moment, remark, say, table, warn
 from adapters.cli.parameters import RUN_STATUS, json_option
 from domain.errors import RunNotFound, Unreachable

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from adapters.cli.checking import Shown
+from adapters.cli.commands.custom.checking import Shown
+from adapters.cli.commands.methods.listing import train_line
+from adapters.cli.commands.methods.option_syntax import OPTION_HELP, options_changed
 from adapters.cli.context import Context
-from adapters.cli.methods import train_line
-from adapters.cli.option_syntax import OPTION_HELP, options_changed
 from adapters.cli.output import agreed, at_a_terminal, plain, remark, say, warn
 from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.audit.read_models import SelectableMethod

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from adapters.cli.checking import Shown
+from adapters.cli.commands.custom.checking import Shown
+from adapters.cli.commands.custom.versions import code_in_words, diff, restore, show, title, versions
+from adapters.cli.commands.methods.listing import train_line
 from adapters.cli.context import Context
-from adapters.cli.custom_versions import code_in_words, diff, restore, show, title, versions
-from adapters.cli.methods import train_line
 from adapters.cli.output import plain, remark, say, tell_where, warn
 from adapters.cli.parameters import BACKEND, folder_argument
 from domain.catalogue.method_spec import Backend

@@ -5,16 +5,16 @@ from uuid import UUID
 
 import click
 
+from adapters.cli.commands.methods.option_syntax import SET_HELP, values_given
+from adapters.cli.commands.operating.pools import to_resume
+from adapters.cli.commands.trainings.dry_run import show_plan
+from adapters.cli.commands.trainings.following import follow
+from adapters.cli.commands.trainings.one_run import show_run
 from adapters.cli.context import Context
 from adapters.cli.documents import run_document
-from adapters.cli.dry_run import show_plan
 from adapters.cli.errors import TrainingFailed
-from adapters.cli.following import follow
-from adapters.cli.one_run import show_run
-from adapters.cli.option_syntax import SET_HELP, values_given
 from adapters.cli.output import as_json, plain, remark, say
 from adapters.cli.parameters import BACKEND, QUEUE, json_option
-from adapters.cli.pools import to_resume
 from domain.audit.read_models import Run
 from domain.catalogue.method_spec import Backend, MethodSpec
 from domain.catalogue.options import options_after_defaults
