@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from adapters.cli.installation import Installation
+    from adapters.cli.context import Context
 
 
 class Later(NamedTuple):
@@ -159,9 +159,9 @@ def tmm(ctx: click.Context) -> None:
 class _WhenAsked:
     """The installation, made when a command first asks something of it: a help page needs none."""
 
-    def __init__(self, make: "Callable[[], Installation]") -> None:
+    def __init__(self, make: "Callable[[], Context]") -> None:
         self._make = make
-        self.made: Installation | None = None
+        self.made: Context | None = None
         self.debug = False
 
     def __getattr__(self, name: str) -> Any:
@@ -170,7 +170,7 @@ class _WhenAsked:
         return getattr(self.made, name)
 
 
-def run(make_installation: "Callable[[], Installation]", args: Sequence[str] | None = None) -> int:
+def run(make_installation: "Callable[[], Context]", args: Sequence[str] | None = None) -> int:
     """Carry out one command line (without the program's name); its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

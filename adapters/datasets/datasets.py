@@ -31,6 +31,14 @@ class Datasets:
         """The samples, and what lies in the operator's folder: files under their full names, and folders."""
         return sorted(self._named())
 
+    def place_of(self, name: str) -> Path | None:
+        """Where the dataset of this name lies; None where no dataset has it."""
+        return self._named().get(name)
+
+    def is_sample(self, name: str) -> bool:
+        """Whether this name is that of a sample."""
+        return (place := self.place_of(name)) is not None and place.parent == self._samples
+
     def _named(self) -> dict[str, Path]:
         """Each name with its place. A sample keeps its name, because the demos ask for it."""
         samples = {file.parent.name: file.parent for file in self._samples.glob(f"*/{TRAIN}.jsonl")}

@@ -11,7 +11,7 @@ from adapters.cli.commands.audit.proving import accept_clock, checkpoint, export
 from adapters.cli.context import Context
 from adapters.cli.output import as_csv, as_json, as_json_lines, moment, remark, say, table
 from adapters.cli.parameters import MemberOf, Moment, json_option
-from adapters.shared.entry_documents import cloud_event
+from adapters.shared.showing.entry_documents import cloud_event
 from domain.audit.read_models import AuditEntry, AuditQuery, CountBy
 from domain.people.users import User
 from domain.use_cases.audit import AuditPage, CountAudit, HowTheLogStands, Why
@@ -27,7 +27,7 @@ _FILTERS: tuple[Callable[[Any], Any], ...] = (
     click.option("--outcome", type=click.Choice(["done", "refused"]), help="Only what was done, or only refusals."),
     click.option(
         "--origin",
-        type=click.Choice(["command line", "python", "flow", "installer"]),
+        type=click.Choice(["command line", "page", "python", "flow", "installer"]),
         help="Only what came from there.",
     ),
     click.option("--licence", metavar="ID", help="Only what was done under this licence."),

@@ -7,7 +7,7 @@ import click
 from adapters.cli.context import Context
 from adapters.cli.errors import FAILED
 from adapters.cli.output import moment, remark, say
-from domain.use_cases.operating import AcceptClock
+from domain.use_cases.operators.operating import AcceptClock
 from domain.use_cases.proving import ExportLog, SignLog, VerifyExport, VerifyLog
 
 _FILE = click.Path(dir_okay=False, path_type=Path)

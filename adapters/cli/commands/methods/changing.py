@@ -1,6 +1,6 @@
 """`tmm add`, `tmm modify` and `tmm delete`: the catalogue's commands. Who may do what is the domain's to say."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +16,19 @@ from adapters.cli.parameters import BACKEND, METHOD_TYPE
 from domain.audit.read_models import SelectableMethod
 from domain.catalogue.catalogue import Action
 from domain.catalogue.method_spec import MethodSpec
-from domain.errors import InvalidMethod
-from domain.people.users import User
-from domain.use_cases.custom_code import AddWithCode
-from domain.use_cases.methods import AddMethod, DeleteMethod, DeletionImpact, ModifyMethod, MustBeAllowed, ShowMethod
+from domain.catalogue.options import ConfigurationOption
+from domain.errors import InvalidMethod, Refused
+from domain.use_cases.custom_code import AddWithCode, PutInPlace
+from domain.use_cases.methods import (
+    AddMethod,
+    Changed,
+    DeleteMethod,
+    DeletionImpact,
+    MayTry,
+    ModifyMethod,
+    OfferedTrainers,
+    ShowMethod,
+)
 
 if TYPE_CHECKING:
     from adapters.shared.method_files import MethodFile
@@ -84,28 +93,25 @@ def add(
     if called is None:
         raise click.UsageError("Name the new method, or give --file.")
     tried = _only_given({"file": file, "from": like, "code": code and str(code)} | given)
-    read, fields = None, Fields()
-    with _rights_before_values(tmm, "add", called, tried, by=user):
+    read = None
+    with _rights_before_reading(tmm, "add", called, tried):
         if file is not None:
             read = _read(file)
-            fields = _named(read, name)
+            fields = _fields_of_file(read, name)
+        elif code is not None:
+            fields = _given_fields(given, None)
         else:
-            copied = tmm.do(ShowMethod(name=like), by=user).spec if like else None
-            fields = {"internal_name": called} | _given_fields(given, copied)
-            if code is None and copied is None and (missing := [flag for f, flag in _REQUIRED.items() if not given[f]]):
-                raise click.UsageError(
-                    f"Give {', '.join(missing)} too, or start from a method (--from) or a file (--file)."
-                )
+            fields = _fields_given(tmm, called, like, given)
+    added: Changed | PutInPlace
     if code is not None:
-        del fields["internal_name"]
         added = tmm.do(AddWithCode(name=called, folder=code, fields=fields, listener=Shown()), by=user)
-        method, lagging = added.method, added.remark
     else:
-        with _with_lines(read):
-            changed = tmm.do(AddMethod(fields=fields, start_from=like or ""), by=user)
-        method, lagging = changed.method, changed.remark
-    say(f"Added {_title(method)}. Train with it: {train_line(method)}")
-    warn(lagging)
+        try:
+            added = tmm.do(AddMethod(fields=fields, start_from=like or ""), by=user)
+        except InvalidMethod as error:
+            raise (read.with_lines(error) if read is not None else error) from None
+    say(f"Added {_title(added.method)}. Train with it: {train_line(added.method)}")
+    warn(added.remark)
 
 
 @click.command(short_help="Modify a training method.")
@@ -126,22 +132,22 @@ def modify(tmm: Context, /, name: str, file: str | None, **given: Any) -> None:
     if file is not None and _only_given(given):
         raise click.UsageError("Give either --file or single fields, not both.")
     user = tmm.user()
-    before = tmm.do(ShowMethod(name=name), by=user)
-    read = None
-    with _rights_before_values(tmm, "modify", name, _only_given({"file": file} | given), by=user):
+    present = tmm.do(ShowMethod(name=name), by=user).spec
+    with _rights_before_reading(tmm, "modify", name, _only_given({"file": file} | given)):
         read = _read(file) if file is not None else None
-        changes = read.fields if read is not None else _given_fields(given, before.spec)
+        changes = read.fields if read is not None else _given_fields(given, present, _declared(tmm, present, given))
     if not changes:
         raise click.UsageError("Say what to change: --file, or single fields such as --display-name.")
-    with _with_lines(read):
-        modified = tmm.do(ModifyMethod(name=name, changes=changes), by=user)
-    method = modified.method
-    if method.version == before.version:
-        say(f"{_title(method)} is already like this; nothing was changed.")
+    try:
+        changed = tmm.do(ModifyMethod(name=name, changes=changes), by=user)
+    except InvalidMethod as error:
+        raise (read.with_lines(error) if read is not None else error) from None
+    if changed.before is None or changed.method.version == changed.before.version:
+        say(f"{_title(changed.method)} is already like this; nothing was changed.")
         return
-    fields = [change.field for change in before.spec.differences(method.spec)]
-    say(f"Modified {', '.join(fields)} of {_title(method)}.")
-    warn(modified.remark)
+    fields = [change.field for change in changed.before.spec.differences(changed.method.spec)]
+    say(f"Modified {', '.join(fields)} of {_title(changed.method)}.")
+    warn(changed.remark)
 
 
 @click.command(short_help="Delete a training method. Commercial users only.")
@@ -155,7 +161,6 @@ def delete(tmm: Context, name: str, yes: bool) -> None:
     and it can be added again.
     """
     user = tmm.user()
-    method = tmm.do(ShowMethod(name=name), by=user)
     # Nobody is asked whether they want what they will be refused.
     if user.is_commercial:
         remark(plain(tmm.do(DeletionImpact(name=name), by=user).sentence))
@@ -163,10 +168,22 @@ def delete(tmm: Context, name: str, yes: bool) -> None:
             say("Nothing was deleted.")
             return
     deleted = tmm.do(DeleteMethod(name=name), by=user)
-    say(f"Deleted {_title(method)}. It can no longer be chosen.")
+    say(f"Deleted {_title(deleted.method)}. It can no longer be chosen.")
     if deleted.cancelled:
         say(f"Cancelled {_runs(len(deleted.cancelled))} of it that had not started.")
     warn(deleted.remark)
+
+
+@contextmanager
+def _rights_before_reading(tmm: Context, action: Action, name: str, tried: Fields) -> Iterator[None]:
+    """Read what was given inside: what is wrong with it is told to those only who may give it."""
+    try:
+        yield
+    except Refused:
+        raise
+    except Exception:
+        tmm.do(MayTry(action=action, name=name, tried=tried), by=tmm.user())
+        raise
 
 
 def _confirmed(name: str) -> bool:
@@ -183,37 +200,30 @@ def _title(method: SelectableMethod) -> str:
     return f"{plain(method.spec.display_name)} ({method.spec.internal_name})"
 
 
-# From files and fields to specs.
+# From files and options to fields.
 
 
-def _named(file: "MethodFile", name: str | None) -> Fields:
-    """The file's fields under the name that was given, if one was."""
+def _fields_of_file(file: "MethodFile", name: str | None) -> Fields:
     fields = file.fields if name is None else {"internal_name": name} | file.fields
     if name is not None and fields["internal_name"] != name:
         raise InvalidMethod(f"{file.name}: internal_name is {fields['internal_name']!r}, but you named {name!r}.")
     return fields
 
 
-@contextmanager
-def _rights_before_values(tmm: Context, action: Action, name: str, tried: Fields, *, by: User) -> Iterator[None]:
-    """What is wrong with values that cannot even be read is told to those only who may give them."""
-    try:
-        yield
-    except Exception:
-        tmm.do(MustBeAllowed(action=action, name=name, tried=tried), by=by)
-        raise
+def _fields_given(tmm: Context, name: str, like: str | None, given: Fields) -> Fields:
+    copied = tmm.do(ShowMethod(name=like), by=tmm.user()).spec if like is not None else None
+    if copied is None and not given["trainer"]:
+        raise click.UsageError("Give --trainer too, or start from a method (--from) or a file (--file).")
+    return {"internal_name": name} | _given_fields(given, copied, _declared(tmm, copied, given))
 
 
-@contextmanager
-def _with_lines(file: "MethodFile | None") -> Iterator[None]:
-    """What is wrong with a field, with its line in the file."""
-    try:
-        yield
-    except InvalidMethod as error:
-        raise (file.with_lines(error) if file is not None else error) from None
-
-
-_REQUIRED = {"method_type": "--type", "trainer": "--trainer", "backends": "--backend", "description": "--description"}
+def _declared(tmm: Context, present: MethodSpec | None, given: Fields) -> Sequence[ConfigurationOption]:
+    """The options that the trainer declares; none for one that there is not, which the catalogue will refuse."""
+    trainer = given["trainer"] or (present.trainer if present is not None else None)
+    if present is not None and present.code is not None and trainer == present.trainer:
+        return present.code.options
+    trainers = tmm.do(OfferedTrainers(), by=tmm.user()) if given["declared"] else ()
+    return next((offered.options for offered in trainers if offered.name == trainer), ())
 
 
 def _read(path: str) -> "MethodFile":
@@ -226,7 +236,7 @@ def _only_given(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if value not in (None, ())}
 
 
-def _given_fields(given: Fields, present: MethodSpec | None) -> Fields:
+def _given_fields(given: Fields, present: MethodSpec | None, declared: Sequence[ConfigurationOption] = ()) -> Fields:
     """The fields of a spec that were given; an empty default base model or dataset means none."""
     fields = {name: value for name, value in _only_given(given).items() if name in MethodSpec.model_fields}
     for name in ("default_base_model", "default_dataset"):
@@ -234,5 +244,7 @@ def _given_fields(given: Fields, present: MethodSpec | None) -> Fields:
             fields[name] = None
     if given["declared"] or given["removed"]:
         offered = present.configuration_options if present is not None else ()
-        fields["configuration_options"] = options_changed(offered, given["declared"], given["removed"])
+        fields["configuration_options"] = options_changed(
+            offered, given["declared"], given["removed"], declared=declared
+        )
     return fields

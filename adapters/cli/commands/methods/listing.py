@@ -1,22 +1,19 @@
 """`tmm list` and `tmm show`: what can be chosen for a training."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 
 import click
 
 from adapters.cli.context import Context
 from adapters.cli.documents import entry_document, method_document, run_document
-from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, facts, heading, moment, option_value, remark, say, table
 from adapters.cli.parameters import BACKEND, METHOD_TYPE, Moment, json_option
-from domain.audit.read_models import AuditEntry, AuditQuery, Run, SelectableMethod
+from domain.audit.read_models import AuditEntry, Run, SelectableMethod
 from domain.catalogue.method_spec import Backend, MethodType
-from domain.use_cases.audit import AuditPage
-from domain.use_cases.methods import ListMethods, MethodStory, ShowMethod
+from domain.use_cases.methods import ListMethods, MethodEntries, ShowMethodInFull
 
-HISTORY_SHOWN = 10
-RUNS_SHOWN = 5
 LONGEST_VALUE = 200
 
 
@@ -34,8 +31,7 @@ def list_methods(
     json_wanted: bool,
 ) -> None:
     """List the methods that can be chosen for a training, by internal name."""
-    act = ListMethods(backend=backend, method_type=method_type, as_of=as_of)
-    methods = tmm.do(act, by=tmm.user())
+    methods = tmm.do(ListMethods(backend=backend, method_type=method_type, as_of=as_of), by=tmm.user())
     if json_wanted:
         as_json([method_document(method) for method in methods])
     elif methods:
@@ -60,31 +56,27 @@ def list_methods(
 @click.option("--history", "whole_history", is_flag=True, help="Its whole life instead, also of one that was deleted.")
 @json_option
 @click.pass_obj
-def show(installation: Installation, name: str, whole_history: bool, json_wanted: bool) -> None:
+def show(tmm: Context, name: str, whole_history: bool, json_wanted: bool) -> None:
     """Show one method: what it offers, within which limits, its newest changes and runs."""
     if whole_history:
-        _tell_history(installation, name, json_wanted)
+        _tell_history(tmm.do(MethodEntries(name=name), by=tmm.user()), json_wanted)
         return
-    user = installation.user()
-    method = installation.do(ShowMethod(name=name), by=user)
-    query = AuditQuery(method=name, newest_first=True, limit=100)
-    newest = installation.do(AuditPage(query=query), by=user).entries
-    history = [entry for entry in newest if entry.subject_type == "method"][:HISTORY_SHOWN][::-1]
-    runs = installation.trainings.all(method=name, limit=RUNS_SHOWN)
+    shown = tmm.do(ShowMethodInFull(name=name), by=tmm.user())
+    method = shown.method
     if json_wanted:
         as_json(
             method_document(method)
             | {
                 "default_base_model": method.spec.default_base_model,
                 "default_dataset": method.spec.default_dataset,
-                "history": [entry_document(entry) for entry in history],
-                "runs": [run_document(run) for run in runs],
+                "history": [entry_document(entry) for entry in shown.history],
+                "runs": [run_document(run) for run in shown.runs],
             }
         )
     else:
         _show_method(method)
-        _show_history(history)
-        _show_runs(runs)
+        _show_history(shown.history)
+        _show_runs(shown.runs)
         say()
         say(f"Train with it: {train_line(method)}")
 
@@ -123,15 +115,14 @@ def _show_method(method: SelectableMethod) -> None:
         say("none")
 
 
-def _show_history(history: list[AuditEntry]) -> None:
+def _show_history(history: Sequence[AuditEntry]) -> None:
     heading("History")
     for entry in history:
         refusal = f": {entry.reason}" if entry.outcome == "refused" and entry.reason else ""
         facts([(moment(entry.occurred_at), entry.sentence + refusal)])
 
 
-def _tell_history(tmm: Context, name: str, json_wanted: bool) -> None:
-    entries = tmm.do(MethodStory(name=name), by=tmm.user())
+def _tell_history(entries: Sequence[AuditEntry], json_wanted: bool) -> None:
     if json_wanted:
         as_json([entry_document(entry) for entry in entries])
         return
@@ -148,7 +139,7 @@ def _short(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
 
 
-def _show_runs(runs: list[Run]) -> None:
+def _show_runs(runs: Sequence[Run]) -> None:
     heading("Newest runs")
     if runs:
         table(

@@ -20,9 +20,9 @@ def can(ctx: click.Context, action: Action, name: str) -> None:
     """
     tmm: Context = ctx.obj
     user = tmm.user()
-    verdict = tmm.do(MayI(action=action, name=name), by=user)
-    if verdict.error is None:
+    permission = tmm.do(MayI(action=action, name=name), by=user)
+    if permission.error is None:
         say(f"Yes: {user.name} may {action} {name}.")
     else:
-        say(f"No: {plain(verdict.error)}")
-        ctx.exit(exit_code_of(verdict.error))
+        say(f"No: {plain(permission.error)}")
+        ctx.exit(exit_code_of(permission.error))

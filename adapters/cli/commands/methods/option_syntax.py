@@ -60,10 +60,18 @@ def values_given(settings: Iterable[str], offered: Sequence[ConfigurationOption]
 
 
 def options_changed(
-    present: Sequence[ConfigurationOption], declarations: Iterable[str], removed: Iterable[str] = ()
+    present: Sequence[ConfigurationOption],
+    declarations: Iterable[str],
+    removed: Iterable[str] = (),
+    *,
+    declared: Sequence[ConfigurationOption] = (),
 ) -> list[dict[str, Any]]:
-    """A method's options, as fields of a spec, after `--option` and `--remove-option`."""
+    """A method's options, as fields of a spec, after `--option` and `--remove-option`.
+
+    `declared` are those of the trainer: what is left out of a new one is theirs.
+    """
     fields = {option.name: option.model_dump(mode="json", exclude_none=True) for option in present}
+    trainers_own = {option.name: option.model_dump(mode="json", exclude_none=True) for option in declared}
     given: set[str] = set()
     problems = []
     for name in removed:
@@ -71,7 +79,7 @@ def options_changed(
             problems.append(f"option {name!r} cannot be removed, because the method does not offer it")
     for declaration in declarations:
         try:
-            option = option_declared(declaration, fields)
+            option = option_declared(declaration, trainers_own | fields)
         except InvalidConfigurationOptions as error:
             problems += error.problems
             continue

@@ -7,9 +7,9 @@ from adapters.cli.errors import UNREACHABLE
 from adapters.cli.output import as_json, heading, remark, say, table, warn
 from adapters.cli.parameters import BACKEND, json_option
 from domain.catalogue.method_spec import Backend
-from domain.use_cases.health import Examine, PutRight
-from domain.use_cases.operating import RebuildViews
-from domain.use_cases.serving import Demonstrate, LinesForPrograms, Migrate, Serve, SignInLink, Work
+from domain.use_cases.operators.health import Examine, PutRight
+from domain.use_cases.operators.operating import RebuildViews
+from domain.use_cases.operators.serving import Demonstrate, LinesForPrograms, Migrate, Serve, SignInLink, Work
 
 
 @click.command(short_help="Go from nothing to a trained model, in one terminal.")

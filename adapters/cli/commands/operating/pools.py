@@ -8,7 +8,7 @@ from adapters.cli.context import Context
 from adapters.cli.output import as_json, remark, say, table
 from adapters.cli.parameters import BACKEND, json_option
 from domain.catalogue.method_spec import Backend
-from domain.use_cases.pools import ListPools, PausePool, ResumePool
+from domain.use_cases.operators.pools import ListPools, PausePool, ResumePool
 
 _queue_option = click.option("--queue", metavar="NAME", help="Only this queue of the pool.")
 

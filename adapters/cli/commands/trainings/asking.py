@@ -2,10 +2,11 @@
 
 import click
 
-from adapters.cli.commands.trainings.one_run import run_named
-from adapters.cli.installation import Installation
+from adapters.cli.context import Context
 from adapters.cli.output import as_json, say, warn
 from adapters.cli.parameters import json_option
+from domain.use_cases.results import AskRun
+from domain.use_cases.runs import FindRun
 
 
 @click.command(short_help="Put a question to the base model and to a run's result.")
@@ -25,7 +26,7 @@ from adapters.cli.parameters import json_option
 @json_option
 @click.pass_obj
 def ask(
-    installation: Installation,
+    tmm: Context,
     run: str,
     questions: tuple[str, ...],
     longest: int,
@@ -39,8 +40,10 @@ def ask(
     tmm ask 1a2b '98+58='
     tmm ask 1a2b 'Hello!' 'What can you do?' --temperature 0.7
     """
-    found = run_named(installation.trainings, run)
-    asked = installation.ask(found, questions, longest=longest, temperature=temperature, seed=seed)
+    user = tmm.user()
+    found = tmm.do(FindRun(named=run), by=user)
+    act = AskRun(run_id=found.run_id, questions=questions, longest=longest, temperature=temperature, seed=seed)
+    asked = tmm.do(act, by=user)
     warn(asked.warning)
     if json_wanted:
         as_json(

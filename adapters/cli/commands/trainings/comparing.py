@@ -6,14 +6,16 @@ from typing import Any
 
 import click
 
-from adapters.cli.commands.trainings.one_run import curve_lines, run_named
+from adapters.cli.commands.trainings.one_run import curve_lines
+from adapters.cli.context import Context
 from adapters.cli.documents import comparison_document
-from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, duration, facts, figure, heading, option_value, remark, say, table
 from adapters.cli.parameters import json_option
 from adapters.shared.privacy import as_the_user_has_it
 from domain.audit.read_models import Run
-from domain.runs.comparison import Comparison, Difference, compared
+from domain.runs.comparison import Comparison, Difference
+from domain.use_cases.results import CompareRuns
+from domain.use_cases.runs import FindRun
 
 _SHORT = 12
 
@@ -24,7 +26,7 @@ _SHORT = 12
 @click.option("--svg", "picture", type=click.Path(path_type=Path), help="Write both curves into one picture here.")
 @json_option
 @click.pass_obj
-def compare(installation: Installation, one: str, other: str, picture: Path | None, json_wanted: bool) -> None:
+def compare(tmm: Context, one: str, other: str, picture: Path | None, json_wanted: bool) -> None:
     """Compare two runs side by side: what they were made of, their options, what was measured, and how they went.
 
     Only what differs is shown of options and of what the runs were made of.
@@ -33,9 +35,11 @@ def compare(installation: Installation, one: str, other: str, picture: Path | No
     tmm runs compare 1a2b 3c4d
     tmm runs compare 1a2b 3c4d --svg curves.svg
     """
-    first, second = run_named(installation.trainings, one), run_named(installation.trainings, other)
-    steps = installation.steps_of(first), installation.steps_of(second)
-    found = compared(first, second, *steps)
+    user = tmm.user()
+    ids = tuple(tmm.do(FindRun(named=run), by=user).run_id for run in (one, other))
+    beside = tmm.do(CompareRuns(runs=ids), by=user)
+    (first, second), (found,) = (shown.run for shown in beside.runs), beside.beside
+    steps = tuple(shown.steps for shown in beside.runs)
     if picture is not None:
         _write_picture(picture, first, second, *steps)
     if json_wanted:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from adapters.cli.output import as_json, duration, facts, options_in_words, say, say_pieces, warn
+from adapters.cli.output import as_json, facts, say, say_pieces, warn
+from adapters.shared.showing.plan_words import plan_in_words
 from domain.runs.run_plan import Piece, RunPlan
 
 _OPENS, _CLOSES = "⟦", "⟧"
@@ -16,27 +17,10 @@ def show_plan(plan: RunPlan, *, json_wanted: bool) -> None:
     if json_wanted:
         as_json(plan_document(plan))
         return
-    request, estimate = plan.request, plan.estimate
+    request = plan.request
     say(f"{request.method} would train {request.base_model} on {request.dataset}. Nothing was started.")
     say()
-    facts(
-        [
-            ("rows", f"{plan.rows:,} to train on, {plan.held_out:,} held out; each has {plan.shape}"),
-            ("columns", request.columns),
-            ("steps", _steps(plan)),
-            ("tokens", _tokens(plan)),
-            ("trained", _trained(plan)),
-            ("options", options_in_words(plan.options)),
-            ("seed", request.seed),
-            ("device", plan.device.description),
-            ("memory", f"about {_size(estimate.memory)}; {_size(plan.memory_free)} are free"),
-            ("time", _time(plan)),
-            (
-                "disk",
-                f"about {_size(plan.disk_needed)} on the way and for the artefact; {_size(plan.disk_free)} are free",
-            ),
-        ]
-    )
+    facts(plan_in_words(plan))
     _show_rows(plan)
 
 
@@ -100,49 +84,3 @@ def _marked(piece: Piece) -> str:
     if len(text) > _MOST_SHOWN:
         text = f"{text[: _MOST_SHOWN // 2]} […] {text[-_MOST_SHOWN // 2 :]}"
     return f"{_OPENS}{text}{_CLOSES}" if piece.learned else text
-
-
-def _steps(plan: RunPlan) -> str:
-    if plan.steps is None:
-        return "as many as the method's own code takes"
-    times = plan.steps * plan.rows_a_step / plan.rows
-    often = f"each row about {times:.0f} times" if times >= 1.5 else f"about {min(times, 1):.0%} of the rows once"
-    what = "prompts" if "num_generations" in plan.options else "rows"
-    return f"{plan.steps:,} of {plan.rows_a_step:,} {what}: {often}"
-
-
-def _tokens(plan: RunPlan) -> str:
-    found = plan.tokens
-    examined = "" if found.examined == plan.rows else f" in {found.examined:,} rows that were looked at"
-    lengths = f"{found.shortest:,} to {found.longest:,} a row, {found.median:,} in the middle{examined}"
-    if found.shortest == found.longest:
-        lengths = f"{found.longest:,} a row{examined}"
-    if found.limit is None:
-        return lengths
-    cut = "no row is cut" if not found.cut else f"{found.cut_share:.0%} of the rows are cut"
-    return f"{lengths}; there is room for {found.limit:,}, so {cut}"
-
-
-def _trained(plan: RunPlan) -> str:
-    if plan.trained == plan.parameters:
-        return f"all {plan.parameters:,} parameters"
-    return f"{plan.trained:,} parameters beside the base model's {plan.parameters:,}"
-
-
-def _time(plan: RunPlan) -> str:
-    if plan.steps is None:
-        return ""
-    estimate = plan.estimate
-    a_step = f"{estimate.seconds_a_step:.2g} s a step"
-    if not estimate.runs:
-        return f"very roughly {duration(estimate.seconds)} ({a_step}): nothing like it was measured on this machine yet"
-    runs = "1 earlier run" if estimate.runs == 1 else f"{estimate.runs} earlier runs"
-    return f"about {duration(estimate.seconds)} ({a_step}), by what {runs} took on this machine"
-
-
-def _size(count: float) -> str:
-    """Bytes for people, in powers of a thousand."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1e3:.0f} kB"

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
-from adapters.cli.commands.trainings.one_run import run_named
-from adapters.cli.installation import Installation
+from adapters.cli.context import Context
 from adapters.cli.output import as_json, facts, say, warn
 from adapters.cli.parameters import json_option
+from domain.use_cases.results import ExportRun
+from domain.use_cases.runs import FindRun
 
 
 @click.command(short_help="Write a run's model as one folder for other programs.")
@@ -17,14 +18,15 @@ from adapters.cli.parameters import json_option
 )
 @json_option
 @click.pass_obj
-def export(installation: Installation, run: str, out: Path, json_wanted: bool) -> None:
+def export(tmm: Context, run: str, out: Path, json_wanted: bool) -> None:
     """Write a run's model as one folder that transformers and mlx_lm open. An adapter is merged into its base model.
 
     \b
     tmm export 1a2b --out adder
     """
-    found = run_named(installation.trainings, run)
-    exported = installation.export(found, out.absolute())
+    user = tmm.user()
+    found = tmm.do(FindRun(named=run), by=user)
+    exported = tmm.do(ExportRun(run_id=found.run_id, out=out.absolute()), by=user)
     warn(exported.warning)
     if json_wanted:
         as_json(

@@ -9,20 +9,19 @@ from uuid import UUID
 
 import click
 
+from adapters.cli.context import Context
 from adapters.cli.errors import INTERRUPTED, TrainingFailed
-from adapters.cli.installation import Installation
 from adapters.cli.output import progress_bar, remark
 from domain.audit.read_models import Run
 from domain.errors import PrefectUnavailable
 from domain.runs.training_run import RunStatus
+from domain.use_cases.runs import FindRun, WhereRunStands
 
 LOOK_EVERY = 0.5
 ASK_PREFECT_EVERY = 1.0
 LINE_EVERY = 5.0
 PATIENCE = 30.0
 """Seconds that Prefect may be unreachable, or know of an end that was not recorded, before following is given up."""
-
-_ENDED_IN_PREFECT = ("Completed", "Failed", "Crashed", "Cancelled")
 
 
 class Display(Protocol):
@@ -33,7 +32,7 @@ class Display(Protocol):
         ...
 
 
-def follow(installation: Installation, run_id: UUID, *, ended_before: datetime | None = None) -> Run:
+def follow(tmm: Context, run_id: UUID, *, ended_before: datetime | None = None) -> Run:
     """Show how the run goes on until it has ended; the run. Ctrl-C leaves the run alone.
 
     `ended_before` is when a run that is resumed had ended, which does not count.
@@ -41,7 +40,7 @@ def follow(installation: Installation, run_id: UUID, *, ended_before: datetime |
     Raises `PrefectUnavailable` when Prefect stays away, `TrainingFailed` when the run is gone without a recorded end.
     """
     try:
-        return follow_to_the_end(installation, run_id, ended_before=ended_before)
+        return follow_to_the_end(tmm, run_id, ended_before=ended_before)
     except KeyboardInterrupt:
         remark()
         remark(f"The training goes on. See it with: tmm runs show {run_id}, or stop it with: tmm cancel {run_id}")
@@ -49,7 +48,7 @@ def follow(installation: Installation, run_id: UUID, *, ended_before: datetime |
 
 
 def follow_to_the_end(
-    installation: Installation,
+    tmm: Context,
     run_id: UUID,
     *,
     meanwhile: Callable[[], None] = lambda: None,
@@ -57,20 +56,20 @@ def follow_to_the_end(
 ) -> Run:
     """Show how the run goes on until it has ended; the run. `meanwhile` is called at every look, and may raise."""
     with _display() as display:
-        return _Follower(installation, run_id, display, meanwhile, ended_before).to_the_end()
+        return _Follower(tmm, run_id, display, meanwhile, ended_before).to_the_end()
 
 
 class _Follower:
     def __init__(
         self,
-        installation: Installation,
+        tmm: Context,
         run_id: UUID,
         display: Display,
         meanwhile: Callable[[], None],
         ended_before: datetime | None,
     ) -> None:
         self._ended_before = ended_before
-        self._installation = installation
+        self._tmm, self._user = tmm, tmm.user()
         self._run_id = run_id
         self._display = display
         self._meanwhile = meanwhile
@@ -79,7 +78,7 @@ class _Follower:
 
     def to_the_end(self) -> Run:
         while True:
-            run = self._installation.trainings.one(self._run_id)
+            run = self._tmm.do(FindRun(named=str(self._run_id)), by=self._user)
             if run.finished_at not in (None, self._ended_before):
                 return run
             if time.monotonic() - self._asked >= ASK_PREFECT_EVERY:
@@ -90,29 +89,28 @@ class _Follower:
 
     def _ask_prefect(self, run: Run) -> None:
         try:
-            state = self._installation.flow_runs.state(self._run_id)
-            told = self._installation.flow_runs.progress(self._run_id) if run.status is RunStatus.RUNNING else None
+            stands = self._tmm.do(WhereRunStands(run_id=self._run_id), by=self._user)
         except PrefectUnavailable as error:
             self._lose_patience(
                 PrefectUnavailable(f"{error} The training may still go on; see: tmm runs show {self._run_id}")
             )
             return
-        if state in _ENDED_IN_PREFECT:
+        if stands.has_ended:
             # Its end is recorded by a hook in another process, a moment later.
             self._lose_patience(
                 TrainingFailed(
-                    f"Prefect shows the flow run {self._run_id} as {state}, but no end of the training was recorded. "
-                    f"See {self._installation.flow_runs.address(self._run_id)}"
+                    f"Prefect shows the flow run {self._run_id} as {stands.state}, but no end of the training "
+                    f"was recorded. See {stands.address}"
                 )
             )
             return
         self._fine_until = None
-        if told is not None:
-            self._display.show(told.share, told.line)
+        if run.status is RunStatus.RUNNING and stands.progress is not None:
+            self._display.show(stands.progress.share, stands.progress.line)
         elif run.status is RunStatus.RUNNING:
             self._display.show(None, "the training is about to begin")
         else:
-            self._display.show(None, f"waiting for a {run.request.backend} worker ({state.lower()})")
+            self._display.show(None, f"waiting for a {run.request.backend} worker ({stands.state.lower()})")
 
     def _lose_patience(self, error: Exception) -> None:
         now = time.monotonic()

@@ -1,11 +1,8 @@
-"""One training run: found by its id or the beginning of it, and shown to people."""
+"""One training run, shown to people."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
-from uuid import UUID
 
-from adapters.cli.installation import Installation
 from adapters.cli.output import (
     duration,
     facts,
@@ -18,49 +15,11 @@ from adapters.cli.output import (
 from adapters.cli.sparkline import sparkline
 from adapters.shared.training.curve import TOLD
 from domain.audit.read_models import Run
-from domain.errors import InvalidRunRequest, RunNotFound, Unreachable
 from domain.runs.training_run import RunStatus
-from domain.runs.training_runs import TrainingRuns
 from domain.secrets import shown_address
 
-SHORTEST_PREFIX = 4
-_ALL = 10_000
 _CURVE_WIDTH = 40
 _ANSWERS_SHOWN = 3
-
-
-def run_named(trainings: TrainingRuns, text: str) -> Run:
-    """The run with this id, or the only one whose id begins so.
-
-    Raises `RunNotFound`, or `InvalidRunRequest` for too short a beginning or one that several runs share.
-    """
-    try:
-        return trainings.one(UUID(text))
-    except ValueError:
-        pass
-    beginning = text.lower()
-    if len(beginning) < SHORTEST_PREFIX:
-        raise InvalidRunRequest(
-            f"{text!r} is too short for a run: give at least {SHORTEST_PREFIX} characters of its id."
-        )
-    fitting = [run for run in trainings.all(limit=_ALL) if str(run.run_id).startswith(beginning)]
-    if not fitting:
-        raise RunNotFound(text)
-    if len(fitting) > 1:
-        some = ", ".join(str(run.run_id) for run in fitting[:3])
-        raise InvalidRunRequest(f"{len(fitting)} runs begin with {text!r}, among them {some}: give more characters.")
-    return fitting[0]
-
-
-def run_known(installation: Installation, text: str) -> Run:
-    """The same, also of one that a program made in Prefect this very moment: its request is recorded then."""
-    try:
-        return run_named(installation.trainings, text)
-    except RunNotFound:
-        with suppress(ValueError, Unreachable, RunNotFound):  # the beginning of an id, nobody to ask, no run there
-            installation.note_waiting(UUID(text))
-            return run_named(installation.trainings, text)
-        raise
 
 
 def show_run(run: Run) -> None:

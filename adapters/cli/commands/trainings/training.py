@@ -1,28 +1,28 @@
 """`tmm train`: a run is requested, released, and followed to its end."""
 
-from collections.abc import Iterator
-from contextlib import suppress
 from datetime import datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import click
 
 from adapters.cli.commands.methods.option_syntax import SET_HELP, values_given
-from adapters.cli.commands.operating.pools import named, to_resume
+from adapters.cli.commands.operating.pools import to_resume
 from adapters.cli.commands.trainings.dry_run import show_plan
 from adapters.cli.commands.trainings.following import follow
-from adapters.cli.commands.trainings.one_run import run_named, show_run
+from adapters.cli.commands.trainings.one_run import show_run
+from adapters.cli.context import Context
 from adapters.cli.documents import run_document
 from adapters.cli.errors import TrainingFailed
-from adapters.cli.installation import Installation
 from adapters.cli.output import as_json, plain, remark, say
 from adapters.cli.parameters import BACKEND, QUEUE, json_option
 from domain.audit.read_models import Run
 from domain.catalogue.method_spec import Backend, MethodSpec
 from domain.catalogue.options import options_after_defaults
-from domain.errors import MethodNotSelectable, RunAlreadyFinished, TrainingMethodError
 from domain.runs.flow_runs import Queue
 from domain.runs.training_run import RunRequest, RunStatus
+from domain.use_cases.methods import ShowMethod
+from domain.use_cases.runs import FindRun, WhereRunStands
+from domain.use_cases.trainings import Backends, DryRun, ResumeRun, Started, StartTraining
 
 COLUMNS_HELP = "What the dataset's columns are called, such as prompt=question, completion=answer."
 
@@ -52,7 +52,7 @@ no_wait_option = click.option("--no-wait", is_flag=True, help="Print the run's i
 @json_option
 @click.pass_obj
 def train(
-    installation: Installation,
+    tmm: Context,
     name: str,
     base_model: str | None,
     dataset: str | None,
@@ -77,11 +77,12 @@ def train(
     tmm train sft-demo --dataset answers.jsonl --dry-run
     tmm train sft-demo --dataset faq.csv --columns "prompt=question, completion=reply"
     """
-    spec = installation.catalogue.method(name).spec
+    user = tmm.user()
+    spec = tmm.do(ShowMethod(name=name), by=user).spec
     options = values_given(settings, spec.configuration_options)
     fields = {
         "method": name,
-        "backend": backend or _backend_of(spec, installation),
+        "backend": backend or _backend_of(spec, tmm),
         "base_model": base_model if base_model is not None else _default(spec, "base model", spec.default_base_model),
         "dataset": dataset if dataset is not None else _default(spec, "dataset", spec.default_dataset),
         "options": options,
@@ -92,11 +93,12 @@ def train(
     }
     options_after_defaults(spec.configuration_options, options)
     request = RunRequest.parse(fields)
-    must_run_on(request.backend, spec)
     if dry_run:
-        show_plan(installation.plan(installation.checked(request)), json_wanted=json_wanted)
-    else:
-        _train(installation, request, queue=queue, no_wait=no_wait, json_wanted=json_wanted)
+        show_plan(tmm.do(DryRun(request=request), by=user), json_wanted=json_wanted)
+        return
+    started = tmm.do(StartTraining(request=request, queue=queue), by=user)
+    tell_awaited(started)
+    _say_or_see(tmm, started.run_id, started.address, no_wait=no_wait, json_wanted=json_wanted)
 
 
 @click.command(short_help="Let an interrupted run go on from its newest checkpoint.")
@@ -104,57 +106,40 @@ def train(
 @no_wait_option
 @json_option
 @click.pass_obj
-def resume(installation: Installation, run: str, no_wait: bool, json_wanted: bool) -> None:
+def resume(tmm: Context, run: str, no_wait: bool, json_wanted: bool) -> None:
     """Let an interrupted run go on from its newest checkpoint, with the same id, options and seed.
 
     A run is interrupted when its process, its machine or its network went away. One that failed by itself stays failed.
     """
-    found = run_named(installation.trainings, run)
-    if found.finished_at is None:
-        raise RunAlreadyFinished(f"Training run {found.run_id} is {found.status}; there is nothing to resume.")
-    if not found.resumable:
-        raise RunAlreadyFinished(
-            f"Training run {found.run_id} was not interrupted on its way. "
-            f"Repeat it as a new run with: tmm rerun {found.run_id}"
-        )
-    installation.flow_runs.take_again(found.run_id)
-    if no_wait:
-        say_requested(installation, found.run_id, json_wanted=json_wanted)
-        return
-    _see_to_the_end(installation, found.run_id, json_wanted=json_wanted, ended_before=found.finished_at)
+    user = tmm.user()
+    found = tmm.do(ResumeRun(run_id=tmm.do(FindRun(named=run), by=user).run_id), by=user)
+    address = tmm.do(WhereRunStands(run_id=found.run_id), by=user).address
+    _say_or_see(tmm, found.run_id, address, no_wait=no_wait, json_wanted=json_wanted, ended_before=found.finished_at)
 
 
-def _train(installation: Installation, request: RunRequest, *, queue: Queue, no_wait: bool, json_wanted: bool) -> None:
-    run_id = start(installation, request, queue=queue)
-    for what in awaited(installation, request, queue):
-        remark(what)
-    if no_wait:
-        say_requested(installation, run_id, json_wanted=json_wanted)
-        return
-    _see_to_the_end(installation, run_id, json_wanted=json_wanted)
+def tell_awaited(started: Started) -> None:
+    """Say what the run waits for, beside a free worker, and what to do about it."""
+    for awaited in started.awaited:
+        if awaited.is_paused:
+            remark(f"{awaited.words} Resume it with: {to_resume(awaited.backend, awaited.queue)}")
+        else:
+            remark(f"{awaited.words} Start one on each machine with: tmm worker --backend {awaited.backend}")
 
 
-def awaited(installation: Installation, request: RunRequest, queue: Queue) -> Iterator[str]:
-    """What the run waits for, beside a free worker; in words for the person who asked for it."""
-    pools, backend = installation.pools, request.backend
-    for name in (None, queue.value):
-        if pools.is_paused(backend, name):
-            yield f"{named(backend, name)} is paused: the run waits until {to_resume(backend, name)}"
-    machines = int(installation.trainings.options_of(request).get("machines", 1))
-    workers = sum(pool.workers for pool in pools.all() if pool.name == backend) if machines > 1 else 1
-    if workers < machines:
-        there = "is 1 worker" if workers == 1 else f"are {workers} workers"
-        yield (
-            f"It is to be shared by {machines} machines, and there {there} of {backend} now. "
-            f"Start one on each machine with: tmm worker --backend {backend}"
-        )
-
-
-def _see_to_the_end(
-    installation: Installation, run_id: UUID, *, json_wanted: bool, ended_before: datetime | None = None
+def _say_or_see(
+    tmm: Context,
+    run_id: UUID,
+    address: str,
+    *,
+    no_wait: bool,
+    json_wanted: bool,
+    ended_before: datetime | None = None,
 ) -> None:
-    remark(f"Run {run_id}: {installation.flow_runs.address(run_id)}")
-    run = follow(installation, run_id, ended_before=ended_before)
+    if no_wait:
+        say_requested(tmm, run_id, address, json_wanted=json_wanted)
+        return
+    remark(f"Run {run_id}: {address}")
+    run = follow(tmm, run_id, ended_before=ended_before)
     if json_wanted:
         as_json(run_document(run))
     elif run.status is RunStatus.COMPLETED:
@@ -162,38 +147,13 @@ def _see_to_the_end(
     must_have_completed(run)
 
 
-def say_requested(installation: Installation, run_id: UUID, *, json_wanted: bool) -> None:
+def say_requested(tmm: Context, run_id: UUID, address: str, *, json_wanted: bool) -> None:
     """The answer of a command that does not wait for the run's end."""
     if json_wanted:
-        as_json(run_document(installation.trainings.one(run_id)))
+        as_json(run_document(tmm.do(FindRun(named=str(run_id)), by=tmm.user())))
     else:
         say(str(run_id))
-        remark(f"Requested. See it with: tmm runs show {run_id}, or at {installation.flow_runs.address(run_id)}")
-
-
-def start(installation: Installation, request: RunRequest, *, queue: Queue = Queue.INTERACTIVE) -> UUID:
-    """Request a run and let a worker take it; its id. Who asked is recorded before any worker can start it.
-
-    All that can be seen to be wrong is refused before anything is created, and nothing half-made is left behind.
-    """
-    user = installation.user()
-    must_run_on(request.backend, installation.catalogue.method(request.method).spec)
-    request = installation.checked(request)
-    runs = installation.flow_runs
-    run_id = runs.create(request, queue=queue, idempotency_key=str(uuid4()))
-    requested = False
-    try:
-        installation.trainings.request(run_id, request, by=user)
-        requested = True
-        runs.release(run_id)
-    except BaseException as error:
-        reason = f"The run was not released: {error or type(error).__name__}"
-        with suppress(TrainingMethodError):
-            runs.cancel(run_id, reason)
-        if requested:
-            installation.trainings.cancel(run_id, reason, by=user)
-        raise
-    return run_id
+        remark(f"Requested. See it with: tmm runs show {run_id}, or at {address}")
 
 
 def must_have_completed(run: Run) -> None:
@@ -205,18 +165,10 @@ def must_have_completed(run: Run) -> None:
         raise TrainingFailed(f"The training {run.run_id} {how}{reason}{go_on}")
 
 
-def _backend_of(spec: MethodSpec, installation: Installation) -> Backend:
+def _backend_of(spec: MethodSpec, tmm: Context) -> Backend:
     """The method's only backend; of several, the first that this installation has."""
-    return next((b for b in spec.backends if b in installation.settings.backends), spec.backends[0])
-
-
-def must_run_on(backend: Backend, spec: MethodSpec) -> None:
-    # The service says so too, but only after a flow run was made.
-    if backend not in spec.backends:
-        raise MethodNotSelectable(
-            f"The training method {spec.internal_name!r} does not run on {backend}; "
-            f"it runs on {', '.join(spec.backends)}."
-        )
+    here = tmm.do(Backends(), by=tmm.user())
+    return next((backend for backend in here if backend in spec.backends), spec.backends[0])
 
 
 def _default(spec: MethodSpec, what: str, value: str | None) -> str:

@@ -220,7 +220,7 @@ def test_deleting_asks_first_and_where_nobody_can_answer_wants_to_be_told(tmm: T
         (("add", "mine", "--from", "sft-demo", "--option", "warp:number=1"), "'warp' is not declared"),
         (("add", "mine", "--from", "sft-demo", "--option", "max_steps=0"), "'max_steps' must be at least 1"),
         (("add", "mine", "--from", "sft-demo", "--option", "nope"), "--option 'nope' must read NAME:TYPE=DEFAULT"),
-        (("add", "mine"), "Give --type"),
+        (("add", "mine"), "Give --trainer"),
         (("add",), "Name the new method"),
         (("add", "sft-demo", "--from", "sft-demo"), "already exists"),
         (("modify", "custom01"), "Say what to change"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from adapters.shared.markdown import as_block, as_code, as_paragraphs, as_text
+from adapters.shared.showing.markdown import as_block, as_code, as_paragraphs, as_text
 from domain.printable import printable
 
 READERS = {name: MarkdownIt(name) for name in ("commonmark", "js-default")}

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
+from domain.people.roles import Role
 from domain.people.users import User
-from domain.use_cases.act import Act
+from domain.use_cases.act import Act, Needs
 from domain.values import Value
 
 
@@ -40,6 +41,8 @@ class Examine(Act[Examined]):
 
 class PutRight(Act[Sequence[str]]):
     """Put right runs that are stuck and what Prefect shows; a sentence about each. Raises `PrefectUnavailable`."""
+
+    needs: ClassVar = Needs(Role.OPERATOR, "put right what is stuck", "put-right", "installation")
 
 
 class Service(Protocol):

@@ -1,13 +1,14 @@
 """The acts on work pools: look at them, pause them, and let them be taken from again."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 from uuid import UUID
 
 from domain.catalogue.method_spec import Backend
+from domain.people.roles import Role
 from domain.people.users import User
 from domain.ports import WorkPool
-from domain.use_cases.act import Act
+from domain.use_cases.act import Act, Needs
 
 
 class ListPools(Act[Sequence[WorkPool]]):
@@ -17,12 +18,16 @@ class ListPools(Act[Sequence[WorkPool]]):
 class PausePool(Act[None]):
     """Let no further run be taken from a pool, or one of its queues. Raises `PrefectUnavailable`, `NotFound`."""
 
+    needs: ClassVar = Needs(Role.OPERATOR, "pause a pool", "pause-pool", "pool")
+
     pool: Backend
     queue: str | None = None
 
 
 class ResumePool(Act[None]):
     """Let runs be taken from a pool, or one of its queues, again. Raises `PrefectUnavailable`, `NotFound`."""
+
+    needs: ClassVar = Needs(Role.OPERATOR, "resume a pool", "resume-pool", "pool")
 
     pool: Backend
     queue: str | None = None
