@@ -9,10 +9,11 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from domain.use_cases.methods import DeleteMethod, DeletionImpact
+from domain.use_cases.methods import START_FROM, AddMethod, DeleteMethod, DeletionImpact
 from flows.acting import ending_in_words, installation_of_this_run
-from infra.acting_for import acting, add_method, named
+from infra.acting_for import acting, named
 from infra.service import Service
+from infra.upkeep.publishing import update_prefect
 
 
 @flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)
@@ -47,7 +48,8 @@ def add_training_method(
         who = acting(installation, acting_for, action="add", given=asked)
         if who.answer:
             return _answered_before(installation, who.answer)
-        added = installation.do(add_method(asked, who.token), by=who.user)
+        fields = {name: value for name, value in asked.items() if name != START_FROM}
+        added = installation.do(AddMethod(fields=fields, start_from=from_method, token=who.token), by=who.user)
         get_run_logger().info("%s can be chosen now", added.method.spec.display_name)
         _follow(added.remark)
     return None
@@ -74,7 +76,7 @@ def delete_training_method(internal_name: str, only_tell: bool = False, acting_f
 
 def _answered_before(installation: Service, answer: str) -> State[Any]:
     """What an earlier attempt did stands; what it did not come to, Prefect's catalogue, follows."""
-    _follow(installation.update_prefect())
+    _follow(update_prefect(installation))
     return Completed(message=answer)
 
 

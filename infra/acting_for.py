@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters import trainers
 from domain.catalogue.options import options_after_defaults
 from domain.errors import InvalidInput, InvalidRunRequest, NotFound, TokenDoesNotHold
 from domain.people.acting import ActingForPersons, ActingToken
 from domain.people.users import User
 from domain.printable import printable
 from domain.runs.training_run import RunRequest
-from domain.use_cases.methods import FROM, AddMethod, spec_of
+from domain.use_cases.methods import START_FROM
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -86,7 +85,8 @@ def bound_parameters(tmm: "Installation", action: str, given: Mapping[str, Any])
     if action == "delete":
         return {"internal_name": given.get("internal_name")}
     if action == "add":
-        return spec_of(add_method(given), tmm.catalogue, trainers.declarations()).model_dump(mode="json")
+        fields = {name: value for name, value in given.items() if name != START_FROM}
+        return tmm.catalogue.completed(fields, start_from=given.get(START_FROM) or "").model_dump(mode="json")
     if not isinstance(given.get("method"), str):
         raise InvalidRunRequest("method: is missing.")
     spec = tmm.catalogue.method(given["method"]).spec
@@ -98,9 +98,3 @@ def bound_parameters(tmm: "Installation", action: str, given: Mapping[str, Any])
     request = RunRequest.parse(defaults | dict(given))
     options = options_after_defaults(spec.configuration_options, request.options)
     return request.model_dump(mode="json") | {"options": options}
-
-
-def add_method(given: Mapping[str, Any], token: ActingToken | None = None) -> AddMethod:
-    """The act that the flow's parameters ask for; what is empty there was left out."""
-    filled = {name: value for name, value in given.items() if value not in (None, "", [])}
-    return AddMethod(start_from=filled.pop(FROM, ""), fields=filled, token=token)

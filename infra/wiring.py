@@ -18,6 +18,7 @@ from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods
 from domain.clock import Clock
 from domain.errors import NotTheOperator, TrainingMethodError
+from domain.people.roles import EVERY_ROLE
 from domain.people.users import PREFECT, Entitlement, Origin, User
 from domain.ports import Device
 from domain.runs.training_runs import TrainingRuns
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
+    from infra.trainings.kept_runs import KeptRuns
 
 
 class Installation:
@@ -99,7 +101,7 @@ class Installation:
             entitlement = self.licences.entitlement_of(name)
         except NotTheOperator as error:  # whatever looks into the data folder says so too
             entitlement = Entitlement.noncommercial(str(error))
-        return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id)
+        return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id, roles=EVERY_ROLE)
 
     @cached_property
     def licences(self) -> "InstalledLicences":
@@ -252,16 +254,6 @@ class Installation:
 
     # Training.
 
-    def end_process(self, run_id: UUID) -> bool:
-        """End the process that carries a run on this machine; False where there is none."""
-        from adapters.machines.run_process import carrier_of
-
-        carrier = carrier_of(self.settings.runs / str(run_id))
-        if carrier is None or not carrier.lives:
-            return False
-        carrier.end()
-        return True
-
     def trainer(self, run_id: UUID) -> Trainer:
         """The training code of a run: that of its method as it was when the run started."""
         spec = self.trainings.method_of(run_id)
@@ -313,6 +305,12 @@ class Installation:
         from adapters.artifacts.shared_checkpoints import SharedCheckpoints
 
         return SharedCheckpoints(Artifacts(address, shared=True))
+
+    @cached_property
+    def kept_runs(self) -> "KeptRuns":
+        from infra.trainings.kept_runs import KeptRuns
+
+        return KeptRuns(self.settings.runs, lambda: self.artifacts)
 
     @cached_property
     def artifacts(self) -> "Artifacts":

@@ -3,33 +3,33 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
-
-from pydantic import Field
 
 from domain.audit.auditing import Auditing
 from domain.audit.read_models import AuditEntry, AuditQuery, MethodVersion, Run, SelectableMethod
-from domain.bounded import shown
 from domain.catalogue.catalogue import Action, Catalogue, Permission
-from domain.catalogue.completing import completed, declared_by, with_options_completed
-from domain.catalogue.method_spec import Backend, MethodSpec, MethodType
+from domain.catalogue.method_spec import Backend, MethodType
 from domain.catalogue.trainer_declaration import TrainerDeclaration, Trainers
 from domain.catalogue.training_method import TrainingMethod
-from domain.errors import InvalidMethod, RunNotFound, TrainingMethodError, Unreachable
+from domain.errors import RunNotFound, TrainingMethodError, Unreachable
 from domain.people.acting import ActingToken
 from domain.people.users import User
 from domain.printable import printable
+from domain.runs.flow_runs import FlowRuns
 from domain.runs.training_run import RunStatus
 from domain.runs.training_runs import TrainingRuns
-from domain.use_cases.act import Act, R
+from domain.use_cases.act import Act
 from domain.values import Value
 
-FROM = "from_method"
+START_FROM = "from_method"
+"""What a method to start from is called in what is recorded of an attempt."""
+
+_NAME_AT_MOST = 80
+_ALL = 10_000
 _RUNS_LOOKED_AT = 500
 _ENTRIES_LOOKED_AT = 1000
-_MOST_RUNS = 10_000
-_LONGEST_NAME = 80
+_CAME_BY = ("preinstall", "add", "add-again")
 
 
 class Listed(Value):
@@ -41,15 +41,28 @@ class Listed(Value):
     last_run: Run | None = None
 
 
-class Changed(Value):
-    """A method after a change, or as it was when it was deleted. `remark` says what lags behind, such as Prefect.
-
-    `cancelled` are the runs that waited for a method that was deleted.
-    """
+class Shown(Value):
+    """A method with the newest entries on it, the oldest of them first, and its newest runs."""
 
     method: SelectableMethod
+    history: tuple[AuditEntry, ...]
+    runs: tuple[Run, ...]
+
+
+class Changed(Value):
+    """A method after a change, and as it was before it. `remark` says what lags behind, such as Prefect."""
+
+    method: SelectableMethod
+    before: SelectableMethod | None = None
     remark: str | None = None
-    cancelled: tuple[UUID, ...] = ()
+
+
+class TakenOut(Value):
+    """A method as it was, and the runs that waited and were cancelled. `remark` says what lags behind."""
+
+    method: SelectableMethod
+    cancelled: tuple[UUID, ...]
+    remark: str | None = None
 
 
 class Impact(Value):
@@ -77,14 +90,22 @@ class ShowMethod(Act[SelectableMethod]):
     name: str
 
 
+class ShowMethodInFull(Act[Shown]):
+    """The same, with so many of its newest entries and runs."""
+
+    name: str
+    entries: int = 10
+    runs: int = 5
+
+
 class MethodHistory(Act[Sequence[MethodVersion]]):
-    """What a method was from one change to the next, the oldest first. Raises `MethodNotFound`."""
+    """What a method was from one change to the next, the oldest first."""
 
     name: str
 
 
-class MethodStory(Act[Sequence[AuditEntry]]):
-    """Everything that was done to a method, or tried, also to one that was deleted. Raises `MethodNotFound`."""
+class MethodEntries(Act[Sequence[AuditEntry]]):
+    """Everything that the log has of a method, also of one that was deleted. Raises `MethodNotFound`."""
 
     name: str
 
@@ -96,64 +117,54 @@ class MayI(Act[Permission]):
     name: str
 
 
-class MustBeAllowed(Act[None]):
-    """Refuse, and record, what one may not do, before anything is said of values that could not even be read."""
+class MayTry(Act[None]):
+    """Refuse, and record, what one may not do whatever the values are: for what cannot even be read."""
 
     action: Action
     name: str
     tried: Mapping[str, Any]
 
 
-class _ForAPerson(Act[R]):
-    """A program can do this for a person: the token that lets it is spent with what comes of the act."""
+class AddMethod(Act[Changed]):
+    """Put a method into the catalogue; what is left out of `fields` is that of `start_from`, or the trainer's.
 
-    token: ActingToken | None = Field(default=None, exclude=True, repr=False)
-
-
-class AddMethod(_ForAPerson[Changed]):
-    """Put a method into the catalogue; what is left out of `fields` is that of `start_from`, or the trainer's."""
+    A program that acts for a person gives its `token`.
+    """
 
     fields: Mapping[str, Any]
-    start_from: object = ""
+    start_from: Any = ""
+    token: ActingToken | None = None
 
 
 class ModifyMethod(Act[Changed]):
-    """Change fields of a method; what options leave out is the trainer's."""
+    """Change fields of a method."""
 
     name: str
     changes: Mapping[str, Any]
 
 
 class DeletionImpact(Act[Impact]):
-    """What deleting a method would affect. Raises `MethodNotFound`."""
+    """What deleting a method would affect."""
 
     name: str
 
 
-class DeleteMethod(_ForAPerson[Changed]):
-    """Take a method out of the catalogue; runs of it that wait are cancelled."""
+class DeleteMethod(Act[TakenOut]):
+    """Take a method out of the catalogue; runs of it that wait are cancelled.
+
+    A program that acts for a person gives its `token`.
+    """
 
     name: str
+    token: ActingToken | None = None
 
 
 class OfferedTrainers(Act[Sequence[TrainerDeclaration]]):
     """The trainers that a method can name, with the options that they declare."""
 
 
-class InPrefect(Protocol):
-    """What Prefect holds of a method. It is reached when it is asked."""
-
-    def scheduled(self, method: str) -> int:
-        """How many flow runs of a method are scheduled. Raises `PrefectUnavailable`."""
-        ...
-
-    def cancel(self, run_id: UUID, reason: str) -> None:
-        """Let a flow run be cancelled. Raises `RunNotFound`, `PrefectUnavailable`."""
-        ...
-
-
 class Methods:
-    """Does these acts. `follow` lets Prefect follow the catalogue, and says what to tell where it cannot."""
+    """Does these acts. `follow` lets Prefect show the list as it is, and says what lags behind."""
 
     def __init__(
         self,
@@ -162,116 +173,130 @@ class Methods:
         auditing: Auditing,
         *,
         trainers: Trainers,
-        prefect: InPrefect,
+        flow_runs: Callable[[], FlowRuns],
         follow: Callable[[], str | None],
     ) -> None:
         self._catalogue = catalogue
         self._runs = runs
         self._auditing = auditing
         self._trainers = trainers
-        self._prefect = prefect
+        self._flow_runs = flow_runs
         self._follow = follow
-
-    # Looking.
+        self._at_a_glance: tuple[str, Sequence[Listed]] | None = None
 
     def all(self, act: ListMethods, _: User, __: UUID | None = None) -> Sequence[SelectableMethod]:
-        """What can be chosen for a training, or could be at a moment."""
+        """What can be chosen."""
         return self._catalogue.selectable(backend=act.backend, method_type=act.method_type, as_of=act.as_of)
 
     def at_a_glance(self, _: MethodsAtAGlance, __: User, ___: UUID | None = None) -> Sequence[Listed]:
-        """What can be chosen, with who added it and its newest run."""
+        """What can be chosen; it is put together once for each state of the log."""
+        state = self._auditing.state()
+        if self._at_a_glance is None or self._at_a_glance[0] != state:
+            self._at_a_glance = state, self._listed()
+        return self._at_a_glance[1]
+
+    def _listed(self) -> Sequence[Listed]:
         newest: dict[str, Run] = {}
         for run in self._runs.all(limit=_RUNS_LOOKED_AT):
             newest.setdefault(run.request.method, run)
-        added: dict[str | None, AuditEntry] = {}
-        for action in ("preinstall", "add", "add-again"):
+        came: dict[str | None, AuditEntry] = {}
+        for action in _CAME_BY:
             query = AuditQuery(action=action, outcome="done", newest_first=True, limit=_ENTRIES_LOOKED_AT)
             for entry in self._auditing.entries(query):
-                before = added.get(entry.method)
-                if before is None or before.position < entry.position:
-                    added[entry.method] = entry
+                if entry.method not in came or came[entry.method].position < entry.position:
+                    came[entry.method] = entry
         listed = []
         for method in self._catalogue.selectable():
-            came, last_run = added.get(method.spec.internal_name), newest.get(method.spec.internal_name)
-            by, at = (came.actor, came.recorded_at) if came else (None, None)
-            listed.append(Listed(method=method, added_by=by, added_at=at, last_run=last_run))
+            name = method.spec.internal_name
+            added = came.get(name)
+            listed.append(
+                Listed(
+                    method=method,
+                    added_by=added.actor if added else None,
+                    added_at=added.recorded_at if added else None,
+                    last_run=newest.get(name),
+                )
+            )
         return listed
 
-    def show(self, act: ShowMethod, _: User, __: UUID | None = None) -> SelectableMethod:
+    def one(self, act: ShowMethod, _: User, __: UUID | None = None) -> SelectableMethod:
         """One method that can be chosen."""
         return self._catalogue.method(act.name)
 
+    def in_full(self, act: ShowMethodInFull, _: User, __: UUID | None = None) -> Shown:
+        """One method, its newest entries, and its newest runs."""
+        method = self._catalogue.method(act.name)
+        newest = self._auditing.entries(AuditQuery(method=act.name, newest_first=True, limit=10 * act.entries))
+        entries = [entry for entry in newest if entry.subject_type == "method"][: act.entries]
+        runs = self._runs.all(method=act.name, limit=act.runs)
+        return Shown(method=method, history=tuple(entries[::-1]), runs=tuple(runs))
+
     def history(self, act: MethodHistory, _: User, __: UUID | None = None) -> Sequence[MethodVersion]:
-        """What a method was from one change to the next."""
+        """What it was from one change to the next."""
         return self._catalogue.versions(act.name)
 
-    def story(self, act: MethodStory, _: User, __: UUID | None = None) -> Sequence[AuditEntry]:
-        """Everything that was done to a method, or tried."""
+    def entries(self, act: MethodEntries, _: User, __: UUID | None = None) -> Sequence[AuditEntry]:
+        """Everything that the log has of it."""
         return self._auditing.history_of(act.name)
 
-    def may(self, act: MayI, by: User, _: UUID | None = None) -> Permission:
-        """Whether this person may do something to a method."""
+    def may_i(self, act: MayI, by: User, _: UUID | None = None) -> Permission:
+        """Whether one may."""
         return self._catalogue.may(act.action, act.name, by=by)
 
-    def trainers(self, _: OfferedTrainers, __: User, ___: UUID | None = None) -> Sequence[TrainerDeclaration]:
-        """The trainers that a method can name."""
-        return list(self._trainers.values())
-
-    def impact(self, act: DeletionImpact, _: User, __: UUID | None = None) -> Impact:
-        """What deleting a method would affect."""
-        spec = self._catalogue.method(act.name).spec
-        waiting = tuple(self._runs.all(method=act.name, status=RunStatus.REQUESTED, limit=_MOST_RUNS))
-        running = len(self._runs.all(method=act.name, status=RunStatus.RUNNING, limit=_MOST_RUNS))
-        told = (
-            f"Deleting {spec.display_name} ({act.name}) takes it out of the list: it cannot be chosen any more. "
-            f"Waiting: {_counted(len(waiting))}, to be cancelled. Running: {_counted(running)}, to go on."
-        )
-        with suppress(Unreachable):  # then nothing is scheduled that could start
-            if scheduled := self._prefect.scheduled(act.name):
-                runs = _counted(scheduled)
-                told += f" Scheduled in Prefect, these included: {runs}, to be cancelled; its schedules go too."
-        return Impact(sentence=told, waiting=waiting)
-
-    # Changing.
-
-    def must_be_allowed(self, act: MustBeAllowed, by: User, _: UUID | None = None) -> None:
-        """Refuse, and record, what this person may not do."""
+    def may_try(self, act: MayTry, by: User, _: UUID | None = None) -> None:
+        """Refuse whoever may not."""
         if act.action != "delete":
             self._catalogue.must_be_allowed(act.action, act.name, by=by, tried=act.tried)
 
     def add(self, act: AddMethod, by: User, command_id: UUID | None = None) -> Changed:
-        """Put a method into the catalogue."""
-        tried = dict(act.fields) | ({FROM: act.start_from} if act.start_from else {})
-        name = act.fields.get("internal_name")
-        named = printable(name if isinstance(name, str) else type(name).__name__, at_most=_LONGEST_NAME)
-        with self._catalogue.rights_before_values("add", named, by=by, tried=tried, token=act.token):
-            spec = spec_of(act, self._catalogue, self._trainers)
+        """Put it into the catalogue. Commercial users only."""
+        tried = {**act.fields, **({START_FROM: act.start_from} if act.start_from else {})}
+        name = act.fields.get("internal_name") or ""
+        called = printable(name if isinstance(name, str) else type(name).__name__, at_most=_NAME_AT_MOST)
+        with self._catalogue.rights_before_values("add", called, by=by, tried=tried, token=act.token):
+            spec = self._catalogue.completed(act.fields, start_from=act.start_from)
         method = self._catalogue.add(spec, by=by, command_id=command_id, token=act.token)
         return Changed(method=method, remark=self._follow())
 
     def modify(self, act: ModifyMethod, by: User, command_id: UUID | None = None) -> Changed:
-        """Change fields of a method."""
-        changes, before = act.changes, self._known(act.name)
-        if before is not None:
-            changes = with_options_completed(act.changes, declared_by(before.spec, self._trainers))
-        method = self._catalogue.modify(act.name, changes, by=by, command_id=command_id)
-        changed = before is None or before.version != method.version
-        return Changed(method=method, remark=self._follow() if changed else None)
+        """Change it. Commercial users only, except what anyone may shape in custom01 and custom02."""
+        before = self._known(act.name)
+        method = self._catalogue.modify(act.name, act.changes, by=by, command_id=command_id)
+        changed = before is None or method.version != before.version
+        remark = self._follow() if changed else None
+        return Changed(method=method, before=before, remark=remark)
 
-    def delete(self, act: DeleteMethod, by: User, command_id: UUID | None = None) -> Changed:
-        """Take a method out of the catalogue."""
-        known = self._known(act.name)
+    def impact(self, act: DeletionImpact, _: User, __: UUID | None = None) -> Impact:
+        """What deleting it would affect."""
+        spec = self._catalogue.method(act.name).spec
+        waiting = self._runs.all(method=act.name, status=RunStatus.REQUESTED, limit=_ALL)
+        running = self._runs.all(method=act.name, status=RunStatus.RUNNING, limit=_ALL)
+        told = (
+            f"Deleting {spec.display_name} ({act.name}) takes it out of the list: it cannot be chosen any more. "
+            f"Waiting: {_runs(len(waiting))}, to be cancelled. Running: {_runs(len(running))}, to go on."
+        )
+        with suppress(Unreachable):  # then nothing is scheduled that could start
+            if scheduled := self._flow_runs().scheduled(act.name):
+                told += (
+                    f" Scheduled in Prefect, these included: {_runs(scheduled)}, to be cancelled; its schedules go too."
+                )
+        return Impact(sentence=told, waiting=tuple(waiting))
+
+    def delete(self, act: DeleteMethod, by: User, command_id: UUID | None = None) -> TakenOut:
+        """Take it out. Commercial users only."""
+        method = self._known(act.name)
         cancelled = self._catalogue.delete(act.name, by=by, command_id=command_id, token=act.token)
         for run_id in cancelled:
             # The event store has the cancellation; Prefect shows it too, where it can be reached.
             with suppress(Unreachable, RunNotFound):
-                reason = f"The training method {act.name!r} was deleted before the run started."
-                self._prefect.cancel(run_id, reason)
-        if known is None:  # deleted by this same command, whose acknowledgement was lost
+                self._flow_runs().cancel(
+                    run_id, f"The training method {act.name!r} was deleted before the run started."
+                )
+        if method is None:  # deleted by this same command, whose acknowledgement was lost
             last = self._catalogue.versions(act.name)[-1]
             method_id = TrainingMethod.create_id(act.name)
-            known = SelectableMethod(method_id=method_id, spec=last.spec, version=last.version, preinstalled=False)
-        return Changed(method=known, remark=self._follow(), cancelled=tuple(cancelled))
+            method = SelectableMethod(method_id=method_id, spec=last.spec, version=last.version, preinstalled=False)
+        return TakenOut(method=method, cancelled=tuple(cancelled), remark=self._follow())
 
     def _known(self, name: str) -> SelectableMethod | None:
         """The method, if it can be chosen: who may what comes before why it cannot be."""
@@ -279,14 +304,10 @@ class Methods:
             return self._catalogue.method(name)
         return None
 
-
-def spec_of(act: AddMethod, catalogue: Catalogue, trainers: Trainers) -> MethodSpec:
-    """The method as it would be added. Raises `InvalidMethod`, or `MethodNotFound` for the method to copy."""
-    if not isinstance(act.start_from, str):
-        raise InvalidMethod(f"{FROM}: must be the internal name of a method, not {shown(act.start_from)}.")
-    copied = catalogue.method(act.start_from).spec if act.start_from else None
-    return completed(act.fields, copied=copied, trainers=trainers)
+    def trainers(self, _: OfferedTrainers, __: User, ___: UUID | None = None) -> Sequence[TrainerDeclaration]:
+        """The trainers that there are."""
+        return list(self._trainers.values())
 
 
-def _counted(runs: int) -> str:
-    return "1 run" if runs == 1 else f"{runs or 'no'} runs"
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count or 'no'} runs"

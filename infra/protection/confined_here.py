@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from adapters.shared import confinement
-from domain.use_cases.health import Check
+from domain.use_cases.operators.health import Check
 from infra.settings import CHECKOUT
 
 _NAME = "code of methods"

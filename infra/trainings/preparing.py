@@ -28,6 +28,25 @@ _EARLIER_RUNS = 50
 _READ_TWICE_AT_MOST = 50_000_000
 
 
+class Preflight:
+    """Looks at trainings before they begin, on this installation."""
+
+    def __init__(self, installation: "Installation") -> None:
+        self._installation = installation
+
+    def checked(self, request: RunRequest) -> RunRequest:
+        """The request as any worker of this machine can read it. Raises `InvalidInput` for what cannot be."""
+        return checked(self._installation, request)
+
+    def plan(self, request: RunRequest) -> RunPlan:
+        """What a run of this request would do and take. Raises the error that says why it cannot go well."""
+        return planned(self._installation, request)
+
+    def made_of(self, request: RunRequest) -> Provenance:
+        """What a run of this request would be made of here and now, but for device and machine, which are empty."""
+        return made_of(self._installation, request)
+
+
 def checked(installation: "Installation", request: RunRequest) -> RunRequest:
     """The request as any worker of this machine can read it: local paths made absolute.
 

@@ -57,3 +57,9 @@ def note(tmm: "Installation", run: Waiting) -> bool:
         asker = acting(in_its_flow, token, action="train", given=given)
         tmm.trainings.request(run.run_id, RunRequest.parse(given), by=asker.user, token=asker.token)
     return True
+
+
+def note_waiting(tmm: "Installation", run_id: UUID) -> None:
+    """Record the request of a run that waits in Prefect, if it is one of ours that nobody has recorded yet."""
+    for waiting in tmm.flow_run_states.waiting(run_id):
+        note(tmm, waiting)

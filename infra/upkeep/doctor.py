@@ -13,7 +13,7 @@ from domain.audit.operations import KeyPurpose
 from domain.catalogue.method_spec import Backend
 from domain.errors import TrainingMethodError
 from domain.secrets import shown_address
-from domain.use_cases.health import Check
+from domain.use_cases.operators.health import Check
 from infra.explaining import shown
 from infra.protection.confined_here import confinement_check
 from infra.protection.openness import openings

@@ -23,19 +23,22 @@ from domain.errors import (
     MethodNotSelectable,
     NotTheOperator,
 )
+from domain.people.roles import EVERY_ROLE
 from domain.ports import Finding
 from domain.use_cases.act import Act
 from domain.use_cases.audit import AuditPage, HowTheLogStands
 from domain.use_cases.custom_code import CodeVersions, NewCode, SaveCode
-from domain.use_cases.health import Examine
 from domain.use_cases.licences import MakeKeys, TrustKey
 from domain.use_cases.methods import AddMethod, DeleteMethod, ShowMethod
+from domain.use_cases.operators.health import Examine
 from domain.use_cases.proving import SignLog
 from infra import wiring
 from infra.acts import SUBJECTS
 from infra.service import Service
 from infra.settings import Settings
 from tests.support.people import ALICE, BOB
+
+OPERATOR = ALICE.model_copy(update={"roles": EVERY_ROLE})
 
 
 def acts_of(module: str) -> Iterator[type[Act[object]]]:
@@ -62,10 +65,10 @@ def test_every_act_of_a_subject_has_a_handler(module: str, tmp_path: Path, monke
 
 def test_the_log_says_where_it_stands_and_up_to_where_it_is_signed(tmp_path: Path) -> None:
     with Service(Settings(home=tmp_path, backends="cuda")) as tmm:
-        before = tmm.do(HowTheLogStands(), by=ALICE)
+        before = tmm.do(HowTheLogStands(), by=OPERATOR)
         assert (before.signed_up_to, before.signed_at, before.all_shown) == (None, None, True)
-        signed = tmm.do(SignLog(), by=ALICE)
-        after = tmm.do(HowTheLogStands(), by=ALICE)
+        signed = tmm.do(SignLog(), by=OPERATOR)
+        after = tmm.do(HowTheLogStands(), by=OPERATOR)
         assert after.signed_up_to == before.position == signed.checkpoint.position
         assert after.position == before.position + 1  # the signing is an entry too
 
@@ -74,7 +77,7 @@ def test_what_is_wrong_with_the_database_is_said_in_our_words(tmp_path: Path) ->
     with Service(Settings(home=tmp_path, backends="cuda")) as tmm:
         tmm.settings.sqlite_file.write_bytes(b"no database" * 1000)
         with pytest.raises(DatabaseUnavailable):
-            tmm.do(AuditPage(query=AuditQuery()), by=ALICE)
+            tmm.do(AuditPage(query=AuditQuery()), by=OPERATOR)
 
 
 def test_somebody_elses_installation_is_examined_and_each_check_says_why_it_cannot_look(
@@ -93,15 +96,15 @@ def test_somebody_elses_installation_is_examined_and_each_check_says_why_it_cann
 
 def test_a_key_is_trusted_also_while_the_log_is_away_and_that_is_said(tmp_path: Path) -> None:
     with Service(Settings(home=tmp_path, backends="cuda")) as tmm:
-        tmm.do(MakeKeys(folder=tmp_path / "keys"), by=ALICE)
+        tmm.do(MakeKeys(folder=tmp_path / "keys"), by=OPERATOR)
         tmm.settings.sqlite_file.write_bytes(b"no database" * 1000)
         text = (tmp_path / "keys" / "public.pem").read_text()
-        trusted = tmm.do(TrustKey(text=text, purpose=KeyPurpose.ACTING), by=ALICE)
+        trusted = tmm.do(TrustKey(text=text, purpose=KeyPurpose.ACTING), by=OPERATOR)
         assert trusted.file == tmm.settings.acting_keys / f"{trusted.key_id}.pem"
         assert trusted.file.exists()
         assert (trusted.remark or "").startswith("The key is trusted, and the audit log was not told. ")
         with pytest.raises(InvalidLicence, match=r"^The key that was given is no Ed25519 public key"):
-            tmm.do(TrustKey(text="nonsense"), by=ALICE)
+            tmm.do(TrustKey(text="nonsense"), by=OPERATOR)
 
 
 def test_code_that_is_saved_is_heard_of_while_it_is_tried_and_one_that_breaks_the_contract_is_kept_by_force(

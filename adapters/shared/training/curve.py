@@ -16,14 +16,14 @@ _COLOURS = ("#2563eb", "#ea580c", "#059669", "#9333ea")
 _NOISY_FROM = 30
 
 
-def curve_svg(steps: Steps, *, title: str = "") -> str:
+def curve_svg(steps: Steps, *, title: str = "", measures: Sequence[str] = TOLD) -> str:
     """Reward and loss over the steps of one run. `steps` hold `step` and the metrics that were reported at it."""
-    return curves_svg({"": steps}, title=title)
+    return curves_svg({"": steps}, title=title, measures=measures)
 
 
-def curves_svg(runs: Mapping[str, Steps], *, title: str = "") -> str:
+def curves_svg(runs: Mapping[str, Steps], *, title: str = "", measures: Sequence[str] = TOLD) -> str:
     """The same measures of several runs in one picture; the keys name the runs."""
-    told = [name for name in TOLD if any(_points(steps, name) for steps in runs.values())]
+    told = [name for name in measures if any(_points(steps, name) for steps in runs.values())]
     height = max(1, len(told)) * _HEIGHT
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" '

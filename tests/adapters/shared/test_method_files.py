@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from adapters.shared.method_files import MethodFile
 from domain.errors import InvalidMethod
+from tests.adapters.cli.commands.methods.test_listing import SUPPORT
 from tests.adapters.cli.conftest import Tmm, commercial, here, home, site, tmm
-from tests.adapters.cli.test_methods import SUPPORT
 
 __all__ = ["commercial", "here", "home", "site", "tmm"]
 

@@ -7,8 +7,6 @@ import pytest
 from adapters import trainers
 from domain.catalogue.method_spec import MethodSpec
 from domain.errors import InvalidMethod, MethodNotFound
-from domain.use_cases.methods import spec_of
-from infra.acting_for import add_method
 from infra.service import Service
 
 LEARNING_RATE = next(option for option in trainers.declarations()["sft"].options if option.name == "learning_rate")
@@ -21,21 +19,22 @@ MINE: dict[str, Any] = {
 }
 
 
-def made_of(installation: Service, asked: dict[str, Any]) -> MethodSpec:
-    return spec_of(add_method(asked), installation.catalogue, trainers.declarations())
+def new_of(installation: Service, asked: dict[str, Any]) -> MethodSpec:
+    fields = {name: value for name, value in asked.items() if name != "from_method"}
+    return installation.catalogue.completed(fields, start_from=asked.get("from_method", ""))
 
 
 def test_what_was_left_empty_is_taken_from_the_method_to_copy(installation: Service) -> None:
     copied = installation.catalogue.method("sft-demo").spec
     asked = {"internal_name": "mine", "from_method": "sft-demo", "description": "Ours", "backends": [], "trainer": ""}
-    assert made_of(installation, asked) == copied.with_changes(
+    assert new_of(installation, asked) == copied.with_changes(
         {"description": "Ours", "display_name": "mine"}
     ).model_copy(update={"internal_name": "mine"})
 
 
 def test_what_an_option_leaves_empty_is_the_trainers(installation: Service) -> None:
     option = {"name": "learning_rate", "maximum": 1e-3, "default": 1e-4, "choices": [], "description": ""}
-    (made,) = made_of(installation, MINE | {"configuration_options": [option]}).configuration_options
+    (made,) = new_of(installation, MINE | {"configuration_options": [option]}).configuration_options
     assert made == LEARNING_RATE.model_copy(update={"maximum": 1e-3, "default": 1e-4})
 
 
@@ -53,9 +52,9 @@ def test_what_an_option_leaves_empty_is_the_trainers(installation: Service) -> N
 )
 def test_what_makes_no_method_is_said_field_by_field(installation: Service, wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidMethod, match=words):
-        made_of(installation, MINE | wrong)
+        new_of(installation, MINE | wrong)
 
 
 def test_a_method_that_there_is_not_cannot_be_copied(installation: Service) -> None:
     with pytest.raises(MethodNotFound):
-        made_of(installation, {"internal_name": "mine", "from_method": "gone"})
+        new_of(installation, {"internal_name": "mine", "from_method": "gone"})

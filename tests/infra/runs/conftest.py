@@ -96,6 +96,12 @@ class RunsHere:
     def told_progress(self, run_id: UUID) -> None:
         return None
 
+    def progress(self, run_id: UUID) -> None:
+        return None
+
+    def log(self, run_id: UUID, *, limit: int) -> list[str]:
+        return []
+
     def state(self, run_id: UUID) -> str:
         return "Completed"
 
