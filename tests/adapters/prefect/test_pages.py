@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from tests.adapters.shared.test_markdown import TEXTS, kinds
+from tests.adapters.shared.showing.test_markdown import TEXTS, kinds
 
 from adapters.prefect import forms, pages
 from domain.audit.read_models import AuditEntry, Run, SelectableMethod
