@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from adapters.datasets.raw_rows import RawRow, Rows, cell_as
+from adapters.datasets.files.raw_rows import RawRow, Rows, cell_as
 from domain.errors import InvalidDataset
 
 OURS = (

@@ -7,11 +7,11 @@ from itertools import chain
 from pathlib import Path
 
 from adapters.datasets.columns import parse_columns, renamed
-from adapters.datasets.folders import MEASURED_WITH, TRAIN, files_of, files_to_train_on, may_be_a_dataset
-from adapters.datasets.hub import is_hub_id, read_from_hub
+from adapters.datasets.files.folders import MEASURED_WITH, TRAIN, files_of, files_to_train_on, may_be_a_dataset
+from adapters.datasets.files.hub import is_hub_id, read_from_hub
+from adapters.datasets.files.raw_rows import RawRow, Rows
+from adapters.datasets.files.reading import kind_of_file, read_file
 from adapters.datasets.other_names import told_as_columns
-from adapters.datasets.raw_rows import RawRow, Rows
-from adapters.datasets.reading import kind_of_file, read_file
 from adapters.datasets.row import Located
 from adapters.datasets.rows import as_demonstrations, converted, demonstrated, shape_of, told_by_other_names
 from adapters.datasets.splitting import hold_out

@@ -13,8 +13,8 @@ from typing import Any
 from uuid import uuid4
 
 from adapters.datasets.datasets import Datasets
-from adapters.datasets.folders import files_to_train_on
-from adapters.datasets.reading import PACKED, kind_of_file, read_file
+from adapters.datasets.files.folders import files_to_train_on
+from adapters.datasets.files.reading import PACKED, kind_of_file, read_file
 from domain.bounded import shown
 from domain.errors import InvalidDataset, NotFound, TrainingMethodError
 from domain.use_cases.data import NamedData

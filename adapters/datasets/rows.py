@@ -3,11 +3,11 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from adapters.datasets.files.raw_rows import RawRow
 from adapters.datasets.message_fields import in_json
 from adapters.datasets.messages import kind_of
 from adapters.datasets.other_names import told_as_columns, usual_names, way_out
 from adapters.datasets.pairs import behind_prompt, from_preferences, from_preferred_outputs, instruction_of
-from adapters.datasets.raw_rows import RawRow
 from adapters.datasets.row import Located, Messages, Row, as_messages, is_label
 from domain.errors import InvalidDataset
 from domain.runs.grading import is_nothing_but, marked_answer

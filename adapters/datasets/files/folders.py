@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.datasets.reading import SUFFIXES, kind_of_file
+from adapters.datasets.files.reading import SUFFIXES, kind_of_file
 from domain.errors import InvalidDataset
 
 TRAIN = "train"

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
-from adapters.datasets.raw_rows import RawRow, cell_as, rows_of
+from adapters.datasets.files.raw_rows import RawRow, cell_as, rows_of
 from domain.errors import InvalidDataset
 
 OpenText = Callable[[], AbstractContextManager[TextIO]]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, TextIO
 
-from adapters.datasets.raw_rows import RawRow
+from adapters.datasets.files.raw_rows import RawRow
 from domain.errors import InvalidDataset
 
 OpenText = Callable[[], AbstractContextManager[TextIO]]

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from adapters.datasets import json_files, tables
-from adapters.datasets.raw_rows import RawRow, Rows, rows_of
-from adapters.datasets.text_files import opened
+from adapters.datasets.files import json_files, tables
+from adapters.datasets.files.raw_rows import RawRow, Rows, rows_of
+from adapters.datasets.files.text_files import opened
 from adapters.shared.plain_files import fault_of
 from domain.errors import InvalidDataset
 

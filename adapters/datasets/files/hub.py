@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from adapters.datasets.raw_rows import Rows, rows_of
+from adapters.datasets.files.raw_rows import Rows, rows_of
 from adapters.shared.quiet import quiet
 from domain.errors import InvalidDataset
 
