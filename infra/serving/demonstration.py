@@ -17,7 +17,7 @@ from domain.runs.training_run import RunRequest
 from domain.secrets import shown_address
 from domain.use_cases.trainings import StartTraining
 from infra.serving.one_server import only_here, the_only_server
-from infra.serving.page import how_to_open, known_page
+from infra.serving.page.place import how_to_open, known_page
 from infra.serving.prefect_environment import how_to_sign_in
 from infra.serving.supervisor import Supervisor, interrupts_raised, worker_process
 from infra.trainings.evaluations import evaluations_of

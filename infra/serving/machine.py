@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from domain.catalogue.method_spec import Backend
-from infra.serving.page import page_link
+from infra.serving.page.place import page_link
 from infra.serving.prefect_environment import lines_for_programs, sign_in_link
 from infra.upkeep.publishing import update_prefect
 from infra.wiring import Installation

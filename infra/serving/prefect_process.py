@@ -100,7 +100,7 @@ def main(arguments: list[str]) -> None:
         case ["server", descriptor]:
             serve(int(descriptor))
         case ["page", descriptor]:
-            from infra.serving.page import serve_page
+            from infra.serving.page.app import serve_page
 
             serve_page(int(descriptor))
         case ["worker", pool, name, *parts]:

@@ -11,7 +11,7 @@ from domain.catalogue.method_spec import Backend
 from domain.secrets import shown_address
 from infra.serving.emitting import Emitter
 from infra.serving.one_server import only_here, the_only_server
-from infra.serving.page import how_to_open, known_page
+from infra.serving.page.place import how_to_open, known_page
 from infra.serving.prefect_environment import api_url_or_refuse, how_to_sign_in, known_api_url
 from infra.serving.prefect_pages import show_pages
 from infra.serving.supervisor import Supervisor, interrupts_raised

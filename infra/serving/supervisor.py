@@ -24,7 +24,7 @@ from domain.catalogue.method_spec import Backend
 from domain.errors import InvalidSettings, PrefectUnavailable
 from infra.protection.closing import close_to_others
 from infra.protection.openness import must_be_the_operators
-from infra.serving.page import must_be_safe, url_of
+from infra.serving.page.place import must_be_safe, url_of
 from infra.serving.prefect_environment import clean_environment, prefect_environment, server_environment
 from infra.settings import CHECKOUT, Settings
 

@@ -1,23 +1,15 @@
-"""The Training Methods page as it is served here: for whom, at which address, and who may sign in how."""
+"""Where the Training Methods page is served, whether that is safe, and the address that opens it."""
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from domain.errors import InvalidSettings, Unreachable
-from infra.operating_system_user import operating_system_user
-from infra.serving.prefect_password import PAGE, make_sign_in_key, spend_sign_in_key
+from infra.serving.prefect_password import PAGE, make_sign_in_key
 from infra.settings import Settings
-
-if TYPE_CHECKING:
-    from adapters.web.app import SignIn
-    from adapters.web.protection import Protection
-    from infra.service import Service
 
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -51,72 +43,7 @@ def must_be_safe(settings: Settings) -> None:
         )
 
 
-def page_app_of(tmm: "Service", url: str) -> "Protection":
-    """The page of this installation at this address."""
-    from adapters.store.tables import kept_sessions
-    from adapters.web.app import page_app
-    from adapters.web.place import Place
-    from domain.audit.operations import Way
-    from domain.people.roles import EVERY_ROLE, Role, Roles
-    from domain.people.sessions import Identity
-    from domain.use_cases.signing_in import SigningIn
-
-    settings = tmm.settings
-    roles = Roles(
-        operators=settings.operators,
-        auditors=settings.auditors,
-        code_authors=settings.code_authors,
-        operator_groups=settings.oidc_operator_groups,
-        auditor_groups=settings.oidc_auditor_groups,
-    )
-
-    def roles_of(identity: Identity) -> frozenset[Role]:
-        return EVERY_ROLE if identity.way is Way.LOCAL_KEY else roles.of(identity.name, identity.groups)
-
-    signing_in = SigningIn(
-        tmm.log,
-        kept_sessions(settings),
-        user_of=tmm.person,
-        roles_of=roles_of,
-        reserved=[] if _asks_here(settings) else [operating_system_user()],
-    )
-    _ = tmm.catalogue, tmm.trainings, tmm.auditing  # made by one thread, before several ask for them
-    return page_app(
-        tmm.do,
-        signing_in=signing_in,
-        sign_in=_sign_in(settings),
-        place=Place(
-            url=url,
-            trusted_proxies=settings.web_trusted_proxies,
-            largest_upload=settings.web_largest_upload_mb << 20,
-        ),
-        alive=tmm.auditing.up_to,
-        explain=tmm.explain,
-        user_header=settings.web_user_header,
-    )
-
-
-def _sign_in(settings: Settings) -> "SignIn":
-    if settings.oidc_issuer:
-        from adapters.web.sign_in.oidc import OpenIDConnect
-        from adapters.web.sign_in.provider import Provider
-
-        def secret() -> str:
-            with open(settings.oidc_client_secret_file, encoding="utf-8") as file:
-                return file.read().strip()
-
-        provider = Provider(settings.oidc_issuer, client_id=settings.oidc_client_id, secret=secret)
-        return OpenIDConnect(provider, user_claim=settings.oidc_user_claim, groups_claim=settings.oidc_groups_claim)
-    if settings.web_user_header:
-        from adapters.web.sign_in.proxy import ProxyHeader
-
-        return ProxyHeader(header=settings.web_user_header)
-    from adapters.web.sign_in.local_key import LocalKey
-
-    return LocalKey(user=operating_system_user(), spend=lambda key: spend_sign_in_key(settings, key, PAGE))
-
-
-def _asks_here(settings: Settings) -> bool:
+def asks_here(settings: Settings) -> bool:
     """Whether whoever runs the page is the one who signs in."""
     return not settings.oidc_issuer and not settings.web_user_header
 
@@ -157,41 +84,16 @@ def page_link(settings: Settings) -> str:
 
 def link(settings: Settings, url: str) -> str:
     """The page's address, with a fresh key where whoever runs it is the one who signs in."""
-    return f"{url}/sign-in?key={make_sign_in_key(settings, PAGE)}" if _asks_here(settings) else url
+    return f"{url}/sign-in?key={make_sign_in_key(settings, PAGE)}" if asks_here(settings) else url
 
 
 def how_to_open(settings: Settings, url: str) -> str:
     """A sentence for the person at the terminal; for a log, which others may read, one without a key."""
-    if not _asks_here(settings):
+    if not asks_here(settings):
         return f"The Training Methods page is at {url}"
     if sys.stdout.isatty() and sys.stderr.isatty():
         return f"The Training Methods page, for you alone and within ten minutes: {link(settings, url)}"
     return f"The Training Methods page is at {url}; open it with the address that this prints: tmm web --key"
-
-
-# The process.
-
-
-def serve_page(descriptor: int) -> None:
-    """The page on an open socket, until told to end."""
-    import uvicorn
-
-    from infra.service import Service
-
-    settings = Settings.from_environment()
-    bound = socket.socket(fileno=descriptor)
-    with Service(settings) as tmm:
-        config = uvicorn.Config(
-            page_app_of(tmm, url_of(settings, bound.getsockname()[1])),
-            log_level="warning",
-            timeout_keep_alive=5,
-            proxy_headers=False,  # who is believed is decided in one place
-            server_header=False,
-            timeout_graceful_shutdown=2,
-            ssl_certfile=settings.web_certificate or None,
-            ssl_keyfile=settings.web_key or None,
-        )
-        uvicorn.Server(config).run(sockets=[bound])
 
 
 def _is_loopback(host: str) -> bool:
