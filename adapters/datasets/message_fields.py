@@ -8,9 +8,16 @@ Wrong = Callable[[str], Exception]
 """Makes the error that names file, row and column, of what is wrong there."""
 
 
+OTHER_FIELDS = {"role": ("from", "speaker"), "content": ("value", "text", "parts")}
+"""What a message's role and content are called by other tools: ShareGPT and Gemini among them."""
 # What says of an answer whether it is learned. The flags do where they are true or false: a loss may be a number.
 _WEIGHTS = ("weight", "train")
 _FLAGS = ("training", "trainable", "loss")
+
+
+def is_message(value: Any) -> bool:
+    """Whether a value says somebody's words, by whatever names."""
+    return isinstance(value, dict) and any(name in value for name in ("role", *OTHER_FIELDS["role"]))
 
 
 def fields_beside(message: Mapping[str, Any], wrong: Wrong) -> dict[str, Any]:

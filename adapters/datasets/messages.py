@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.datasets.message_fields import Wrong, fields_beside, in_json
+from adapters.datasets.message_fields import OTHER_FIELDS, Wrong, fields_beside, in_json
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -17,18 +17,12 @@ _OTHER_ROLES = {
 }
 """What other tools and files call the roles: OpenAI, ShareGPT, OpenAssistant and Gemini among them."""
 _ROLES_THAT_CALL = ("function_call", "tool_call")
-_OTHER_FIELDS = {"role": ("from", "speaker"), "content": ("value", "text", "parts")}
 _TEXT_PARTS = ("text", "input_text", "output_text", None)
 _THINKING_PARTS = ("thinking", "reasoning")
 _WAYS_OUT = {
     "tool_use": "Write calls as tool_calls beside the content: [{name, arguments}].",
     "tool_result": "Write what a tool says as a message of its own with the role tool.",
 }
-
-
-def is_message(value: Any) -> bool:
-    """Whether a value says somebody's words, by whatever names."""
-    return isinstance(value, dict) and any(name in value for name in ("role", *_OTHER_FIELDS["role"]))
 
 
 def message_of(message: Any, wrong: Wrong) -> dict[str, Any]:
@@ -73,7 +67,7 @@ def kind_of(value: Any) -> str:
 
 def _in_our_fields(message: Mapping[str, Any]) -> dict[str, Any]:
     said = dict(message)
-    for ours, others in _OTHER_FIELDS.items():
+    for ours, others in OTHER_FIELDS.items():
         if said.get(ours) is None and (theirs := next((name for name in others if said.get(name) is not None), None)):
             said[ours] = said.pop(theirs)
     if said.get("content") is None and isinstance(said.get("refusal"), str):
