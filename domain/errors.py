@@ -6,6 +6,8 @@ TrainingMethodError
 ├── Refused                          the acting user may not do this
 │   ├── CommercialUsersOnly
 │   ├── FlowRunNotOurs
+│   ├── NameNotToBeHad
+│   ├── NotOfTheRole
 │   ├── NotTheOperator
 │   ├── RunRequestChanged
 │   └── TokenDoesNotHold
@@ -72,6 +74,14 @@ class CommercialUsersOnly(Refused):
 
 class NotTheOperator(Refused):
     """The installation belongs to somebody else, who keeps it closed."""
+
+
+class NotOfTheRole(Refused):
+    """This is for people of a role: operators, auditors, or those who may save code."""
+
+
+class NameNotToBeHad(Refused):
+    """Nobody may sign in under this name, or somebody else's it is."""
 
 
 class FlowRunNotOurs(Refused):

@@ -6,12 +6,13 @@ stored for ever: never a Python path.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from eventsourcing.domain import BaseAggregate, CanInitAggregate, CanMutateAggregate
 from eventsourcing.persistence import Notification
 from eventsourcing.utils import register_topic
+from pydantic import AfterValidator
 
 from domain.people.users import User
 from domain.values import Value
@@ -25,7 +26,7 @@ class DomainEvent(Value):
     originator_id: UUID
     originator_version: int
     timestamp: datetime
-    by: User
+    by: Annotated[User, AfterValidator(User.as_recorded)]
     command_id: UUID
 
     @classmethod

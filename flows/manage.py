@@ -9,10 +9,11 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from domain.use_cases.methods import START_FROM, AddMethod, DeleteMethod, DeletionImpact
 from flows.acting import ending_in_words, installation_of_this_run
 from infra.acting_for import acting, named
-from infra.adding import spec_of
 from infra.service import Service
+from infra.upkeep.publishing import update_prefect
 
 
 @flow(name="add-training-method", flow_run_name="add {internal_name}", validate_parameters=False)
@@ -47,13 +48,10 @@ def add_training_method(
         who = acting(installation, acting_for, action="add", given=asked)
         if who.answer:
             return _answered_before(installation, who.answer)
-        with installation.catalogue.rights_before_values(
-            "add", named(asked), by=who.user, tried=asked, token=who.token
-        ):
-            spec = spec_of(installation, asked)
-        installation.catalogue.add(spec, by=who.user, token=who.token)
-        get_run_logger().info("%s can be chosen now", spec.display_name)
-        _follow(installation.update_prefect())
+        fields = {name: value for name, value in asked.items() if name != START_FROM}
+        added = installation.do(AddMethod(fields=fields, start_from=from_method, token=who.token), by=who.user)
+        get_run_logger().info("%s can be chosen now", added.method.spec.display_name)
+        _follow(added.remark)
     return None
 
 
@@ -65,19 +63,20 @@ def delete_training_method(internal_name: str, only_tell: bool = False, acting_f
     name = named(asked)
     with installation_of_this_run() as installation:
         if only_tell:
-            return Completed(message=installation.affected_by_deleting(name))
+            impact = installation.do(DeletionImpact(name=name), by=installation.user())
+            return Completed(message=impact.sentence)
         who = acting(installation, acting_for, action="delete", given=asked)
         if who.answer:
             return _answered_before(installation, who.answer)
-        cancelled = installation.catalogue.delete(name, by=who.user, token=who.token)
-        get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", name, len(cancelled))
-        _follow(installation.update_prefect())
+        deleted = installation.do(DeleteMethod(name=name, token=who.token), by=who.user)
+        get_run_logger().info("%s can no longer be chosen; waiting runs cancelled: %d", name, len(deleted.cancelled))
+        _follow(deleted.remark)
     return None
 
 
 def _answered_before(installation: Service, answer: str) -> State[Any]:
     """What an earlier attempt did stands; what it did not come to, Prefect's catalogue, follows."""
-    _follow(installation.update_prefect())
+    _follow(update_prefect(installation))
     return Completed(message=answer)
 
 

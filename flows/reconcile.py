@@ -6,7 +6,7 @@ for whoever wants it now.
 
 from prefect import flow, get_run_logger
 
-from domain.use_cases.health import PutRight
+from domain.use_cases.operators.health import PutRight
 from flows.acting import installation_of_this_run
 
 

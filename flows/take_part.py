@@ -7,12 +7,12 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from adapters.prefect.progress import ToldToPrefect
-from adapters.shared.curve import curve_svg
+from adapters.shared.training.curve import curve_svg
 from domain.bounded import shown
 from domain.errors import RunNotFound
 from domain.training import Meeting
 from flows.acting import ending_in_words, installation_of_this_run, this_run
-from infra import several_machines
+from infra.trainings import several_machines
 
 
 @flow(name="take-part", flow_run_name="share of {run_id}", validate_parameters=False)

@@ -12,14 +12,14 @@ from prefect.flows import Flow
 from prefect.states import Cancelled, Crashed
 
 from adapters.prefect.progress import ToldToPrefect
-from adapters.shared.curve import curve_svg
+from adapters.shared.training.curve import curve_svg
 from domain.bounded import bounded
 from domain.errors import MachineMissing, MethodNotSelectable, RunAlreadyFinished, RunNotFound
 from domain.printable import printable
 from domain.runs.flow_runs import CANCELLED, ENDED, SUSPENDED, with_prefects_words
 from domain.runs.training_run import RunStatus
 from flows.acting import ending_in_words, installation_of_this_run, this_attempt, this_run
-from infra.training_session import TrainingSession, recorded_session
+from infra.trainings.training_session import TrainingSession, recorded_session
 from infra.wiring import Installation
 
 

@@ -11,7 +11,7 @@ from domain.people.acting import ActingForPersons, ActingToken
 from domain.people.users import User
 from domain.printable import printable
 from domain.runs.training_run import RunRequest
-from infra.adding import spec_of
+from domain.use_cases.methods import START_FROM
 
 if TYPE_CHECKING:
     from infra.wiring import Installation
@@ -85,7 +85,8 @@ def bound_parameters(tmm: "Installation", action: str, given: Mapping[str, Any])
     if action == "delete":
         return {"internal_name": given.get("internal_name")}
     if action == "add":
-        return spec_of(tmm, given).model_dump(mode="json")
+        fields = {name: value for name, value in given.items() if name != START_FROM}
+        return tmm.catalogue.completed(fields, start_from=given.get(START_FROM) or "").model_dump(mode="json")
     if not isinstance(given.get("method"), str):
         raise InvalidRunRequest("method: is missing.")
     spec = tmm.catalogue.method(given["method"]).spec

@@ -7,7 +7,7 @@ from eventsourcing.persistence import PersistenceError
 
 from domain.errors import DatabaseUnavailable, InvalidSettings, PrefectUnavailable, TrainingMethodError
 from domain.secrets import without_secrets
-from infra.serving.openness import not_the_operator
+from infra.protection.openness import not_the_operator
 from infra.settings import Settings
 
 _PASSWORDS = ("PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING")

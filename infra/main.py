@@ -17,8 +17,8 @@ def main() -> None:
 
 
 def _installation() -> "Service":
+    from infra.protection.closing import close_to_others
     from infra.service import Service
-    from infra.serving.closing import close_to_others
 
     installation = Service.from_environment()
     close_to_others(installation.settings)

@@ -7,9 +7,9 @@ from functools import partial
 from multiprocessing import get_context
 from typing import TypeVar
 
+from domain.audit.proving.verification import Compared, Followed
+from domain.audit.proving.verified_log import VerifiedLog
 from domain.audit.read_models import Head
-from domain.audit.verification import Compared, Followed
-from domain.audit.verified_log import VerifiedLog
 from infra.settings import Settings
 from infra.store import open_log
 

@@ -18,12 +18,13 @@ from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods
 from domain.clock import Clock
 from domain.errors import NotTheOperator, TrainingMethodError
+from domain.people.roles import EVERY_ROLE
 from domain.people.users import PREFECT, Entitlement, Origin, User
 from domain.ports import Device
 from domain.runs.training_runs import TrainingRuns
 from domain.training import Checkpoints, Trainer
 from infra.operating_system_user import operating_system_user
-from infra.serving.openness import must_be_ones_own, must_be_the_operators
+from infra.protection.openness import must_be_ones_own, must_be_the_operators
 from infra.serving.prefect_environment import (
     api_url_or_refuse,
     password_of,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from adapters.prefect.pools import PrefectPools
     from adapters.prefect.runs import PrefectRuns
     from adapters.proof.desk import Proof
+    from infra.trainings.kept_runs import KeptRuns
 
 
 class Installation:
@@ -62,7 +64,7 @@ class Installation:
     @classmethod
     def for_flow(cls, flow_run_id: UUID) -> Self:
         """The installation as a flow run sees it: the acting user is `prefect`."""
-        from infra.serving.logs import hide_secrets_in_logs
+        from infra.protection.logs import hide_secrets_in_logs
 
         settings = Settings.from_environment()
         hide_secrets_in_logs(settings)
@@ -99,7 +101,7 @@ class Installation:
             entitlement = self.licences.entitlement_of(name)
         except NotTheOperator as error:  # whatever looks into the data folder says so too
             entitlement = Entitlement.noncommercial(str(error))
-        return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id)
+        return User(name=name, entitlement=entitlement, origin=origin, flow_run_id=flow_run_id, roles=EVERY_ROLE)
 
     @cached_property
     def licences(self) -> "InstalledLicences":
@@ -163,7 +165,7 @@ class Installation:
     @cached_property
     def proof(self) -> "Proof":
         from adapters.proof.desk import Proof
-        from domain.audit.verified_log import VerifiedLog
+        from domain.audit.proving.verified_log import VerifiedLog
         from infra.verifying import VerifyingBeside
 
         return Proof(
@@ -252,16 +254,6 @@ class Installation:
 
     # Training.
 
-    def end_process(self, run_id: UUID) -> bool:
-        """End the process that carries a run on this machine; False where there is none."""
-        from adapters.machines.run_process import carrier_of
-
-        carrier = carrier_of(self.settings.runs / str(run_id))
-        if carrier is None or not carrier.lives:
-            return False
-        carrier.end()
-        return True
-
     def trainer(self, run_id: UUID) -> Trainer:
         """The training code of a run: that of its method as it was when the run started."""
         spec = self.trainings.method_of(run_id)
@@ -313,6 +305,12 @@ class Installation:
         from adapters.artifacts.shared_checkpoints import SharedCheckpoints
 
         return SharedCheckpoints(Artifacts(address, shared=True))
+
+    @cached_property
+    def kept_runs(self) -> "KeptRuns":
+        from infra.trainings.kept_runs import KeptRuns
+
+        return KeptRuns(self.settings.runs, lambda: self.artifacts)
 
     @cached_property
     def artifacts(self) -> "Artifacts":

@@ -8,7 +8,7 @@ from pathlib import Path
 from infra.settings import CHECKOUT
 
 TOP = ("domain", "flows", "adapters", "infra")
-LONGEST_FILE, MOST_METHODS = 400, 20
+LONGEST_FILE, FULLEST_FOLDER, MOST_METHODS = 400, 15, 20
 
 
 @cache
@@ -75,6 +75,12 @@ def test_no_files_import_one_another_in_a_circle_for_types_alone_neither() -> No
 def test_no_file_is_too_long() -> None:
     lines = {module: len(file.read_text(encoding="utf-8").splitlines()) for module, file in sources().items()}
     assert {module: count for module, count in lines.items() if count > LONGEST_FILE} == {}
+
+
+def test_no_folder_is_too_full() -> None:
+    folders = {file.parent for file in sources().values()}
+    counts = {str(folder.relative_to(CHECKOUT)): len([*folder.glob("*.py")]) for folder in folders}
+    assert {folder: count for folder, count in counts.items() if count > FULLEST_FOLDER} == {}
 
 
 def test_no_class_offers_too_much() -> None:

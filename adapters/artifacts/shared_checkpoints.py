@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID, uuid5
 
-from adapters.shared.training_progress import METRICS_FILE
+from adapters.shared.training.training_progress import METRICS_FILE
 from domain.errors import NotFound, Unreachable
 from domain.training import Checkpoints
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 if TYPE_CHECKING:
-    from adapters.cli.installation import Installation
+    from adapters.cli.context import Context
 
 
 class Later(NamedTuple):
-    """A command that is imported when it is used: where it lies, and its line in `tmm --help`."""
+    """A command that is imported when it is used: where it lies among the commands, and its line in `tmm --help`."""
 
     module: str
     attribute: str
@@ -24,41 +24,45 @@ class Later(NamedTuple):
 
 COMMANDS: dict[str, dict[str, Later]] = {
     "Methods": {
-        "list": Later("methods", "list_methods", "List the methods that can be chosen for a training."),
-        "show": Later("methods", "show", "Show one method with its options, limits, history and runs."),
-        "add": Later("changing_methods", "add", "Add a training method. Commercial users only."),
-        "modify": Later("changing_methods", "modify", "Modify a training method."),
-        "delete": Later("changing_methods", "delete", "Delete a training method. Commercial users only."),
-        "can": Later("may", "can", "Say beforehand whether you may add, delete or modify a method."),
+        "list": Later("methods.listing", "list_methods", "List the methods that can be chosen for a training."),
+        "show": Later("methods.listing", "show", "Show one method with its options, limits, history and runs."),
+        "add": Later("methods.changing", "add", "Add a training method. Commercial users only."),
+        "modify": Later("methods.changing", "modify", "Modify a training method."),
+        "delete": Later("methods.changing", "delete", "Delete a training method. Commercial users only."),
+        "can": Later("methods.may", "can", "Say beforehand whether you may add, delete or modify a method."),
     },
     "Your own training logic": {
-        "custom": Later("custom", "custom", "Make a method's own code, put it in place, show, compare and restore it."),
-        "check": Later("checking", "check", "Try whether training code keeps the contract."),
+        "custom": Later(
+            "custom.custom", "custom", "Make a method's own code, put it in place, show, compare and restore it."
+        ),
+        "check": Later("custom.checking", "check", "Try whether training code keeps the contract."),
     },
     "Training": {
-        "train": Later("training", "train", "Train with a method and follow the run."),
-        "runs": Later("runs", "runs", "List training runs, show one, or compare two."),
-        "cancel": Later("runs", "cancel", "Cancel a training run."),
-        "ask": Later("asking", "ask", "Put a question to the base model and to a run's result."),
-        "measure": Later("measuring", "measure", "Measure a completed run that was stored without being measured."),
-        "export": Later("exporting", "export", "Write a run's model as one folder for other programs."),
-        "resume": Later("training", "resume", "Let an interrupted run go on from its newest checkpoint."),
-        "rerun": Later("rerunning", "rerun", "Repeat a run from the log, and say whether its curve agrees."),
+        "train": Later("trainings.training", "train", "Train with a method and follow the run."),
+        "runs": Later("trainings.runs", "runs", "List training runs, show one, or compare two."),
+        "cancel": Later("trainings.runs", "cancel", "Cancel a training run."),
+        "ask": Later("trainings.asking", "ask", "Put a question to the base model and to a run's result."),
+        "measure": Later(
+            "trainings.measuring", "measure", "Measure a completed run that was stored without being measured."
+        ),
+        "export": Later("trainings.exporting", "export", "Write a run's model as one folder for other programs."),
+        "resume": Later("trainings.training", "resume", "Let an interrupted run go on from its newest checkpoint."),
+        "rerun": Later("trainings.rerunning", "rerun", "Repeat a run from the log, and say whether its curve agrees."),
     },
     "Audit and licences": {
-        "audit": Later("audit", "audit", "Query the audit log."),
-        "token": Later("token", "token", "Let a program act for a person, for a short time and one command."),
-        "licence": Later("licence", "licence", "Issue, trust, install and show licences."),
+        "audit": Later("audit.entries", "audit", "Query the audit log."),
+        "token": Later("audit.token", "token", "Let a program act for a person, for a short time and one command."),
+        "licence": Later("audit.licence", "licence", "Issue, trust, install and show licences."),
     },
     "Operations": {
-        "demo": Later("operations", "demo", "Go from nothing to a trained model, in one terminal."),
-        "up": Later("operations", "up", "Run the Prefect server and workers until interrupted."),
-        "worker": Later("operations", "worker", "Run this machine's workers until interrupted."),
-        "env": Later("operations", "env", "Print the lines with which programs reach Prefect."),
-        "pools": Later("pools", "pools", "Show the work pools and their queues; pause and resume them."),
-        "migrate": Later("operations", "migrate", "Create the tables and install the preinstalled methods."),
-        "rebuild": Later("operations", "rebuild", "Drop the views and replay the log into them."),
-        "doctor": Later("operations", "doctor", "Show every setting and check what is needed."),
+        "demo": Later("operating.operations", "demo", "Go from nothing to a trained model, in one terminal."),
+        "up": Later("operating.operations", "up", "Run the Prefect server and workers until interrupted."),
+        "worker": Later("operating.operations", "worker", "Run this machine's workers until interrupted."),
+        "env": Later("operating.operations", "env", "Print the lines with which programs reach Prefect."),
+        "pools": Later("operating.pools", "pools", "Show the work pools and their queues; pause and resume them."),
+        "migrate": Later("operating.operations", "migrate", "Create the tables and install the preinstalled methods."),
+        "rebuild": Later("operating.operations", "rebuild", "Drop the views and replay the log into them."),
+        "doctor": Later("operating.operations", "doctor", "Show every setting and check what is needed."),
     },
 }
 
@@ -78,7 +82,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if (later := self._later.get(cmd_name)) is None:
             return None
-        command: click.Command = getattr(import_module(f"adapters.cli.{later.module}"), later.attribute)
+        command: click.Command = getattr(import_module(f"adapters.cli.commands.{later.module}"), later.attribute)
         _let_debug_follow(command)
         return command
 
@@ -155,9 +159,9 @@ def tmm(ctx: click.Context) -> None:
 class _WhenAsked:
     """The installation, made when a command first asks something of it: a help page needs none."""
 
-    def __init__(self, make: "Callable[[], Installation]") -> None:
+    def __init__(self, make: "Callable[[], Context]") -> None:
         self._make = make
-        self.made: Installation | None = None
+        self.made: Context | None = None
         self.debug = False
 
     def __getattr__(self, name: str) -> Any:
@@ -166,7 +170,7 @@ class _WhenAsked:
         return getattr(self.made, name)
 
 
-def run(make_installation: "Callable[[], Installation]", args: Sequence[str] | None = None) -> int:
+def run(make_installation: "Callable[[], Context]", args: Sequence[str] | None = None) -> int:
     """Carry out one command line (without the program's name); its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -19,11 +19,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from adapters.shared.json_text import json_text
+from adapters.shared.showing import figures
 from domain.printable import printable
 from domain.secrets import without_secrets
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+duration, figure, option_value = figures.duration, figures.figure, figures.option_value
+"""Told here as at the page."""
 
 Mark = Literal["ok", "--", "? "]
 
@@ -83,7 +87,7 @@ def as_json_lines(documents: Iterable[Any]) -> None:
 
 def as_csv(rows: Iterable[Iterable[object]]) -> None:
     """Rows of CSV that neither a terminal nor a spreadsheet acts on."""
-    from adapters.shared.entry_documents import cell
+    from adapters.shared.showing.entry_documents import cell
 
     written = io.StringIO()
     csv.writer(written).writerows([printable(cell(value)) for value in row] for row in rows)
@@ -171,29 +175,8 @@ def heading(text: str) -> None:
     say(text, bold=True)
 
 
-def figure(name: str, value: float) -> str:
-    """A measure: a loss as a number, everything else, being a share, in per cent."""
-    return f"{value:.3f}" if "loss" in name or "perplexity" in name else f"{value:.1%}"
-
-
-def option_value(value: object) -> str:
-    """An option's value as it would be typed after `--set name=`."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
 def options_in_words(options: Mapping[str, object]) -> str:
     return ", ".join(f"{name}={option_value(value)}" for name, value in options.items())
-
-
-def duration(seconds: float) -> str:
-    """«12.3 s», «4 min 05 s», «2 h 03 min»."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
 
 
 def _terminal_width() -> int:

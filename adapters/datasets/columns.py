@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from adapters.datasets.raw_rows import RawRow, Rows, as_meant
+from adapters.datasets.files.raw_rows import RawRow, Rows, as_meant
 from domain.errors import InvalidDataset
 
 OURS = (

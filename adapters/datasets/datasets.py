@@ -7,11 +7,11 @@ from itertools import chain
 from pathlib import Path
 
 from adapters.datasets.columns import parse_columns, renamed
-from adapters.datasets.folders import MEASURED_WITH, TRAIN, files_of, files_to_train_on, may_be_a_dataset
-from adapters.datasets.hub import is_hub_id, read_from_hub
+from adapters.datasets.files.folders import MEASURED_WITH, TRAIN, files_of, files_to_train_on, may_be_a_dataset
+from adapters.datasets.files.hub import is_hub_id, read_from_hub
+from adapters.datasets.files.raw_rows import RawRow, Rows
+from adapters.datasets.files.reading import kind_of_file, read_file
 from adapters.datasets.other_names import told_as_columns
-from adapters.datasets.raw_rows import RawRow, Rows
-from adapters.datasets.reading import kind_of_file, read_file
 from adapters.datasets.row import Located
 from adapters.datasets.rows import as_demonstrations, converted, demonstrated, shape_of, told_by_other_names
 from adapters.datasets.splitting import hold_out
@@ -30,6 +30,14 @@ class Datasets:
     def names(self) -> list[str]:
         """The samples, and what lies in the operator's folder: files under their full names, and folders."""
         return sorted(self._named())
+
+    def place_of(self, name: str) -> Path | None:
+        """Where the dataset of this name lies; None where no dataset has it."""
+        return self._named().get(name)
+
+    def is_sample(self, name: str) -> bool:
+        """Whether this name is that of a sample."""
+        return (place := self.place_of(name)) is not None and place.parent == self._samples
 
     def _named(self) -> dict[str, Path]:
         """Each name with its place. A sample keeps its name, because the demos ask for it."""

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from adapters.datasets.raw_rows import RawRow
+from adapters.datasets.files.raw_rows import RawRow
 from adapters.datasets.row import Messages, Row, as_messages, begins_with
 
 Said = str | Messages

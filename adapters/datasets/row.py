@@ -4,10 +4,10 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.datasets.files.raw_rows import RawRow
 from adapters.datasets.message_fields import in_json, is_message, tools_in
 from adapters.datasets.messages import kind_of, message_of
 from adapters.datasets.other_names import turn_in
-from adapters.datasets.raw_rows import RawRow
 from domain.errors import InvalidDataset
 
 Messages = list[dict[str, Any]]

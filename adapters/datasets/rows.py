@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from adapters.datasets.files.raw_rows import RawRow
 from adapters.datasets.other_names import CONVERSATION, names_beside, told_as_columns, usual_names, way_out
 from adapters.datasets.pairs import behind_prompt, from_preferences, from_preferred_outputs, instruction_of
-from adapters.datasets.raw_rows import RawRow
 from adapters.datasets.row import Located, Messages, Row, as_messages, is_label
 from domain.errors import InvalidDataset
 from domain.runs.grading import is_nothing_but, marked_answer

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 
@@ -54,6 +55,21 @@ def carrier_of(folder: Path) -> Carrier | None:
         return Carrier(said["attempt"], _process(said["pid"], said["began"]))
     except (OSError, ValueError, KeyError):
         return None
+
+
+class CarriersHere:
+    """The processes that carry runs on this machine; each run has a folder of its own in `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def end_process(self, run_id: UUID) -> bool:
+        """End the process that carries a run; False where there is none."""
+        carrier = carrier_of(self._folder / str(run_id))
+        if carrier is None or not carrier.lives:
+            return False
+        carrier.end()
+        return True
 
 
 def _process(pid: int, began: float) -> psutil.Process | None:

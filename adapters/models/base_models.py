@@ -9,6 +9,7 @@ from adapters.models.trying import Tried
 from adapters.shared.plain_files import fault_in
 from domain.errors import InvalidBaseModel
 from domain.ports import BaseModel
+from domain.use_cases.data import NamedData
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _OF_A_MODEL = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt", "*.tiktoken")
@@ -25,6 +26,17 @@ class BaseModels:
     def names(self) -> list[str]:
         """The samples, and the folders in the operator's folder."""
         return sorted(self._named())
+
+    def all(self) -> list[NamedData]:
+        """Every one, by name, with the size of its files."""
+        return [
+            NamedData(
+                name=name,
+                sample=folder.parent == self._samples,
+                size=sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()),
+            )
+            for name, folder in sorted(self._named().items())
+        ]
 
     def _named(self) -> dict[str, Path]:
         """Each name with its place. A sample keeps its name, because the demos ask for it."""

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
-from adapters.shared.markdown import as_block, as_code, as_paragraphs, as_text
+from adapters.shared.showing.markdown import as_block, as_code, as_paragraphs, as_text
 from domain.audit.read_models import SelectableMethod
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.catalogue.options import ConfigurationOption, OptionType, options_schema

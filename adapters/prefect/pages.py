@@ -7,7 +7,7 @@ from uuid import UUID
 
 from adapters.prefect import forms
 from adapters.prefect.client import prefect_client
-from adapters.shared.markdown import as_code, as_paragraphs, as_text
+from adapters.shared.showing.markdown import as_code, as_paragraphs, as_text
 from domain.audit.read_models import AuditEntry, Run, SelectableMethod
 from domain.catalogue.method_spec import Backend
 

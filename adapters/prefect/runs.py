@@ -122,6 +122,15 @@ class PrefectRuns:
         told = next(iter(response.json()), None)
         return Progressed(share=float(told["data"]) / 100, line=told["description"] or "") if told else None
 
+    def log(self, run_id: UUID, *, limit: int) -> list[str]:
+        """The newest lines of the run's log, the oldest of them first."""
+        with prefect_client(self._api_url) as client:
+            logs = {"flow_run_id": {"any_": [str(run_id)]}}
+            response = client.request(
+                "POST", "/logs/filter", json={"logs": logs, "sort": "TIMESTAMP_DESC", "limit": limit}
+            )
+        return [line["message"] for line in response.json()[::-1]]
+
     def address(self, run_id: UUID) -> str:
         """Where a person sees the run in the Prefect UI."""
         return f"{shown_address(self._api_url).removesuffix('/api')}/runs/flow-run/{run_id}"

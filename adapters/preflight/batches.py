@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from adapters.shared.epochs import steps_to_take
-from adapters.shared.shares import problem_with_shares
+from adapters.shared.training.epochs import steps_to_take
+from adapters.shared.training.shares import problem_with_shares
 from domain.errors import InvalidConfigurationOptions, InvalidDataset
 from domain.runs.run_plan import Tokens
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from domain.audit.proof import Checkpoint, canonical
+from domain.audit.proving.proof import Checkpoint, canonical
 from domain.errors import InvalidInput
 
 

@@ -10,11 +10,11 @@ from adapters.proof.exports import Exported, export
 from adapters.proof.signing import FolderSigner, is_signed, key_id_of, verifying_key
 from domain.audit.auditing import Auditing
 from domain.audit.event_log import EventLog
-from domain.audit.proof import Checkpoint
+from domain.audit.proving.proof import Checkpoint
+from domain.audit.proving.signing import Signing
+from domain.audit.proving.verification import Finding
+from domain.audit.proving.verified_log import Beside, Verification, VerifiedLog
 from domain.audit.read_models import AuditQuery
-from domain.audit.signing import Signing
-from domain.audit.verification import Finding
-from domain.audit.verified_log import Beside, Verification, VerifiedLog
 from domain.errors import BadResult, InvalidInput
 from domain.people.users import User
 

@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from adapters.shared.entry_documents import cell, cloud_event
 from adapters.shared.json_text import json_text
 from adapters.shared.privacy import as_the_user_has_it
-from domain.audit.proof import Signer, canonical
+from adapters.shared.showing.entry_documents import cell, cloud_event
+from domain.audit.proving.proof import Signer, canonical
 from domain.audit.read_models import AuditEntry
 from domain.errors import InvalidInput
 from domain.events import RecordedEvent

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from adapters.run_files.story import RunStory, short_name
-from adapters.shared.markdown import as_block, as_code, as_text
+from adapters.shared.showing.markdown import as_block, as_code, as_text
 from domain.catalogue.method_spec import Backend
 from domain.ports import Answer
 

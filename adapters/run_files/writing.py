@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.run_files.model_card import card_of_merged, model_card
 from adapters.run_files.story import RunStory
-from adapters.shared.curve import curve_svg
+from adapters.shared.training.curve import curve_svg
 from domain.ports import Answer
 
 

@@ -29,7 +29,7 @@ from adapters.store.mapper import PydanticMapper
 from adapters.store.postgres_reading import ask_again
 from domain.audit.operations import ClockAccepted
 from domain.audit.projections import Parts
-from domain.audit.verification import Numbering
+from domain.audit.proving.verification import Numbering
 from domain.clock import Time
 from domain.errors import DatabaseUnavailable
 from domain.events import RecordedEvent

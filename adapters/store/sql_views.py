@@ -218,13 +218,20 @@ class SqlViews(ABC):
         method: str | None = None,
         method_version: int | None = None,
         status: RunStatus | None = None,
+        requested_by: str | None = None,
+        after: UUID | None = None,
         limit: int = 100,
     ) -> list[Run]:
-        """The newest first."""
-        conditions_asked = {"method": method, "method_version": method_version, "status": status}
-        given = {name: value for name, value in conditions_asked.items() if value is not None}
-        conditions = " AND ".join(f"{name} = {self._parameter(name)}" for name in given)
-        where = f"WHERE {conditions} " if given else ""
+        """The newest first; those behind the run `after`."""
+        asked = {"method": method, "method_version": method_version, "status": status, "requested_by": requested_by}
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        conditions = [f"{name} = {self._parameter(name)}" for name in given]
+        if after is not None:
+            given["after"] = after
+            last = f"(SELECT requested_at FROM {self.prefix}training_runs WHERE run_id = {self._parameter('after')})"
+            conditions.append(f"requested_at <= {last}")
+            conditions.append(f"(requested_at < {last} OR run_id > {self._parameter('after')})")
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         rows = self._select(
             f"SELECT {', '.join(Run.model_fields)} FROM {self.prefix}training_runs {where}"
             f"ORDER BY requested_at DESC, run_id LIMIT {self._parameter('limit')}",

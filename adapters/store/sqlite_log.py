@@ -18,7 +18,7 @@ from adapters.store.mapper import PydanticMapper
 from adapters.store.sqlite_files import ReadOnlyDatastore, connect, may_write
 from domain.audit.operations import ClockAccepted
 from domain.audit.projections import Parts
-from domain.audit.verification import Numbering
+from domain.audit.proving.verification import Numbering
 from domain.clock import Time
 from domain.errors import DatabaseUnavailable
 from domain.events import RecordedEvent

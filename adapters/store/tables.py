@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from domain.clock import Clock, Time
 from domain.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from adapters.store.sessions import KeptSessions
 
 
 class Place(Protocol):
@@ -20,18 +23,43 @@ class Place(Protocol):
 def create_tables(place: Place) -> None:
     """Create the tables that are missing, once, however many processes do so at the same moment."""
     if place.database_url:
-        from adapters.store import postgres_views
+        from adapters.store import postgres_views, sessions
         from adapters.store.postgres_log import migrating
 
         with migrating(place.database_url) as connection:
             postgres_views.migrate(connection)
+            sessions.migrate_postgres(connection)
     else:
+        from adapters.store import sessions, sqlite_views
         from adapters.store import sqlite_log as sqlite
-        from adapters.store import sqlite_views
 
         with sqlite.only_one_migrates(place.sqlite_file):
             sqlite.migrate(place.sqlite_file)
             sqlite_views.migrate(place.sqlite_file, lock_timeout_s=sqlite.LOCK_TIMEOUT_S)
+            sessions.migrate_sqlite(place.sqlite_file)
+
+
+def kept_sessions(place: Place) -> "KeptSessions":
+    """Where the sessions at the page are kept. An installation that is older than they are is brought up to them.
+
+    Raises `DatabaseUnavailable` where the owner of PostgreSQL's tables has to do that.
+    """
+    from adapters.store import sessions
+
+    if place.database_url:
+        from adapters.store.postgres_log import connected
+
+        with connected(place.database_url) as connection:
+            there = sessions.is_migrated_postgres(connection)
+        if not there:
+            raise DatabaseUnavailable(
+                "The database has no table for the sessions at the page yet. Let the owner of the tables make it with: "
+                "tmm migrate"
+            )
+        return sessions.KeptSessions(sessions.Postgres(place.database_url))
+    if not sessions.is_migrated_sqlite(place.sqlite_file):
+        create_tables(place)
+    return sessions.KeptSessions(sessions.SQLite(place.sqlite_file))
 
 
 def made_ready(place: Place) -> bool:

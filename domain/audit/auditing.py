@@ -45,6 +45,10 @@ class Auditing:
         self._log.catch_up()
         return self._log.views.audit_counts(by, query or AuditQuery())
 
+    def state(self) -> str:
+        """The hash of the entry that queries see last: while it is the same, so is every answer."""
+        return self._log.catch_up().hash
+
     @property
     def views_writable(self) -> bool:
         """Whether this user may bring the views up to date; else they are read as they stand."""

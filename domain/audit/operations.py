@@ -1,5 +1,6 @@
 """What happens to the installation itself: events of their own, like refusals, because they belong to no aggregate."""
 
+import unicodedata
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
@@ -118,6 +119,60 @@ class ClockAccepted(Operation):
     accepted: datetime
 
 
+class Way(StrEnum):
+    """How somebody proves who they are at the page."""
+
+    LOCAL_KEY = "local key"
+    OPENID = "OpenID Connect"
+    PROXY = "proxy"
+
+
+class SignedIn(Operation):
+    """`by` began a session at the page; of a provider's `issuer` they are the `subject`."""
+
+    TOPIC: ClassVar[str] = "person.signed-in"
+
+    way: Way
+    issuer: str = ""
+    subject: str = ""
+
+
+class SignedOut(Operation):
+    """`sessions` of `person` ended before their time: their own hand's doing, or an operator's."""
+
+    TOPIC: ClassVar[str] = "person.signed-out"
+
+    person: str
+    sessions: int
+
+
+class NameTaken(Operation):
+    """From now on this name belongs to the `subject` of the `issuer`, who was the first to sign in with it.
+
+    Each name has a stream of its own, so that of two who come with it at the same moment only one can take it.
+    """
+
+    TOPIC: ClassVar[str] = "name.taken"
+
+    name: str
+    issuer: str
+    subject: str
+
+    @classmethod
+    def stream_of(cls, name: str) -> UUID:
+        return uuid5(_NAMES, unicodedata.normalize("NFKC", name).casefold())
+
+
+class NameFreed(Operation):
+    """An operator decided that whoever signs in next with this name may have it."""
+
+    TOPIC: ClassVar[str] = "name.freed"
+
+    name: str
+    issuer: str
+    subject: str
+
+
 class ActingTokenUsed(Operation):
     """A program did something for a person: `by` is that person, in the flow run that brought the token.
 
@@ -140,4 +195,5 @@ class ActingTokenUsed(Operation):
         return uuid5(_ACTING_TOKENS, f"{key_id} {token_id}")
 
 
+_NAMES = UUID("b1f0a0b4-63b0-4c8e-8f0e-6c1f5f0c6a52")
 _ACTING_TOKENS = UUID("6a1c5d1e-2f0b-4f5a-9a52-0d1f5f3c7c11")

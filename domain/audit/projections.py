@@ -15,8 +15,13 @@ from domain.audit.operations import (
     LicenceInstalled,
     LicenceRemoved,
     LogExported,
+    NameFreed,
+    NameTaken,
     Operation,
+    SignedIn,
+    SignedOut,
     ViewsRebuilt,
+    Way,
 )
 from domain.audit.read_models import Head, Insert, Remove, RowChange, Table, Update
 from domain.audit.refusals import ActionRefused
@@ -283,6 +288,14 @@ def _what_happened(event: DomainEvent) -> _What:  # noqa: PLR0911, PLR0912 -- on
             return "accept-clock", "log", "audit log", _facts(event), None
         case ActingTokenUsed(token_id=token):
             return "use-token", "token", token, _facts(event), None
+        case SignedIn():
+            return "sign-in", "person", event.by.name, _facts(event), None
+        case SignedOut(person=person):
+            return "sign-out", "person", person, _facts(event), None
+        case NameTaken(name=name):
+            return "take-name", "person", name, _facts(event), None
+        case NameFreed(name=name):
+            return "free-name", "person", name, _facts(event), None
     raise TypeError(f"no projection knows the event {type(event).__qualname__}")
 
 
@@ -300,13 +313,26 @@ def sentence(event: DomainEvent) -> str:
     """What happened, as one sentence for people."""
     by = event.by
     licence = f" under licence {by.entitlement.licence_id}" if by.entitlement.licence_id else ""
-    origin = {"command line": " from the command line", "flow": " from a flow", "python": " from Python"}.get(
-        by.origin, ""
-    )
-    return f"{by.name} {_deed(event)}{licence}{origin}"
+    return f"{by.name} {_deed(event)}{licence}{_FROM.get(by.origin, '')}"
+
+
+_FROM = {
+    "command line": " from the command line",
+    "flow": " from a flow",
+    "page": " at the page",
+    "python": " from Python",
+}
+
+
+_BY_WAY = {
+    Way.LOCAL_KEY: "the key of this machine",
+    Way.OPENID: "OpenID Connect",
+    Way.PROXY: "the proxy in front of the page",
+}
 
 
 def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a kind of event
+    by = event.by
     match event:
         case TrainingMethod.Preinstalled(spec=spec):
             return f"preinstalled {spec.display_name} ({spec.trainer})"
@@ -332,6 +358,8 @@ def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a 
             return f"saw a training with {method} fail"
         case TrainingRun.Cancelled(method=method):
             return f"cancelled a training with {method}"
+        case ActionRefused(subject_type="page", action=action):
+            return "was refused to sign in" if action == "sign-in" else "was turned away"
         case ActionRefused(action=action, subject_name=name):
             return f"was refused to {action} {name}"
         case LicenceInstalled(licence_id=licence, customer=customer, replaces=None):
@@ -355,6 +383,16 @@ def _deed(event: DomainEvent) -> str:  # noqa: PLR0911, PLR0912 -- one return a 
             return f"accepted the clock at {_second(accepted)}, where time had come to {_second(newest)}"
         case ActingTokenUsed(action=action, token_id=token):
             return f"let a program {action} with token {token}"
+        case SignedIn(way=way):
+            return f"signed in by {_BY_WAY[way]}"
+        case SignedOut(person=person) if person == by.name:
+            return "signed out"
+        case SignedOut(person=person, sessions=sessions):
+            return f"ended {sessions} session{'s' if sessions != 1 else ''} of {person}"
+        case NameTaken(name=name, issuer=issuer):
+            return f"took the name {name}, as {issuer} knows them"
+        case NameFreed(name=name):
+            return f"freed the name {name}"
     raise TypeError(f"no sentence tells of the event {type(event).__qualname__}")
 
 

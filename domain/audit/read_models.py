@@ -308,9 +308,11 @@ class Views(Protocol):
         method: str | None = None,
         method_version: int | None = None,
         status: RunStatus | None = None,
+        requested_by: str | None = None,
+        after: UUID | None = None,
         limit: int = 100,
     ) -> list[Run]:
-        """The newest first."""
+        """The newest first; those behind the run `after`."""
         ...
 
     def training_run(self, run_id: UUID) -> Run | None: ...

@@ -16,6 +16,18 @@ NAME_AT_MOST = 100
 """Characters that are kept of what was named, whatever it was: no name that exists is longer."""
 
 
+_SUBJECTS = {
+    **dict.fromkeys(("request", "start", "cancel", "resume"), "run"),
+    **dict.fromkeys(("sign-in", "visit"), "page"),
+    **dict.fromkeys(("install-licence", "remove-licence"), "licence"),
+    **dict.fromkeys(("checkpoint", "export", "verify", "accept-clock"), "log"),
+    **dict.fromkeys(("pause-pool", "resume-pool"), "pool"),
+    "trust-key": "key",
+    "rebuild": "views",
+    "put-right": "installation",
+}
+
+
 class ActionRefused(DomainEvent, CanCreateTimestamp):
     """Someone tried what they may not do: what, on which subject, with which facts, and why not."""
 
@@ -39,7 +51,7 @@ class ActionRefused(DomainEvent, CanCreateTimestamp):
             by=by,
             command_id=command_id,
             action=action,
-            subject_type="run" if action in ("request", "start") else "method",
+            subject_type=_SUBJECTS.get(action, "method"),
             subject_name=printable(str(bounded(subject, clean=without_secrets)), at_most=NAME_AT_MOST),
             reason=bounded(reason, clean=without_secrets),
             tried=bounded(tried, clean=without_secrets),

@@ -12,10 +12,12 @@ from eventsourcing.persistence import IntegrityError
 from domain.audit.commands import Commands, existing
 from domain.audit.event_log import EventLog
 from domain.audit.read_models import MethodVersion, SelectableMethod
+from domain.bounded import shown
+from domain.catalogue.completing import changed_fields, new_method
 from domain.catalogue.method_spec import Backend, MethodSpec, MethodType
 from domain.catalogue.trainer_declaration import Trainers, trainer_of
 from domain.catalogue.training_method import TrainingMethod
-from domain.errors import MethodAlreadyExists, MethodNotFound, Refused, TrainingMethodError
+from domain.errors import InvalidMethod, MethodAlreadyExists, MethodNotFound, Refused, TrainingMethodError
 from domain.people.acting import ActingToken
 from domain.people.users import User
 from domain.ports import CheckedCode
@@ -112,6 +114,15 @@ class Catalogue:
             return Permission(error=error)
         return Permission(error=None)
 
+    def completed(self, fields: Mapping[str, Any], *, start_from: object = "") -> MethodSpec:
+        """The new method of these fields; what was left out is that of the method to start from, or the trainer's.
+
+        Raises `InvalidMethod`, or `MethodNotFound` for the method to start from.
+        """
+        if not isinstance(start_from, str):
+            raise InvalidMethod(f"from_method: must be the internal name of a method, not {shown(start_from)}.")
+        return new_method(fields, self.method(start_from).spec if start_from else None, self._trainers)
+
     # Commands.
 
     def preinstall(self, specs: tuple[MethodSpec, ...]) -> list[str]:
@@ -161,7 +172,7 @@ class Catalogue:
         def decide(method: TrainingMethod | None) -> TrainingMethod:
             method = existing(method, internal_name)
             method.must_let_change(changes, by=by)  # before any value is judged
-            spec = method.spec.with_changes(changes)
+            spec = method.spec.with_changes(changed_fields(changes, method.spec, self._trainers))
             method.modify(spec, by=by, command_id=command_id)
             self._must_be_trainable(spec)
             return method

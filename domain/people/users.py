@@ -4,9 +4,10 @@ from enum import StrEnum
 from typing import Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.errors import CommercialUsersOnly
+from domain.people.roles import Role, must_have
 
 PREFECT = "prefect"
 """The user of whatever is done through Prefect's UI or API, which know no persons: anybody who reaches them."""
@@ -25,6 +26,7 @@ class Origin(StrEnum):
     COMMAND_LINE = "command line"
     PYTHON = "python"
     FLOW = "flow"
+    WEB = "page"
     INSTALLER = "installer"
 
 
@@ -48,7 +50,7 @@ class Entitlement(BaseModel):
 
 
 class User(BaseModel):
-    """The acting user of a command, as recorded in every event.
+    """The acting user of a command, as recorded in every event but for the roles, which are those of the moment.
 
     `flow_run_id` is set when the command came from a Prefect flow run.
     """
@@ -59,6 +61,7 @@ class User(BaseModel):
     entitlement: Entitlement
     origin: Origin
     flow_run_id: UUID | None = None
+    roles: frozenset[Role] = Field(default=frozenset(), exclude=True, repr=False)
 
     @property
     def is_commercial(self) -> bool:
@@ -68,6 +71,19 @@ class User(BaseModel):
         """Raise `CommercialUsersOnly` unless this user holds a commercial entitlement."""
         if not self.is_commercial:
             raise CommercialUsersOnly(user=self.name, to=to, because=self.entitlement.because)
+
+    def as_recorded(self) -> Self:
+        """This user as an event says it: without roles, which are not what somebody was but what they may just now."""
+        return self.model_copy(update={"roles": frozenset()}) if self.roles else self
+
+    def must_be(self, role: Role, *, to: str) -> None:
+        """Raise `NotOfTheRole` unless this user has the role."""
+        must_have(self.roles, role, name=self.name, to=to)
+
+    def must_own(self, owner: str, *, to: str) -> None:
+        """Raise `NotOfTheRole` unless what `owner` began is this user's own, or this user is an operator."""
+        if owner != self.name:
+            self.must_be(Role.OPERATOR, to=f"{to} of {owner}")
 
 
 INSTALLER = User(

@@ -4,14 +4,16 @@ The event store has the last word on what ended how; Prefect has it on what is s
 be looked at, has it on whether anything goes on at all.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from domain.audit.read_models import Run
+from domain.ports import Progressed
 from domain.printable import printable
-from domain.runs.training_run import RunStatus
+from domain.runs.training_run import RunRequest, RunStatus
 from domain.values import Value
 
 
@@ -20,6 +22,50 @@ class Queue(StrEnum):
 
     INTERACTIVE = "interactive"
     BATCH = "batch"
+
+
+class FlowRuns(Protocol):
+    """Trainings as flow runs, by the training's id. Every method raises `PrefectUnavailable` when no server answers."""
+
+    def create(self, request: RunRequest, *, queue: Queue, idempotency_key: str | None = None) -> UUID:
+        """A flow run that waits to be released; its id is the training's id. Raises `BackendUnavailable`."""
+        ...
+
+    def release(self, run_id: UUID) -> None:
+        """Let a worker take it."""
+        ...
+
+    def take_again(self, run_id: UUID) -> None:
+        """Let a worker take an ended one once more, with the same id. Raises `RunNotFound`."""
+        ...
+
+    def cancel(self, run_id: UUID, reason: str) -> None:
+        """Give it up; a worker that carries it stops. Raises `RunNotFound`."""
+        ...
+
+    def state(self, run_id: UUID) -> str:
+        """Where it stands, in a word for people: Pending, Scheduled, Running, … Raises `RunNotFound`."""
+        ...
+
+    def progress(self, run_id: UUID) -> Progressed | None:
+        """How far it has come, as its worker last told. Raises `RunNotFound`."""
+        ...
+
+    def log(self, run_id: UUID, *, limit: int) -> Sequence[str]:
+        """The newest lines of its log, the oldest of them first."""
+        ...
+
+    def address(self, run_id: UUID) -> str:
+        """Where a person sees it."""
+        ...
+
+    def scheduled(self, method: str) -> int:
+        """How many flow runs of a method are scheduled."""
+        ...
+
+
+ENDED_STATES = frozenset({"Completed", "Failed", "Crashed", "Cancelled"})
+"""The words of `FlowRuns.state` for one that nothing carries any more."""
 
 
 class CarriedAs(StrEnum):

@@ -42,13 +42,22 @@ class TrainingRuns:
         method: str | None = None,
         method_version: int | None = None,
         status: RunStatus | None = None,
+        requested_by: str | None = None,
+        after: UUID | None = None,
         limit: int = 100,
     ) -> list[Run]:
-        """Training runs, the newest first."""
+        """Training runs, the newest first; those behind the run `after`."""
         self._log.catch_up()
         if method is not None and not MethodSpec.is_a_name(method):
             return []
-        return self._log.views.training_runs(method=method, method_version=method_version, status=status, limit=limit)
+        return self._log.views.training_runs(
+            method=method,
+            method_version=method_version,
+            status=status,
+            requested_by=requested_by,
+            after=after,
+            limit=limit,
+        )
 
     def one(self, run_id: UUID) -> Run:
         """One training run. Raises `RunNotFound`."""

@@ -1,19 +1,34 @@
 """An act is a value: what somebody can do here, with what they gave for it. The domain decides who may do it."""
 
-from typing import Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 
+from domain.people.roles import Role
 from domain.people.users import User
 
 R = TypeVar("R")
 
 
+class Needs(NamedTuple):
+    """The role that an act takes; `to` completes «… may not», `action` and `subject` are recorded of an attempt."""
+
+    role: Role
+    to: str
+    action: str
+    subject: str
+
+
 class Act(BaseModel, Generic[R]):
-    """Something that somebody can do here, with what they gave for it; `R` is what comes of it."""
+    """Something that somebody can do here, with what they gave for it; `R` is what comes of it.
+
+    `needs` is the role that it takes, if any.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    needs: ClassVar[Needs | None] = None
 
 
 class Do(Protocol):

@@ -6,9 +6,10 @@ from typing import Protocol
 from uuid import UUID
 
 from domain.audit.auditing import Auditing, Standing
-from domain.audit.proof import Checkpoint
+from domain.audit.proving.proof import Checkpoint
 from domain.audit.read_models import AuditCount, AuditQuery, CountBy
 from domain.audit.read_models import AuditPage as Page
+from domain.people.roles import Role
 from domain.people.users import User
 from domain.use_cases.act import Act
 from domain.values import Value
@@ -75,14 +76,23 @@ class Audit:
             all_shown=self._auditing.views_writable,
         )
 
-    def page(self, act: AuditPage, _: User, __: UUID | None = None) -> Page:
-        """A page of the audit log."""
-        return self._auditing.page(act.query)
+    def page(self, act: AuditPage, by: User, _: UUID | None = None) -> Page:
+        """A page of the audit log; whoever is no auditor sees the entries of their own acts."""
+        seen = _seen_by(by, act.query)
+        return self._auditing.page(seen) if seen is not None else Page(entries=(), next_after=None)
 
-    def count(self, act: CountAudit, _: User, __: UUID | None = None) -> Sequence[AuditCount]:
+    def count(self, act: CountAudit, by: User, _: UUID | None = None) -> Sequence[AuditCount]:
         """How many entries fit, the most first."""
-        return self._auditing.counts(act.by, act.query)
+        seen = _seen_by(by, act.query)
+        return self._auditing.counts(act.by, seen) if seen is not None else []
 
     def why(self, act: Why, _: User, __: UUID | None = None) -> Standing:
         """Why a method can, or cannot, be chosen."""
         return self._auditing.why(act.name)
+
+
+def _seen_by(by: User, query: AuditQuery) -> AuditQuery | None:
+    """What of a query this person may see, if anything."""
+    if not by.roles.isdisjoint({Role.AUDITOR, Role.OPERATOR}):
+        return query
+    return query.model_copy(update={"actor": by.name}) if query.actor in (None, by.name) else None

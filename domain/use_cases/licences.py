@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
 from domain.audit.operating import Operating
 from domain.audit.operations import KeyPurpose
 from domain.errors import Unreachable
 from domain.people.licences import Licence, LicenceStanding
+from domain.people.roles import Role
 from domain.people.users import User
-from domain.use_cases.act import Act
+from domain.use_cases.act import Act, Needs
 from domain.values import Value
 
 GIVEN = "that was given"
@@ -59,6 +60,8 @@ class ListLicences(Act[Licences]):
 class InstallLicence(Act[Installed]):
     """Take in a licence, given as its issuer's text; `called` names it in errors. Raises `InvalidLicence`."""
 
+    needs: ClassVar = Needs(Role.OPERATOR, "install a licence", "install-licence", "licence")
+
     text: str
     called: str = GIVEN
 
@@ -66,12 +69,16 @@ class InstallLicence(Act[Installed]):
 class RemoveLicence(Act[Removed]):
     """Take an installed licence out, by its id or its file's name. Raises `InvalidLicence`."""
 
+    needs: ClassVar = Needs(Role.OPERATOR, "remove a licence", "remove-licence", "licence")
+
     name: str
     reason: str = "Removed."
 
 
 class TrustKey(Act[Trusted]):
     """Trust what is signed with a public key, given as PEM; `called` names it in errors. Raises `InvalidLicence`."""
+
+    needs: ClassVar = Needs(Role.OPERATOR, "trust a key", "trust-key", "key")
 
     text: str
     called: str = GIVEN

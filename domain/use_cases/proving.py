@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from uuid import UUID
 
-from domain.audit.proof import Checkpoint
-from domain.audit.verified_log import Verification
+from domain.audit.proving.proof import Checkpoint
+from domain.audit.proving.verified_log import Verification
+from domain.people.roles import Role
 from domain.people.users import User
-from domain.use_cases.act import Act
+from domain.use_cases.act import Act, Needs
 from domain.values import Value
 
 
@@ -21,6 +22,8 @@ class SignedLog(Value):
 
 class SignLog(Act[SignedLog]):
     """Sign where the log stands; the newest one stays if nothing happened since."""
+
+    needs: ClassVar = Needs(Role.AUDITOR, "sign the log", "checkpoint", "audit log")
 
 
 class Exported(Protocol):
@@ -40,6 +43,8 @@ class ExportLog(Act[Exported]):
     `form` is jsonl, csv or cloudevents. Raises `InvalidInput` for entries that there are not, or a file that is there.
     """
 
+    needs: ClassVar = Needs(Role.AUDITOR, "export the log", "export", "audit log")
+
     file: Path
     form: str = "jsonl"
     first: int = 1
@@ -48,6 +53,8 @@ class ExportLog(Act[Exported]):
 
 class VerifyLog(Act[Verification]):
     """Read the whole log and compare it with its checkpoints, and with its views unless they are left out."""
+
+    needs: ClassVar = Needs(Role.AUDITOR, "verify the log", "verify", "audit log")
 
     views_too: bool = True
 

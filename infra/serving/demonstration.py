@@ -8,22 +8,23 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from adapters.cli.following import follow_to_the_end
+from adapters.cli.commands.trainings.following import follow_to_the_end
+from adapters.cli.commands.trainings.training import must_have_completed
 from adapters.cli.output import duration, facts, figure, heading, plain, remark, say, warn
-from adapters.cli.training import must_have_completed, start
 from domain.audit.read_models import AuditQuery, Run, SelectableMethod
 from domain.errors import MethodNotSelectable, PrefectUnavailable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.runs.training_run import RunRequest
 from domain.secrets import shown_address
-from infra.evaluations import evaluations_of
-from infra.publishing import update_prefect
-from infra.reconciliation import Reconciler
+from domain.use_cases.trainings import StartTraining
 from infra.serving.one_server import only_here, the_only_server
 from infra.serving.prefect_environment import how_to_sign_in
 from infra.serving.supervisor import Supervisor, interrupts_raised, worker_process
+from infra.trainings.evaluations import evaluations_of
+from infra.upkeep.publishing import update_prefect
+from infra.upkeep.reconciliation import Reconciler
 
 if TYPE_CHECKING:
-    from adapters.cli.installation import Installation as Training
+    from adapters.cli.context import Context
     from infra.wiring import Installation
 
 _WORKER_DEADLINE_S = 60
@@ -91,9 +92,10 @@ def _await_worker(tmm: "Installation", supervisor: Supervisor, request: RunReque
 
 
 def _train(tmm: "Installation", supervisor: Supervisor, request: RunRequest) -> Run:
-    ways_in = cast("Training", tmm)  # until the acts of training are the domain's
-    run_id = start(ways_in, request)
-    remark(f"{request.method} trains {request.base_model} on {request.dataset}: {tmm.flow_runs.address(run_id)}")
+    ways_in = cast("Context", tmm)
+    started = ways_in.do(StartTraining(request=request), by=tmm.user())
+    run_id = started.run_id
+    remark(f"{request.method} trains {request.base_model} on {request.dataset}: {started.address}")
     try:
         return follow_to_the_end(ways_in, run_id, meanwhile=supervisor.must_all_run)
     except BaseException:

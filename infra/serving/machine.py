@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from domain.catalogue.method_spec import Backend
-from infra.publishing import update_prefect
 from infra.serving.prefect_environment import lines_for_programs, sign_in_link
+from infra.upkeep.publishing import update_prefect
 from infra.wiring import Installation
 
 

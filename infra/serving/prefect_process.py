@@ -20,7 +20,7 @@ from functools import partial
 from types import FrameType
 
 from adapters.shared.privacy import keep_to_oneself
-from infra.serving.logs import hide_secrets_in_logs
+from infra.protection.logs import hide_secrets_in_logs
 from infra.serving.prefect_password import spend_sign_in_key
 from infra.settings import Settings
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pydantic import BaseModel
 
 from adapters import trainers
-from infra.provenance import installed_packages
+from infra.trainings.provenance import installed_packages
 
 _OURS = ("adapters", "domain", "flows", "infra")
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from adapters.cli.output import plain, remark, say
 from domain.catalogue.method_spec import Backend
 from domain.secrets import shown_address
-from infra.publishing import show_catalogue
-from infra.reconciliation import Reconciler
 from infra.serving.emitting import Emitter
 from infra.serving.one_server import only_here, the_only_server
 from infra.serving.prefect_environment import api_url_or_refuse, how_to_sign_in
 from infra.serving.prefect_pages import show_pages
 from infra.serving.supervisor import Supervisor, interrupts_raised
+from infra.upkeep.publishing import show_catalogue
+from infra.upkeep.reconciliation import Reconciler
 
 if TYPE_CHECKING:
     from infra.wiring import Installation

@@ -22,8 +22,8 @@ import psutil
 from adapters.machines.slots import slots_of
 from domain.catalogue.method_spec import Backend
 from domain.errors import InvalidSettings, PrefectUnavailable
-from infra.serving.closing import close_to_others
-from infra.serving.openness import must_be_the_operators
+from infra.protection.closing import close_to_others
+from infra.protection.openness import must_be_the_operators
 from infra.serving.prefect_environment import clean_environment, prefect_environment, server_environment
 from infra.settings import CHECKOUT, Settings
 

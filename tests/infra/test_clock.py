@@ -18,10 +18,10 @@ from adapters.cli import run
 from domain.clock import Time, told
 from domain.errors import ClockNotBehind
 from domain.people.users import Edition
-from infra.doctor import checks
 from infra.operating_system_user import operating_system_user
 from infra.service import Service
 from infra.settings import CHECKOUT, Settings
+from infra.upkeep.doctor import checks
 from tests.support.people import ALICE, method
 
 LIBFAKETIME = os.environ.get("LIBFAKETIME") or next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)

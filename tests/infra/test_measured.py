@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from adapters.shared.training_progress import METRICS_FILE
+from adapters.shared.training.training_progress import METRICS_FILE
 from domain.ports import Device
 from domain.runs.run_plan import Counted
-from infra.preparing import MEASURED_FILE, note_measured
+from infra.trainings.preparing import MEASURED_FILE, note_measured
 
 PLAN: Any = SimpleNamespace(trainer="sft", device=Device("cpu", "CPU"), counted=Counted(1e9, 0.1), parameters=9_000_000)
 

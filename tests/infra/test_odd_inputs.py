@@ -15,8 +15,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from adapters.cli import run as run_command
+from domain.audit.proving.verified_log import VerifiedLog
 from domain.audit.read_models import AuditQuery, CountBy
-from domain.audit.verified_log import VerifiedLog
 from domain.catalogue.method_spec import MethodSpec
 from domain.errors import CommercialUsersOnly, TrainingMethodError
 from domain.people.users import User

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from domain.catalogue.method_spec import CUSTOM, Backend
-from infra.publishing import update_prefect
+from infra.upkeep.publishing import update_prefect
 from infra.wiring import Installation
 from tests.adapters.custom_code.test_conformance import GOOD
 from tests.journeys.conftest import Machine, eventually

@@ -17,8 +17,8 @@ import pytest
 
 from adapters import trainers
 from domain.catalogue.method_spec import Backend, MethodSpec
-from infra.publishing import update_prefect
 from infra.settings import CHECKOUT
+from infra.upkeep.publishing import update_prefect
 from infra.wiring import Installation
 from tests.adapters.trainers.shaped_rows import SHAPES
 from tests.journeys.conftest import Machine

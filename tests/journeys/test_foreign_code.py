@@ -22,8 +22,8 @@ from adapters.prefect.deployments import OPERATORS
 from adapters.prefect.worker.worker import ENGINE
 from domain.audit.read_models import AuditEntry, AuditQuery
 from domain.catalogue.method_spec import Backend
-from infra.publishing import show_catalogue
 from infra.serving.prefect_environment import prefect_environment
+from infra.upkeep.publishing import show_catalogue
 from infra.wiring import Installation
 from tests.journeys.conftest import Machine, eventually
 

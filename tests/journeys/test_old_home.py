@@ -13,7 +13,7 @@ from domain.audit.read_models import Run
 from domain.errors import CommercialUsersOnly
 from domain.people.users import Edition
 from infra.settings import Settings
-from infra.training_session import recorded_session
+from infra.trainings.training_session import recorded_session
 from infra.wiring import Installation
 
 HERE = Path(__file__).parent / "old_home"

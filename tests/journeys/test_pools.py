@@ -22,7 +22,10 @@ def _start(machine: Machine, tiny: Path, queue: str) -> UUID:
         *("--set", "max_steps=2", "--set", "batch_size=4"),
     )
     assert done.returncode == 0, done.stderr
-    assert "The cuda pool is paused: the run waits until tmm pools resume cuda" in done.stderr
+    assert (
+        "The cuda pool is paused: the run waits until it is resumed. Resume it with: tmm pools resume cuda"
+        in done.stderr
+    )
     return UUID(done.stdout.strip())
 
 

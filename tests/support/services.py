@@ -4,8 +4,8 @@ from adapters.custom_code.checked_code import CheckedCode
 from domain.audit.auditing import Auditing
 from domain.audit.commands import Commands
 from domain.audit.operating import Operating
-from domain.audit.signing import Signing
-from domain.audit.verified_log import VerifiedLog
+from domain.audit.proving.signing import Signing
+from domain.audit.proving.verified_log import VerifiedLog
 from domain.catalogue.catalogue import Catalogue
 from domain.catalogue.trainer_declaration import Trainers
 from domain.runs.training_runs import TrainingRuns

@@ -10,8 +10,8 @@ _FOLDER = Path(__file__).parent
 OURS = (
     "flows.train",
     "flows.manage",
-    "infra.preparing",
-    "infra.provenance",
+    "infra.trainings.preparing",
+    "infra.trainings.provenance",
     "adapters.artifacts.artifact_store",
     "adapters.models",
     "adapters.shared.training.checkpoints",

@@ -23,7 +23,7 @@ class Options(LengthOptions, EpochOptions, StepOptions):
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Minimise the mean negative log-likelihood of the assistant's tokens, or of all tokens of plain texts."""
     from adapters.shared.conversations import encode
-    from adapters.shared.epochs import steps_to_take
+    from adapters.shared.training.epochs import steps_to_take
     from adapters.trainers.batches import padded
     from adapters.trainers.encoded_rows import EncodedRows, learnable
     from adapters.trainers.mlx.mlx_models import longest, open_model, width_step

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.shared.conversations import Encoded
-from adapters.shared.epochs import steps_to_take
+from adapters.shared.training.epochs import steps_to_take
 from adapters.trainers.batches import Batch, padded
 from adapters.trainers.encoded_pairs import SIDES, encoded_pairs
 from adapters.trainers.mlx.mlx_models import Opened, longest, width_step

@@ -12,7 +12,7 @@ from adapters.artifacts import shared_checkpoints
 from adapters.artifacts.artifact_store import Artifacts
 from adapters.artifacts.shared_checkpoints import SharedCheckpoints
 from adapters.shared.training.checkpoints import FolderCheckpoints
-from adapters.shared.training_progress import RunProgress, steps_told
+from adapters.shared.training.training_progress import RunProgress, steps_told
 from domain.errors import Unreachable
 from tests.infra.runs.conftest import Quiet
 from tests.journeys.conftest import eventually

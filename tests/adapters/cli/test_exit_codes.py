@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 
 from adapters.cli import run
+from adapters.cli.commands.trainings.training import must_have_completed
 from adapters.cli.errors import EXIT_CODES, FAILED, INTERRUPTED, UNEXPECTED, tell
-from adapters.cli.training import must_have_completed
 from domain import errors
 from domain.runs.training_run import RunRequest
 from infra.service import Service

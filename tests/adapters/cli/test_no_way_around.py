@@ -55,7 +55,11 @@ def test_only_the_licence_adapter_makes_a_commercial_entitlement() -> None:
 
 
 def test_only_the_wiring_makes_a_user_beside_the_installer() -> None:
-    assert {file for file, _ in calls("User")} == {"infra/wiring.py", "domain/people/users.py"}
+    assert {file for file, _ in calls("User")} == {
+        "infra/wiring.py",
+        "domain/people/users.py",
+        "domain/use_cases/signing_in.py",  # whoever has not signed in
+    }
     assert INSTALLER.entitlement.edition is Edition.NONCOMMERCIAL
 
 

@@ -19,6 +19,7 @@ from domain.ports import Asked
 from domain.printable import printable
 from infra.service import Service
 from infra.settings import CHECKOUT, Settings
+from infra.trainings.models_of_runs import ModelsOfRuns
 from tests.adapters.cli.conftest import Answer, Tmm
 from tests.support.people import ALICE, PROVENANCE, request
 
@@ -189,9 +190,9 @@ def test_every_command_is_tried() -> None:
 def test_nothing_that_any_command_prints_acts_on_the_terminal(
     tmm: Tmm, written: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Service, "ask", lambda *_, **__: Asked(base=[ACTS], result=[ACTS], warning=ACTS))
+    monkeypatch.setattr(ModelsOfRuns, "ask", lambda *_, **__: Asked(base=[ACTS], result=[ACTS], warning=ACTS))
     # The command's own clock alone: whoever waits for a child process sleeps too, and must not be interrupted.
-    monkeypatch.setattr("adapters.cli.audit.time", SimpleNamespace(sleep=_interrupt))
+    monkeypatch.setattr("adapters.cli.commands.audit.entries.time", SimpleNamespace(sleep=_interrupt))
     for path in ("licence", "issue"), ("licence", "install"), *USED:
         for args in USED[path]:
             answer = tmm(*path, *args)
@@ -230,7 +231,7 @@ PROGRAMS = {
     "adapters/custom_code/child.py",
     "adapters/prefect/warm_worker/fork_server.py",
     "adapters/prefect/warm_worker/make_imports.py",
-    "infra/serving/logs.py",
+    "infra/protection/logs.py",
     "infra/serving/prefect_process.py",
     "infra/serving/worker_process.py",
     "infra/samples/make_base_model.py",

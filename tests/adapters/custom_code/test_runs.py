@@ -11,7 +11,7 @@ from domain.audit.read_models import Run
 from domain.catalogue.method_spec import CUSTOM, Backend
 from domain.errors import CustomCodeFailed
 from infra.settings import Settings
-from infra.training_session import recorded_session
+from infra.trainings.training_session import recorded_session
 from infra.wiring import Installation
 from tests.adapters.custom_code.test_conformance import GOOD
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from adapters.datasets import Datasets
-from adapters.datasets.hub import is_hub_id
-from adapters.datasets.reading import RawRow
+from adapters.datasets.files.hub import is_hub_id
+from adapters.datasets.files.reading import RawRow
 from adapters.datasets.rows import Located, normalised
 from adapters.datasets.splitting import hold_out
 from domain.errors import InvalidDataset

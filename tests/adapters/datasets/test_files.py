@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from adapters.datasets import Datasets
-from adapters.datasets.json_files import rows_in_document
-from adapters.datasets.reading import read_file
+from adapters.datasets.files.json_files import rows_in_document
+from adapters.datasets.files.reading import read_file
 from domain.errors import InvalidDataset
 from domain.ports import Dataset
 from infra import samples

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.datasets.reading import RawRow
+from adapters.datasets.files.reading import RawRow
 from adapters.datasets.rows import normalised
 from domain.errors import InvalidDataset
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from adapters.datasets import Datasets
-from adapters.datasets.raw_rows import RawRow
+from adapters.datasets.files.raw_rows import RawRow
 from adapters.datasets.rows import normalised
 from domain.errors import InvalidDataset
 from domain.ports import Dataset

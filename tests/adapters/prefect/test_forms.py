@@ -8,7 +8,7 @@ from prefect.utilities.schema_tools import validation
 
 from adapters import trainers
 from adapters.prefect import forms
-from adapters.shared.markdown import as_code, as_text
+from adapters.shared.showing.markdown import as_code, as_text
 from domain.audit.read_models import SelectableMethod
 from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods

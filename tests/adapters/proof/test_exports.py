@@ -17,7 +17,7 @@ from adapters.proof import verify_export
 from adapters.proof.exports import export
 from adapters.proof.signing import FolderSigner
 from adapters.store.tables import create_tables
-from domain.audit.proof import canonical
+from domain.audit.proving.proof import canonical
 from domain.errors import CommercialUsersOnly, InvalidInput
 from infra.settings import Settings
 from infra.wiring import Installation

@@ -14,11 +14,11 @@ import pytest
 from adapters.proof.checkpoint_files import CheckpointFolder
 from adapters.proof.signing import FolderSigner
 from adapters.store.tables import create_tables
-from domain.audit import verified_log
-from domain.audit.proof import canonical
+from domain.audit.proving import verified_log
+from domain.audit.proving.proof import canonical
+from domain.audit.proving.verification import Compared, Finding, Followed, bounded
+from domain.audit.proving.verified_log import VerifiedLog
 from domain.audit.read_models import AuditQuery, Head
-from domain.audit.verification import Compared, Finding, Followed, bounded
-from domain.audit.verified_log import VerifiedLog
 from infra.settings import Settings
 from infra.wiring import Installation
 from tests.support.people import ALICE, PROVENANCE, method, request

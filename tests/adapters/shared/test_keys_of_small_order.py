@@ -43,8 +43,8 @@ def test_it_is_refused_wherever_a_key_is_read(tmp_path: Path, small: bytes) -> N
     file.write_bytes(pem(small))
     store = tmp_path / "trusted"
     for read in (
-        InstalledLicences(tmp_path / "licences", store).trust,
-        ActingTokens(store).trust,
+        lambda file: InstalledLicences(tmp_path / "licences", store).trust(file.read_bytes()),
+        lambda file: ActingTokens(store).trust(file.read_bytes()),
         verifying_key,
         lambda path: verify_export.verify(path, path),
     ):

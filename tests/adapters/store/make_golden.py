@@ -17,7 +17,12 @@ from domain.audit.operations import (
     LicenceInstalled,
     LicenceRemoved,
     LogExported,
+    NameFreed,
+    NameTaken,
+    SignedIn,
+    SignedOut,
     ViewsRebuilt,
+    Way,
 )
 from domain.audit.refusals import ActionRefused
 from domain.catalogue.method_spec import Change
@@ -84,6 +89,10 @@ def events() -> list[DomainEvent]:
         LogExported(**common, format="jsonl", first=1, last=5, count=5, hash="f" * 64),
         CheckpointMade(**common, position=5, hash="f" * 64, key_id="K-2"),
         ClockAccepted(**common, newest=WHEN + timedelta(days=900), accepted=WHEN),
+        SignedIn(**common, way=Way.OPENID, issuer="https://id.example", subject="17"),
+        SignedOut(**common, person="alice", sessions=1),
+        NameTaken(**common, name="alice", issuer="https://id.example", subject="17"),
+        NameFreed(**common, name="alice", issuer="https://id.example", subject="17"),
         ActingTokenUsed(**common, token_id="T-1", key_id="K-3", action="train", expires=WHEN + timedelta(minutes=5)),
     ]
 

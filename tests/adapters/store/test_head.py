@@ -17,6 +17,7 @@ from eventsourcing.persistence import IntegrityError, StoredEvent
 from adapters.store.tables import create_tables
 from domain.errors import DatabaseUnavailable
 from infra.settings import Settings
+from infra.upkeep.doctor import checks
 from infra.wiring import Installation
 from tests.adapters.store.test_protection import as_role
 from tests.support.people import ALICE, BOB, TRAINERS, method, request
@@ -359,7 +360,7 @@ def test_a_user_with_the_application_role_runs_the_service(owned: Settings, logi
         service.trainings.request(uuid4(), request("sft-two"), by=BOB)
         assert service.operating.rebuild_views(by=ALICE).agreed
         assert service_user.proof.verify().findings == ()
-        assert {check.name: check.ok for check in service_user.checks()}["database"]
+        assert {check.name: check.ok for check in checks(service_user)}["database"]
         assert service_user.user().entitlement.because == "no licence is installed"
 
 

@@ -14,7 +14,7 @@ from domain.catalogue.preinstalled import preinstalled_methods
 from domain.catalogue.training_method import TrainingMethod
 from domain.errors import EventUnreadable, MethodNotFound
 from domain.runs.training_run import TrainingRun
-from infra.doctor import checks
+from infra.upkeep.doctor import checks
 from infra.wiring import Installation
 from tests.adapters.store.test_what_is_stored import everything_works, nested, refused_attempt
 from tests.support.people import ALICE, BOB, method, request

@@ -9,9 +9,9 @@ import pytest
 
 from adapters.store.mapper import LARGEST_EVENT, PydanticMapper
 from domain.audit.operations import LicenceRemoved
+from domain.audit.proving.verified_log import VerifiedLog
 from domain.audit.read_models import AuditEntry, AuditQuery
 from domain.audit.refusals import ActionRefused
-from domain.audit.verified_log import VerifiedLog
 from domain.catalogue.training_method import TrainingMethod
 from domain.errors import CommercialUsersOnly, InvalidInput, InvalidMethod, NotStorable
 from infra.wiring import Installation

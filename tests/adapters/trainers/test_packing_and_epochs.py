@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.shared.epochs import steps_to_take
+from adapters.shared.training.epochs import steps_to_take
 from adapters.trainers.torch.common.packing import must_keep_rows_apart
 from domain.errors import InvalidConfigurationOptions
 from tests.adapters.trainers.running import SMALL_BASE, Recorded, job, pairs, rows, trained, weights

@@ -15,7 +15,7 @@ from domain.runs.flow_runs import Queue
 from domain.runs.training_run import RunRequest
 from infra.service import Service
 from infra.settings import Settings
-from infra.training_session import recorded_session
+from infra.trainings.training_session import recorded_session
 
 
 class Quiet:
@@ -95,6 +95,12 @@ class RunsHere:
 
     def told_progress(self, run_id: UUID) -> None:
         return None
+
+    def progress(self, run_id: UUID) -> None:
+        return None
+
+    def log(self, run_id: UUID, *, limit: int) -> list[str]:
+        return []
 
     def state(self, run_id: UUID) -> str:
         return "Completed"

@@ -9,14 +9,14 @@ from uuid import uuid4
 
 import pytest
 
-from adapters.shared import training_progress
+from adapters.shared.training import training_progress
 from domain.audit.read_models import AuditEntry, AuditQuery
 from domain.errors import RunAlreadyFinished
 from domain.runs.flow_runs import Carried, CarriedAs
 from domain.runs.training_run import RunStatus
-from infra import reconciliation
-from infra.reconciliation import Reconciler
-from infra.training_session import recorded_session
+from infra.trainings.training_session import recorded_session
+from infra.upkeep import reconciliation
+from infra.upkeep.reconciliation import Reconciler
 from infra.wiring import Installation
 from tests.infra.runs.conftest import Quiet, RunsHere, Tmm
 from tests.support.people import PROVENANCE, request

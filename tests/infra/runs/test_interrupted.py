@@ -5,8 +5,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from adapters.cli.commands.trainings.training import must_have_completed
 from adapters.cli.errors import TrainingFailed
-from adapters.cli.training import must_have_completed
 from infra.wiring import Installation
 from tests.infra.runs.conftest import Tmm
 from tests.support.people import PROVENANCE, request

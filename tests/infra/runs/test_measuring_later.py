@@ -12,9 +12,8 @@ import pytest
 from domain.audit.read_models import AuditQuery, Run
 from domain.errors import NothingToMeasure
 from domain.runs.training_run import RunStatus
-from infra.results import answers_of
 from infra.settings import Settings
-from infra.training_session import TrainingSession, recorded_session
+from infra.trainings.training_session import TrainingSession, recorded_session
 from infra.wiring import Installation
 from tests.infra.runs.conftest import Quiet
 
@@ -65,7 +64,7 @@ def test_a_result_that_cannot_be_measured_is_stored_and_measured_later(
     document = json.loads(said.out)
     assert (document["status"], document["measured"]) == ("completed", True)
     assert (document["before"], document["after"]) == (whole.before, whole.after)
-    assert len(answers_of(house, house.trainings.one(unmeasured.run_id))) == 6
+    assert len(house.kept_runs.answers_of(house.trainings.one(unmeasured.run_id))) == 6
     [entry] = house.auditing.entries(AuditQuery(run=unmeasured.run_id, action="measure"))
     assert entry.sentence.startswith(f"{house.user().name} measured a training with sft-demo")
 

@@ -12,7 +12,6 @@ import yaml
 
 from adapters.artifacts.artifact_store import hash_of
 from domain.audit.read_models import Run
-from infra.results import answers_of
 from infra.wiring import Installation
 
 pytestmark = pytest.mark.training
@@ -116,7 +115,7 @@ def test_answers_that_nobody_can_mark_are_shown_too(
 
     run = train(dataset=str(file))
 
-    answers = answers_of(house, run)
+    answers = house.kept_runs.answers_of(run)
     assert answers
     for answer in answers:
         assert answer["expected"] == f"Hello, {answer['prompt'].removeprefix('Greet ')}!"

@@ -14,7 +14,7 @@ from domain.errors import RunNotFound, RunRequestChanged
 from domain.runs.flow_runs import Waiting
 from domain.runs.training_run import RunRequest, RunStatus
 from infra.settings import Settings
-from infra.waiting_runs import WaitingRuns
+from infra.trainings.waiting_runs import WaitingRuns
 from infra.wiring import Installation
 
 GIVEN: dict[str, Any] = {"method": "sft-demo", "backend": "cuda", "base_model": "small-base", "dataset": "sft-demo"}

@@ -12,7 +12,7 @@ import pytest
 
 from domain.errors import InvalidRunRequest
 from infra.explaining import explain
-from infra.serving.logs import hide_secrets_in_logs
+from infra.protection.logs import hide_secrets_in_logs
 from infra.settings import CHECKOUT, Settings
 from tests.support.people import ALICE, PROVENANCE, method, request
 from tests.support.services import Services

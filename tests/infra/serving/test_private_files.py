@@ -13,7 +13,7 @@ import pytest
 
 from adapters.artifacts.artifact_store import Artifacts
 from adapters.shared import privacy
-from infra.serving.closing import close_to_others
+from infra.protection.closing import close_to_others
 from infra.serving.supervisor import SERVER, Supervisor
 from infra.settings import CHECKOUT, Settings
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from domain.errors import InvalidSettings
-from infra.doctor import describe_settings
 from infra.serving.prefect_environment import as_prefect_names_it, asking, prefect_environment, server_environment
 from infra.serving.supervisor import Supervisor, bound_socket
 from infra.settings import CHECKOUT, Settings
+from infra.upkeep.doctor import describe_settings
 
 SECRET = "speak-friend"
 API_URL = "http://127.0.0.1:1/api"

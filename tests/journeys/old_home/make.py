@@ -22,7 +22,7 @@ from domain.catalogue.method_spec import Backend, MethodSpec
 from domain.errors import MachineMissing, Refused
 from domain.use_cases.custom_code import code_fields
 from infra.settings import Settings
-from infra.training_session import recorded_session
+from infra.trainings.training_session import recorded_session
 from infra.wiring import Installation
 
 HERE = Path(__file__).parent

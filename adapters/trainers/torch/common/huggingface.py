@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.shared.conversations import completed
-from adapters.shared.epochs import steps_to_take
 from adapters.shared.opening import model_of, tokenizer_of
+from adapters.shared.training.epochs import steps_to_take
 from adapters.trainers.bad_results import WatchedProgress, must_have_changed, must_have_taken_steps
 from adapters.trainers.common_options import LoraOptions
 from adapters.trainers.whole_steps import MeanOver, with_whole_steps

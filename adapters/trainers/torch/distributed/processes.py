@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.shared.shares import problem_with_shares
+from adapters.shared.training.shares import problem_with_shares
 from domain.errors import BadResult, InvalidConfigurationOptions, InvalidInput, MachineMissing, Unreachable
 from domain.training import Meeting, Progress, TrainingJob, TrainingResult
 

@@ -1,0 +1,1 @@
+"""The commands of auditors, and on licences and keys."""

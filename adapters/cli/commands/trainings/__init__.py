@@ -1,0 +1,1 @@
+"""The commands on trainings and what came of them."""

@@ -1,0 +1,1 @@
+"""Preparing a training, carrying it, and what came of it."""
