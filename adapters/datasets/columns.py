@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from adapters.datasets.files.raw_rows import RawRow, Rows, cell_as
+from adapters.datasets.files.raw_rows import RawRow, Rows, as_meant
 from domain.errors import InvalidDataset
 
 OURS = (
@@ -20,6 +20,7 @@ OURS = (
     "input",
     "output",
     "system",
+    "tools",
 )
 """The names by which rows are understood."""
 
@@ -42,19 +43,24 @@ def parse_columns(text: str) -> dict[str, str]:
 
 
 def renamed(rows: Iterable[RawRow], columns: Mapping[str, str]) -> Iterable[RawRow]:
-    """The rows with these columns under our names, and the others as they are.
+    """The rows with these columns under our names, and the others as they are; texts are what our names make of them.
 
     A column that had one of these names before gives way. Raises `InvalidDataset` for a column that no row has.
     """
+    _must_be_there(rows, columns)
+    return Rows(lambda: (RawRow(row.place, _fields(row, columns)) for row in rows))
+
+
+def _must_be_there(rows: Iterable[RawRow], columns: Mapping[str, str]) -> None:
     if not columns:
-        return rows
+        return
     missing, there, dataset = set(columns.values()), dict[str, None](), ""
     for row in rows:  # most often the first one has them all
         dataset = row.place.rpartition(",")[0]
         there |= dict.fromkeys(row.fields)
         missing.difference_update(row.fields)
         if not missing:
-            return Rows(lambda: (RawRow(row.place, _fields(row, columns), row.is_text) for row in rows))
+            return
     unknown = next(theirs for theirs in columns.values() if theirs in missing)
     raise InvalidDataset(f"columns: {dataset} has no column {unknown!r} (it has {', '.join(there) or 'none'}).")
 
@@ -62,8 +68,5 @@ def renamed(rows: Iterable[RawRow], columns: Mapping[str, str]) -> Iterable[RawR
 def _fields(row: RawRow, columns: Mapping[str, str]) -> dict[str, object]:
     taken = set(columns) | set(columns.values())
     fields = {name: value for name, value in row.fields.items() if name not in taken}
-    for ours, theirs in columns.items():
-        if theirs in row.fields:
-            value = row.fields[theirs]
-            fields[ours] = cell_as(ours, value) if row.is_text and isinstance(value, str) else value
-    return fields
+    fields |= {ours: row.fields[theirs] for ours, theirs in columns.items() if theirs in row.fields}
+    return {name: as_meant(name, value) for name, value in fields.items()}

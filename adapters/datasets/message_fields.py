@@ -1,25 +1,36 @@
 """What a message has beside its role and its words: calls of tools, thoughts, and whether it is learned."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 Wrong = Callable[[str], Exception]
 """Makes the error that names file, row and column, of what is wrong there."""
 
 
+OTHER_FIELDS = {"role": ("from", "speaker"), "content": ("value", "text", "parts")}
+"""What a message's role and content are called by other tools: ShareGPT and Gemini among them."""
+# What says of an answer whether it is learned. The flags do where they are true or false: a loss may be a number.
+_WEIGHTS = ("weight", "train")
+_FLAGS = ("training", "trainable", "loss")
+
+
+def is_message(value: Any) -> bool:
+    """Whether a value says somebody's words, by whatever names."""
+    return isinstance(value, dict) and any(name in value for name in ("role", *OTHER_FIELDS["role"]))
+
+
 def fields_beside(message: Mapping[str, Any], wrong: Wrong) -> dict[str, Any]:
     """The message's other fields as chat templates and trainings read them; raises what `wrong` makes.
 
-    OpenAI's `weight` and others' `train` become `weight: 0` where an answer is not to be learned. Arguments of a call
-    are an object, as templates want them, also where they were written as JSON in a text.
+    OpenAI's `weight` and what others have in its place become `weight: 0` where an answer is not to be learned.
+    Arguments of a call are an object, as templates want them, also where they were written as JSON in a text.
     """
+    flags = [*_WEIGHTS, *(name for name in _FLAGS if isinstance(message.get(name), bool))]
     fields = {
-        name: value
-        for name, value in message.items()
-        if name not in ("role", "content", "from", "value", "weight", "train") and value is not None
+        name: value for name, value in message.items() if name not in ("role", "content", *flags) and value is not None
     }
-    if not _is_learned(message, wrong):
+    if not _is_learned(message, flags, wrong):
         fields["weight"] = 0
     if "tool_calls" in fields:
         fields["tool_calls"] = _calls(fields["tool_calls"], wrong)
@@ -42,8 +53,8 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
     return tool if "function" in tool or "parameters" not in tool else {"type": "function", "function": tool}
 
 
-def _is_learned(message: Mapping[str, Any], wrong: Wrong) -> bool:
-    learned = [message[name] for name in ("weight", "train") if message.get(name) is not None]
+def _is_learned(message: Mapping[str, Any], flags: Iterable[str], wrong: Wrong) -> bool:
+    learned = [message[name] for name in flags if message.get(name) is not None]
     if not all(isinstance(value, bool | int | float) and value in (0, 1) for value in learned):
         raise wrong(f"must have weight 0 (not learned) or 1 (learned), not {learned[0]!r}.")
     return all(learned)

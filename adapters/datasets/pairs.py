@@ -49,11 +49,11 @@ def _prompt(row: Row) -> Said | None:
     if row.has("question"):
         return as_messages(row.asked("question"), "user")
     if row.has("instruction"):
-        return row.behind_system([{"role": "user", "content": instruction_of(row)}])
+        return row.in_context([{"role": "user", "content": instruction_of(row)}])
     for column in ("conversations", "messages"):
         if row.has(column):
             messages = row.messages(column)
-            return row.behind_system(messages if messages[-1]["role"] != "assistant" else messages[:-1]) or None
+            return row.in_context(messages if messages[-1]["role"] != "assistant" else messages[:-1]) or None
     return None
 
 
@@ -102,9 +102,12 @@ def _whole(row: Row, asked: Messages, said: Messages, column: str) -> Messages |
 
 
 def _parted(row: Row, chosen: Said, rejected: Said) -> tuple[Said, Said, Said]:
+    if isinstance(chosen, list) and isinstance(rejected, str):
+        chosen, rejected = row.in_context(chosen), as_messages(rejected)
+        return chosen[:-1], chosen[-1:], rejected
     if isinstance(chosen, list) and isinstance(rejected, list):
         if row.raw.fields.get("system"):
-            chosen, rejected = row.behind_system(chosen), row.behind_system(rejected)
+            chosen, rejected = row.in_context(chosen), row.in_context(rejected)
         return _parted_conversations(row, chosen, rejected)
     if isinstance(chosen, str) and isinstance(rejected, str):
         shared = _in_common(chosen, rejected)

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.datasets.files.raw_rows import RawRow
-from adapters.datasets.message_fields import tools_in
+from adapters.datasets.message_fields import in_json, is_message, tools_in
 from adapters.datasets.messages import kind_of, message_of
+from adapters.datasets.other_names import turn_in
 from domain.errors import InvalidDataset
 
 Messages = list[dict[str, Any]]
@@ -49,10 +50,13 @@ class Row:
     def messages(self, column: str) -> Messages:
         value = self._value(column)
         if not isinstance(value, list):
-            raise self.wrong(column, f"must be a list of messages, not {kind_of(value)}.")
+            raise self.wrong(
+                column, f'must be a list of messages, not {kind_of(value)}: [{{"role": "user", "content": "…"}}, …].'
+            )
         if not value:
             raise self.wrong(column, "has no message. Fill it in or remove the row.")
-        return [self._message(column, number, message) for number, message in enumerate(value, start=1)]
+        said = [message for part in value for message in turn_in(part) or [part]]
+        return [self._message(column, number, message) for number, message in enumerate(said, start=1)]
 
     def said(self, column: str, *, by: str) -> str | Messages:
         """Text, or messages; an assistant's part ends with the assistant, a prompt with somebody else."""
@@ -73,9 +77,9 @@ class Row:
         return messages
 
     def asked(self, column: str) -> str | Messages:
-        """What a column asks, behind the words of the row's `system`, if it has one."""
+        """What a column asks, behind the row's `system` and `history`, if it has them."""
         prompt = self.said(column, by="user")
-        return prompt if not self.has("system") else self.behind_system(as_messages(prompt, "user"))
+        return self.in_context(as_messages(prompt, "user")) if self._has_context() else prompt
 
     def reply(self, column: str) -> str | Messages:
         """What the assistant says in a column: text, a number as text, or messages."""
@@ -83,8 +87,9 @@ class Row:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         return self.answer(column) if is_number else self.said(column, by="assistant")
 
-    def behind_system(self, messages: Messages) -> Messages:
-        """The messages behind the words of the row's `system`, if it has one that says anything."""
+    def in_context(self, messages: Messages) -> Messages:
+        """The messages behind the words of the row's `system` and the turns of its `history`, where it has them."""
+        messages = [*self._history(), *messages]
         self.read.add("system")
         if not self.raw.fields.get("system"):
             return messages
@@ -126,6 +131,33 @@ class Row:
         return tuple(
             name for name in self.raw.fields if self.has(name) and name not in self.read and name not in fields
         )
+
+    def _has_context(self) -> bool:
+        return bool(self.raw.fields.get("system") or self._turns())
+
+    def _turns(self) -> Any:
+        """Alpaca's earlier turns, which some files hold as JSON in a text; any other text is no history."""
+        turns = self.raw.fields.get("history")
+        return in_json(turns) if isinstance(turns, str) else turns
+
+    def _history(self) -> Messages:
+        turns = self._turns()
+        if turns or not self.raw.fields.get("history"):
+            self.read.add("history")
+        if not turns:
+            return []
+        if not isinstance(turns, list):
+            found = kind_of(turns)
+            raise self.wrong("history", f"must be a list of earlier turns, [[question, answer], …], not {found}.")
+        messages: Messages = []
+        for number, turn in enumerate(turns, start=1):
+            if is_message(turn):
+                messages.append(self._message("history", number, turn))
+            elif pair := turn_in(turn):
+                messages += pair
+            else:
+                raise self.wrong("history", f"turn {number} must be two texts, a question and its answer.")
+        return messages
 
     def _value(self, column: str) -> Any:
         self.read.add(column)

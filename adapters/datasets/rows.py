@@ -1,12 +1,10 @@
 """Rows in the usual shapes become the few shapes that trainers take, and wrong ones are refused with their place."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from adapters.datasets.files.raw_rows import RawRow
-from adapters.datasets.message_fields import in_json
-from adapters.datasets.messages import kind_of
-from adapters.datasets.other_names import told_as_columns, usual_names, way_out
+from adapters.datasets.other_names import CONVERSATION, names_beside, told_as_columns, usual_names, way_out
 from adapters.datasets.pairs import behind_prompt, from_preferences, from_preferred_outputs, instruction_of
 from adapters.datasets.row import Located, Messages, Row, as_messages, is_label
 from domain.errors import InvalidDataset
@@ -42,6 +40,7 @@ def normalised(raw_rows: Sequence[RawRow], *, meant: Collection[str] = ()) -> li
 
 def converted(raw_rows: Iterable[RawRow], shape: Shape) -> Iterator[Located]:
     """The rows as this shape has them, one after the other. Raises `InvalidDataset` for the first that is wrong."""
+    first_is_judged: bool | None = None
     for raw in raw_rows:
         missing = [column for column in shape.columns if column not in raw.fields]
         if missing:
@@ -51,7 +50,9 @@ def converted(raw_rows: Iterable[RawRow], shape: Shape) -> Iterator[Located]:
             )
         row = Row(raw)
         fields = shape.convert(row)
-        if "label" not in shape.columns and isinstance(raw.fields.get("label"), bool):
+        is_judged = isinstance(raw.fields.get("label"), bool)
+        first_is_judged = is_judged if first_is_judged is None else first_is_judged
+        if "label" not in shape.columns and is_judged and not first_is_judged:
             raise row.wrong("label", "says whether an answer is wanted, and the first row has none. Give one to all.")
         yield Located(raw.place, fields, row.unread(fields), row.is_cut)
 
@@ -87,8 +88,25 @@ def shape_of(first: RawRow, meant: Collection[str] = ()) -> Shape:
 
 
 def told_by_other_names(first: RawRow, meant: Collection[str] = ()) -> dict[str, str]:
-    """The row's column for each name of ours, where it has no usual shape but there is one way to read it."""
-    return {} if _found(first, meant, _SHAPES) else usual_names(first.fields)
+    """The row's column for each name of ours that it does not have, where there is one way to read it."""
+    shape, named = _found(first, meant, _SHAPES), usual_names(first.fields)
+    if shape is None or _is_pair_by(named, first, meant):
+        missing = named
+    elif shape.columns[-1] == "answer" and isinstance(first.fields.get("label"), bool):
+        missing = {"completion": "answer"}  # one that is judged, and not one to check others by
+    else:
+        missing = {}
+    return missing | names_beside(first.fields) if missing or shape else {}
+
+
+def _is_pair_by(named: Mapping[str, str], first: RawRow, meant: Collection[str]) -> bool:
+    """Whether these names make preferences of a row: its conversation is preferred, or its question is called so."""
+    if not {"chosen", "rejected"} <= named.keys():
+        return False
+    if named["chosen"] in CONVERSATION:
+        return named["chosen"] not in meant
+    asked = named.get("question")
+    return isinstance(first.fields.get("chosen"), str) and asked not in (None, "question", "instruction")
 
 
 def as_demonstrations(first: RawRow) -> dict[str, str]:
@@ -127,7 +145,7 @@ def _from_messages(row: Row, column: str = "messages") -> dict[str, Any]:
 
 def _conversation(row: Row, column: str) -> Messages:
     """A conversation up to its last answer."""
-    messages = row.behind_system(row.messages(column))
+    messages = row.in_context(row.messages(column))
     last = max((number for number, said in enumerate(messages) if said["role"] == "assistant"), default=-1)
     if last < 0:
         raise row.wrong(
@@ -164,6 +182,11 @@ def _from_completion(row: Row) -> dict[str, Any]:
     return {"prompt": prompt, "completion": completion} | row.rest()
 
 
+def _from_labelled_question(row: Row) -> dict[str, Any]:
+    label = row.label("label")
+    return _from_question_and_completion(row) | {"label": label}
+
+
 def _from_question_and_completion(row: Row) -> dict[str, Any]:
     asked = as_messages(row.asked("question"), "user")
     prompt, completion = behind_prompt(row, asked, row.reply("completion"), "completion")
@@ -177,23 +200,8 @@ def _from_instruction(row: Row) -> dict[str, Any]:
 def _instructed(row: Row) -> Messages:
     asked = {"role": "user", "content": instruction_of(row)}
     answer = {"role": "assistant", "content": row.answer("output")}
-    row.read |= {"input", "history"}
-    return row.behind_system([*_history(row), asked, answer])
-
-
-def _history(row: Row) -> Messages:
-    """Alpaca's earlier turns: a list of what was asked and answered."""
-    turns = row.raw.fields.get("history") or []
-    if isinstance(turns, str):
-        turns = in_json(turns)
-    if not isinstance(turns, list):
-        raise row.wrong("history", f"must be a list of earlier turns, [[question, answer], …], not {kind_of(turns)}.")
-    messages = []
-    for number, turn in enumerate(turns, start=1):
-        if not isinstance(turn, list) or len(turn) != 2 or not all(isinstance(s, str) and s.strip() for s in turn):
-            raise row.wrong("history", f"turn {number} must be two texts, a question and its answer.")
-        messages += [{"role": "user", "content": turn[0]}, {"role": "assistant", "content": turn[1]}]
-    return messages
+    row.read.add("input")
+    return row.in_context([asked, answer])
 
 
 def _of_no_other_shape(columns: dict[str, Any]) -> dict[str, Any]:
@@ -202,7 +210,7 @@ def _of_no_other_shape(columns: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_question(row: Row) -> dict[str, Any]:
-    prompt = row.behind_system([{"role": "user", "content": row.text("question")}])
+    prompt = row.in_context([{"role": "user", "content": row.text("question")}])
     return {"prompt": prompt} | _answer_to(prompt, row) | row.rest()
 
 
@@ -212,7 +220,7 @@ def _from_answer(row: Row) -> dict[str, Any]:
 
 
 def _answer_to(prompt: str | Messages, row: Row) -> dict[str, Any]:
-    """The answer to check. A whole solution that marks its answer is a demonstration too.
+    """The answer to check. A whole solution that marks its answer, or stands beside it, is a demonstration too.
 
     GSM8K writes the way to the answer and then `#### 72`; MATH has it in `\\boxed{}`.
     """
@@ -220,11 +228,14 @@ def _answer_to(prompt: str | Messages, row: Row) -> dict[str, Any]:
     marked = marked_answer(answer)
     if "####" in answer and not marked:
         raise row.wrong("answer", "has #### with no answer after it.")
-    if marked is None:
-        return {"answer": answer}
-    if is_nothing_but(answer, marked):
-        return {"answer": marked}
-    return {"completion": answer if isinstance(prompt, str) else as_messages(answer), "answer": marked}
+    if marked is None or is_nothing_but(answer, marked):
+        solution, answer = row.raw.fields.get("solution"), marked or answer
+        if not isinstance(solution, str) or not solution.strip():
+            return {"answer": answer}
+        row.read.add("solution")
+    else:
+        solution, answer = answer, marked
+    return {"completion": solution if isinstance(prompt, str) else as_messages(solution), "answer": answer}
 
 
 def _from_text(row: Row) -> dict[str, Any]:
@@ -241,6 +252,7 @@ _SHAPES = (
     Shape(("chosen", "rejected"), from_preferences),
     Shape(("input", "preferred_output", "non_preferred_output"), from_preferred_outputs),
     Shape(("prompt", "completion", "label"), _from_labelled),
+    Shape(("question", "completion", "label"), _from_labelled_question),
     Shape(("messages", "label"), _from_labelled_messages),
     Shape(("conversations", "label"), lambda row: _from_labelled_messages(row, "conversations")),
     Shape(("instruction", "output", "label"), _from_labelled_instruction),

@@ -8,11 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class RawRow:
-    """A row as its file has it, and where: «train.jsonl, row 3». `is_text` where the format knows nothing but text."""
+    """A row as its file has it, and where: «train.jsonl, row 3»."""
 
     place: str
     fields: dict[str, Any]
-    is_text: bool = False
 
 
 class Rows:
@@ -31,8 +30,10 @@ def rows_of(rows: Iterable[dict[str, Any]], name: str, *, first: int = 1) -> Ite
         yield RawRow(f"{name}, row {number}", {column: value for column, value in row.items() if value is not None})
 
 
-def cell_as(column: str, cell: str) -> Any:
-    """What a cell of text means in a column of this name."""
+def as_meant(column: str, cell: Any) -> Any:
+    """What text means in a column of this name: a label, or messages in JSON; any other value as it is."""
+    if not isinstance(cell, str):
+        return cell
     if column == "label" and cell.strip().lower() in _LABELS:
         return _LABELS[cell.strip().lower()]
     if column in _MAY_BE_MESSAGES and cell.lstrip().startswith("["):

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, TextIO
 
-from adapters.datasets.files.raw_rows import RawRow, cell_as, rows_of
+from adapters.datasets.files.raw_rows import RawRow, rows_of
 from domain.errors import InvalidDataset
 
 OpenText = Callable[[], AbstractContextManager[TextIO]]
@@ -38,8 +38,7 @@ def rows_in_cells(text: OpenText, name: str, *, comma: str) -> Iterator[RawRow]:
                         f"{place} has {len(cells)} cells, and the header has {len(header)}. Put texts with commas or "
                         "line breaks into quotes."
                     )
-                fields = {column: cell_as(column, cell) for column, cell in zip(header, cells, strict=True)}
-                yield RawRow(place, fields, is_text=True)
+                yield RawRow(place, dict(zip(header, cells, strict=True)))
         except csv.Error as error:
             raise InvalidDataset(f"{name}, row {number + 1}: this is not CSV ({error}).") from None
 

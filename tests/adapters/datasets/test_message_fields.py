@@ -57,7 +57,9 @@ def test_what_parquet_fills_up_with_nulls_is_not_there() -> None:
     assert kept[1].keys() == {"role", "content", "tool_calls"}
 
 
-@pytest.mark.parametrize("left_out", [{"weight": 0}, {"weight": 0.0}, {"train": False}])
+@pytest.mark.parametrize(
+    "left_out", [{"weight": 0}, {"weight": 0.0}, {"train": False}, {"loss": False}, {"trainable": False}]
+)
 @pytest.mark.parametrize("learned", [{"weight": 1}, {"train": True}, {}])
 def test_an_answer_that_is_not_to_be_learned_has_weight_0(left_out: dict[str, Any], learned: dict[str, Any]) -> None:
     kept = row(messages=[ASKED, SAID | left_out, ASKED, SAID | learned])
