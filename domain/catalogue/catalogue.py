@@ -75,12 +75,15 @@ class Catalogue:
             and (method_type is None or method.spec.method_type is method_type)
         ]
 
-    def method(self, internal_name: str) -> SelectableMethod:
-        """One method that can be chosen. Raises `MethodNotFound`, or `MethodNotSelectable` if it was deleted."""
+    def method(self, internal_name: str, *, to: str = "choose it") -> SelectableMethod:
+        """One method that can be chosen. Raises `MethodNotFound`, or `MethodNotSelectable` if it was deleted.
+
+        `to` completes «nobody can … any more».
+        """
         self._log.catch_up()
         method = self._log.views.selectable_method(internal_name) if MethodSpec.is_a_name(internal_name) else None
         if method is None:
-            self._commands.existing_method(internal_name).must_be_selectable(to="choose it")
+            self._commands.existing_method(internal_name).must_be_selectable(to=to)
             raise MethodNotFound(internal_name)
         return method
 
@@ -171,7 +174,9 @@ class Catalogue:
 
         def decide(method: TrainingMethod | None) -> TrainingMethod:
             method = existing(method, internal_name)
-            method.must_let_change(changes, by=by)  # before any value is judged
+            # Before any value is judged.
+            method.must_let_change(changes, by=by)
+            method.must_be_selectable(to="modify it")
             spec = method.spec.with_changes(changed_fields(changes, method.spec, self._trainers))
             method.modify(spec, by=by, command_id=command_id)
             self._must_be_trainable(spec)

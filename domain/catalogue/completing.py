@@ -7,7 +7,7 @@ from domain.catalogue.method_spec import MethodSpec
 from domain.catalogue.options import ConfigurationOption, OptionType
 from domain.catalogue.trainer_declaration import Trainers
 
-_EMPTY: tuple[Any, ...] = (None, "", [], ())
+_EMPTY: tuple[Any, ...] = (None, "", [], ())  # as forms and flows have what was left out
 _MAY_BE_NONE = ("default_base_model", "default_dataset")
 """Fields of which None says that the method is to have none, whatever the copied one has."""
 
@@ -18,9 +18,7 @@ def new_method(asked: Mapping[str, Any], copied: MethodSpec | None, trainers: Tr
     The display name is the internal name unless it is given. Where a trainer trains methods of one type only, that is
     the type; without backends it is all that the trainer runs on.
     """
-    given = {
-        name: value for name, value in asked.items() if value not in _EMPTY or (value is None and name in _MAY_BE_NONE)
-    }
+    given = filled_in(asked)
     fields = copied.model_dump(mode="json") if copied is not None else {}
     if "internal_name" in given:
         fields["display_name"] = given["internal_name"]
@@ -34,6 +32,13 @@ def new_method(asked: Mapping[str, Any], copied: MethodSpec | None, trainers: Tr
         options = options_declared(trainer, copied, trainers)
         fields["configuration_options"] = completed(fields["configuration_options"], options)
     return MethodSpec.parse(fields)
+
+
+def filled_in(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that were not left out."""
+    return {
+        name: value for name, value in asked.items() if value not in _EMPTY or (value is None and name in _MAY_BE_NONE)
+    }
 
 
 def changed_fields(changes: Mapping[str, Any], present: MethodSpec, trainers: Trainers) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from uuid import UUID
 from domain.audit.auditing import Auditing
 from domain.audit.read_models import AuditEntry, AuditQuery, MethodVersion, Run, SelectableMethod
 from domain.catalogue.catalogue import Action, Catalogue, Permission
+from domain.catalogue.completing import filled_in
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.catalogue.trainer_declaration import TrainerDeclaration, Trainers
 from domain.catalogue.training_method import TrainingMethod
@@ -250,7 +251,7 @@ class Methods:
 
     def add(self, act: AddMethod, by: User, command_id: UUID | None = None) -> Changed:
         """Put it into the catalogue. Commercial users only."""
-        tried = {**act.fields, **({START_FROM: act.start_from} if act.start_from else {})}
+        tried = filled_in({**act.fields, START_FROM: act.start_from})
         name = act.fields.get("internal_name") or ""
         called = printable(name if isinstance(name, str) else type(name).__name__, at_most=_NAME_AT_MOST)
         with self._catalogue.rights_before_values("add", called, by=by, tried=tried, token=act.token):
@@ -268,7 +269,7 @@ class Methods:
 
     def impact(self, act: DeletionImpact, _: User, __: UUID | None = None) -> Impact:
         """What deleting it would affect."""
-        spec = self._catalogue.method(act.name).spec
+        spec = self._catalogue.method(act.name, to="delete it").spec
         waiting = self._runs.all(method=act.name, status=RunStatus.REQUESTED, limit=_ALL)
         running = self._runs.all(method=act.name, status=RunStatus.RUNNING, limit=_ALL)
         told = (

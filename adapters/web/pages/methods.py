@@ -12,7 +12,7 @@ from domain.catalogue.method_spec import Backend, MethodSpec, MethodType
 from domain.catalogue.options import ConfigurationOption
 from domain.catalogue.trainer_declaration import TrainerDeclaration
 from domain.catalogue.training_method import SHAPEABLE_IN_TEMPLATES, TEMPLATES
-from domain.errors import TrainingMethodError
+from domain.errors import NotFound, TrainingMethodError
 from domain.use_cases.data import ListBaseModels, ListDatasets
 from domain.use_cases.methods import (
     AddMethod,
@@ -143,7 +143,13 @@ def modify_form(page: Here, name: str) -> Response:
 @router.post("/methods/{name}/modify")
 def modify(page: Here, name: str, given: Form) -> Response:
     """Change what was given and is not as it was."""
-    spec = page.do(ShowMethod(name=name)).spec
+    try:
+        spec = page.do(ShowMethod(name=name)).spec
+    except NotFound:
+        # Who may what comes before why it cannot be.
+        typed = {field: value for field, value in MethodForm.typed(given, ()).fields.items() if value}
+        page.do(ModifyMethod(name=name, changes=typed))
+        raise
     trainers = page.do(OfferedTrainers())
     trainer = text(given, "trainer") or spec.trainer
     declared = _declared(spec, trainers) if trainer == spec.trainer else _declared_for(page, trainer, "", trainers)

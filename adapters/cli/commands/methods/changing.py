@@ -17,7 +17,7 @@ from domain.audit.read_models import SelectableMethod
 from domain.catalogue.catalogue import Action
 from domain.catalogue.method_spec import MethodSpec
 from domain.catalogue.options import ConfigurationOption
-from domain.errors import InvalidMethod, Refused
+from domain.errors import InvalidMethod, NotFound, Refused
 from domain.use_cases.custom_code import AddWithCode, PutInPlace
 from domain.use_cases.methods import (
     AddMethod,
@@ -132,7 +132,7 @@ def modify(tmm: Context, /, name: str, file: str | None, **given: Any) -> None:
     if file is not None and _only_given(given):
         raise click.UsageError("Give either --file or single fields, not both.")
     user = tmm.user()
-    present = tmm.do(ShowMethod(name=name), by=user).spec
+    present = _present(tmm, name, given)
     with _rights_before_reading(tmm, "modify", name, _only_given({"file": file} | given)):
         read = _read(file) if file is not None else None
         changes = read.fields if read is not None else _given_fields(given, present, _declared(tmm, present, given))
@@ -211,10 +211,26 @@ def _fields_of_file(file: "MethodFile", name: str | None) -> Fields:
 
 
 def _fields_given(tmm: Context, name: str, like: str | None, given: Fields) -> Fields:
-    copied = tmm.do(ShowMethod(name=like), by=tmm.user()).spec if like is not None else None
-    if copied is None and not given["trainer"]:
+    # Where options are not named, whether there is that method is for the act to see.
+    copied = tmm.do(ShowMethod(name=like), by=tmm.user()).spec if like is not None and _names_options(given) else None
+    if like is None and not given["trainer"]:
         raise click.UsageError("Give --trainer too, or start from a method (--from) or a file (--file).")
     return {"internal_name": name} | _given_fields(given, copied, _declared(tmm, copied, given))
+
+
+def _names_options(given: Fields) -> bool:
+    return bool(given["declared"] or given["removed"])
+
+
+def _present(tmm: Context, name: str, given: Fields) -> MethodSpec:
+    user = tmm.user()
+    try:
+        return tmm.do(ShowMethod(name=name), by=user).spec
+    except NotFound:
+        # Who may what comes before why it cannot be.
+        changes = {field: value for field, value in _only_given(given).items() if field in MethodSpec.model_fields}
+        tmm.do(ModifyMethod(name=name, changes=changes), by=user)
+        raise
 
 
 def _declared(tmm: Context, present: MethodSpec | None, given: Fields) -> Sequence[ConfigurationOption]:
@@ -242,7 +258,7 @@ def _given_fields(given: Fields, present: MethodSpec | None, declared: Sequence[
     for name in ("default_base_model", "default_dataset"):
         if fields.get(name) == "":
             fields[name] = None
-    if given["declared"] or given["removed"]:
+    if _names_options(given):
         offered = present.configuration_options if present is not None else ()
         fields["configuration_options"] = options_changed(
             offered, given["declared"], given["removed"], declared=declared
