@@ -43,9 +43,7 @@ def test_the_files_of_a_part_are_found_in_their_order(
 def test_a_part_that_is_not_whole_is_refused_naming_what_is_missing(tmp_path: Path) -> None:
     made(tmp_path, f"data/train-00000-of-00002-{HASH}.parquet")
 
-    with pytest.raises(
-        InvalidDataset, match=r"1 of the 2 files of train: number 1 \(train-00001-of-00002\) is missing"
-    ):
+    with pytest.raises(InvalidDataset, match=r"1 of the 2 files of train: .* \(train-00001-of-00002\) is missing"):
         files_to_train_on(tmp_path)
 
 
