@@ -233,7 +233,9 @@ def _serving(tmm: "Installation") -> Handlers:
         Demonstrate,
         LinesForPrograms,
         Migrate,
+        PageLink,
         Serve,
+        ServePage,
         Serving,
         SignInLink,
         Work,
@@ -248,6 +250,8 @@ def _serving(tmm: "Installation") -> Handlers:
         Demonstrate: serving.demonstrate,
         LinesForPrograms: serving.lines,
         SignInLink: serving.sign_in,
+        ServePage: serving.page,
+        PageLink: serving.page_link,
     }
 
 

@@ -102,7 +102,46 @@ class Settings(BaseModel):
         default=30, gt=0, description="How long a method's own code may go without reporting a step"
     )
 
-    @field_validator("backends", "prefect_names", mode="before")
+    web_host: str = Field(default="127.0.0.1", description="Where tmm up serves the Training Methods page")
+    web_port: int = Field(
+        default=4280, ge=0, le=65535, description="Where tmm up serves the page; a free port if it is taken, or 0"
+    )
+    web_url: str = Field(
+        default="", description="The address at which people reach the page, such as https://methods.example"
+    )
+    web_certificate: str = Field(default="", description="File of the page's TLS certificate, with its chain")
+    web_key: str = Field(default="", description="File of the key of that certificate")
+    web_trusted_proxies: tuple[str, ...] = Field(
+        default=(), description="Addresses or networks of the proxies in front of the page, comma-separated"
+    )
+    web_user_header: str = Field(
+        default="", description="The header in which these proxies, and nobody else, say who somebody is"
+    )
+    web_largest_upload_mb: int = Field(default=256, ge=1, description="The largest file that can be uploaded at once")
+    oidc_issuer: str = Field(default="", description="The OpenID provider that people sign in with at the page")
+    oidc_client_id: str = Field(default="", description="What the page is called there")
+    oidc_client_secret_file: str = Field(default="", description="File of the secret that it has there")
+    oidc_user_claim: str = Field(default="preferred_username", description="The claim that names somebody")
+    oidc_groups_claim: str = Field(default="groups", description="The claim that names their groups")
+    oidc_operator_groups: tuple[str, ...] = Field(default=(), description="Groups whose members are operators")
+    oidc_auditor_groups: tuple[str, ...] = Field(default=(), description="Groups whose members are auditors")
+    operators: tuple[str, ...] = Field(default=(), description="People who are operators at the page, comma-separated")
+    auditors: tuple[str, ...] = Field(default=(), description="People who are auditors at the page, comma-separated")
+    code_authors: tuple[str, ...] = Field(
+        default=(), description="People who save code of methods also where it is not confined, comma-separated"
+    )
+
+    @field_validator(
+        "backends",
+        "prefect_names",
+        "web_trusted_proxies",
+        "oidc_operator_groups",
+        "oidc_auditor_groups",
+        "operators",
+        "auditors",
+        "code_authors",
+        mode="before",
+    )
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -235,30 +274,14 @@ class Settings(BaseModel):
 
     def as_environment(self) -> dict[str, str]:
         """The environment that gives a child process these same settings."""
-        return {
-            "TMM_HOME": str(self.home),
-            "TMM_TEAM": "1" if self.team else "0",
-            "TMM_DATABASE_URL": self.database_url,
-            "TMM_BACKENDS": ",".join(self.backends),
-            "TMM_LICENCES": str(self.licences),
-            "TMM_ACTING_KEYS": str(self.acting_keys),
-            "TMM_TRUST_STORE": str(self.trust_store),
-            "TMM_CHECKPOINTS": str(self.checkpoints),
-            "TMM_CHECKPOINT_KEY": str(self.checkpoint_key),
-            "TMM_ARTIFACTS": self.artifacts,
-            "TMM_SHARED_CHECKPOINTS": self.shared_checkpoints,
-            "TMM_DATASETS": str(self.datasets),
-            "TMM_BASE_MODELS": str(self.base_models),
-            "TMM_PREFECT_HOST": self.prefect_host,
-            "TMM_PREFECT_PORT": str(self.prefect_port),
-            "TMM_PREFECT_NAMES": ",".join(self.prefect_names),
-            "TMM_PREFECT_DATABASE_URL": self.prefect_database_url,
-            "TMM_POLL_SECONDS": str(self.poll_seconds),
-            "TMM_SLOTS": str(self.slots),
-            "TMM_CUSTOM_MEMORY_GB": str(self.custom_memory_gb),
-            "TMM_CUSTOM_SILENCE_MINUTES": str(self.custom_silence_minutes),
-            "TMM_WORKER": self.worker.value,
-        }
+        return {f"TMM_{name.upper()}": _as_variable(getattr(self, name)) for name in type(self).model_fields}
+
+
+def _as_variable(value: object) -> str:
+    """A setting's value as the environment gives it."""
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def detected_backends() -> tuple[Backend, ...]:

@@ -18,7 +18,7 @@ from domain.catalogue.method_spec import Backend
 from domain.catalogue.preinstalled import preinstalled_methods
 from domain.clock import Clock
 from domain.errors import NotTheOperator, TrainingMethodError
-from domain.people.roles import EVERY_ROLE
+from domain.people.roles import EVERY_ROLE, Role
 from domain.people.users import PREFECT, Entitlement, Origin, User
 from domain.ports import Device
 from domain.runs.training_runs import TrainingRuns
@@ -95,6 +95,10 @@ class Installation:
     def prefect_user(self, flow_run_id: UUID) -> User:
         """Who did what Prefect alone tells of a flow run: nobody knows which person that was, or whether it was one."""
         return self._user(PREFECT, Origin.FLOW, flow_run_id)
+
+    def person(self, name: str, roles: frozenset[Role]) -> User:
+        """Somebody who is signed in at the page, with the edition of this moment."""
+        return self._user(name, Origin.WEB, None).model_copy(update={"roles": roles})
 
     def _user(self, name: str, origin: Origin, flow_run_id: UUID | None) -> User:
         try:

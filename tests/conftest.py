@@ -79,7 +79,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run soaks and million-row tests too")
 
 
+def _sample_only(item: pytest.Item) -> None:
+    """Of a matrix that says which cases stand for it, the others are tried under --full."""
+    sample, case = item.get_closest_marker("sample"), getattr(item, "callspec", None)
+    if sample is not None and case is not None and case.id not in sample.args:
+        item.add_marker(pytest.mark.full)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        _sample_only(item)
     items.sort(key=_longest_first)
     if config.getoption("--full") or "full" in config.getoption("-m").replace("not full", ""):
         return

@@ -56,7 +56,8 @@ COMMANDS: dict[str, dict[str, Later]] = {
     },
     "Operations": {
         "demo": Later("operating.operations", "demo", "Go from nothing to a trained model, in one terminal."),
-        "up": Later("operating.operations", "up", "Run the Prefect server and workers until interrupted."),
+        "up": Later("operating.operations", "up", "Run the page, the Prefect server and workers until interrupted."),
+        "web": Later("operating.operations", "web", "Serve the Training Methods page, or print an address of it."),
         "worker": Later("operating.operations", "worker", "Run this machine's workers until interrupted."),
         "env": Later("operating.operations", "env", "Print the lines with which programs reach Prefect."),
         "pools": Later("operating.pools", "pools", "Show the work pools and their queues; pause and resume them."),

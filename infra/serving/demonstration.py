@@ -17,6 +17,7 @@ from domain.runs.training_run import RunRequest
 from domain.secrets import shown_address
 from domain.use_cases.trainings import StartTraining
 from infra.serving.one_server import only_here, the_only_server
+from infra.serving.page.place import how_to_open, known_page
 from infra.serving.prefect_environment import how_to_sign_in
 from infra.serving.supervisor import Supervisor, interrupts_raised, worker_process
 from infra.trainings.evaluations import evaluations_of
@@ -171,9 +172,11 @@ def _keep(tmm: "Installation", supervisor: Supervisor, api_url: str) -> None:
     for backend in tmm.settings.backends:
         if not supervisor.has_worker(backend):
             supervisor.start_worker(backend, api_url)
+    page_url = supervisor.start_page(api_url)
     remark()
+    remark(how_to_open(tmm.settings, page_url))
     remark(f"Prefect and its workers stay at {shown_address(api_url).removesuffix('/api')} until you press Ctrl-C.")
-    with suppress(KeyboardInterrupt):
+    with known_page(tmm.settings, page_url), suppress(KeyboardInterrupt):
         supervisor.watch()
 
 

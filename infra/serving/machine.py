@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from domain.catalogue.method_spec import Backend
+from infra.serving.page.place import page_link
 from infra.serving.prefect_environment import lines_for_programs, sign_in_link
 from infra.upkeep.publishing import update_prefect
 from infra.wiring import Installation
@@ -33,6 +34,16 @@ class Machine:
         from infra.serving.serving import work
 
         work(self._tmm, backend)
+
+    def page(self) -> None:
+        """The page alone until interrupted."""
+        from infra.serving.serving import serve_page_alone
+
+        serve_page_alone(self._tmm)
+
+    def page_link(self) -> str:
+        """An address that leads to the page, and on a machine of one's own signs a browser in, once."""
+        return page_link(self._tmm.settings)
 
     def demo(self, method: str, *, keep: bool) -> None:
         """Everything from nothing to a trained model."""

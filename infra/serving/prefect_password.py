@@ -41,9 +41,13 @@ def password_to_start_with(settings: Settings) -> str:
     return password
 
 
-def make_sign_in_key(settings: Settings) -> str:
-    """A key that `spend_sign_in_key` takes once, within ten minutes."""
-    folder = _keys(settings)
+PREFECT, PAGE = "sign-in", "page-sign-in"
+"""What a key signs a browser in to."""
+
+
+def make_sign_in_key(settings: Settings, door: str = PREFECT) -> str:
+    """A key that `spend_sign_in_key` takes once, within ten minutes, at this door."""
+    folder = _keys(settings, door)
     for file in folder.iterdir():
         with suppress(FileNotFoundError):  # spent this very moment
             if not _still_counts(file):
@@ -53,9 +57,9 @@ def make_sign_in_key(settings: Settings) -> str:
     return key
 
 
-def spend_sign_in_key(settings: Settings, key: str) -> bool:
-    """Whether this key was made here within the last ten minutes and not spent before. From now on it is spent."""
-    file = _keys(settings) / _kept_as(key)
+def spend_sign_in_key(settings: Settings, key: str, door: str = PREFECT) -> bool:
+    """Whether this key was made for this door within ten minutes and not spent before. From now on it is spent."""
+    file = _keys(settings, door) / _kept_as(key)
     try:
         counts = _still_counts(file)
         file.unlink()  # of two who come with the same key at once, one finds it gone
@@ -76,8 +80,8 @@ def _password_file(settings: Settings) -> Path:
     return settings.home / "secrets" / "prefect-password"
 
 
-def _keys(settings: Settings) -> Path:
-    return _for_the_owner(_secrets(settings) / "sign-in")
+def _keys(settings: Settings, door: str) -> Path:
+    return _for_the_owner(_secrets(settings) / door)
 
 
 def _secrets(settings: Settings) -> Path:

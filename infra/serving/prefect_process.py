@@ -1,6 +1,7 @@
-"""A Prefect server or worker as a process of its own: what `Supervisor` starts.
+"""A Prefect server, a worker or the page as a process of its own: what `Supervisor` starts.
 
     python -m infra.serving.prefect_process server SOCKET
+    python -m infra.serving.prefect_process page SOCKET
     python -m infra.serving.prefect_process worker POOL NAME [training] [catalogue]
 
 Started this way instead of with Prefect's own command they are up a second or two sooner, end at the first SIGTERM,
@@ -98,6 +99,10 @@ def main(arguments: list[str]) -> None:
     match arguments:
         case ["server", descriptor]:
             serve(int(descriptor))
+        case ["page", descriptor]:
+            from infra.serving.page.app import serve_page
+
+            serve_page(int(descriptor))
         case ["worker", pool, name, *parts]:
             from infra.serving.worker_process import work
 

@@ -11,7 +11,8 @@ from domain.catalogue.method_spec import Backend
 from domain.secrets import shown_address
 from infra.serving.emitting import Emitter
 from infra.serving.one_server import only_here, the_only_server
-from infra.serving.prefect_environment import api_url_or_refuse, how_to_sign_in
+from infra.serving.page.place import how_to_open, known_page
+from infra.serving.prefect_environment import api_url_or_refuse, how_to_sign_in, known_api_url
 from infra.serving.prefect_pages import show_pages
 from infra.serving.supervisor import Supervisor, interrupts_raised
 from infra.upkeep.publishing import show_catalogue
@@ -36,9 +37,12 @@ def serve(tmm: "Installation", backends: Sequence[Backend], *, with_workers: boo
         for backend in backends if with_workers else ():
             supervisor.start_worker(backend, api_url)
         tmm.preinstall()
+        page_url = supervisor.start_page(api_url)
+        stack.enter_context(known_page(tmm.settings, page_url))
         supervisor.await_server(api_url)
         care = _Care(tmm, backends, emitter=Emitter(tmm))
         care.show_catalogue()
+        say(how_to_open(tmm.settings, page_url))
         say(f"The Prefect UI is at {shown_address(api_url).removesuffix('/api')}")
         if started_here:
             say(how_to_sign_in(tmm.settings))
@@ -47,6 +51,19 @@ def serve(tmm: "Installation", backends: Sequence[Backend], *, with_workers: boo
         else:
             say(f"Start workers on other machines with what `tmm env` prints, and: tmm worker --backend {backends[0]}")
         _until_interrupted(supervisor, care)
+
+
+def serve_page_alone(tmm: "Installation") -> None:
+    """The page, for a Prefect that is served elsewhere or by another process, until interrupted."""
+    with ExitStack() as stack:
+        stack.enter_context(interrupts_raised())
+        supervisor = stack.enter_context(Supervisor(tmm.settings, say=remark))
+        tmm.preinstall()
+        page_url = supervisor.start_page(known_api_url(tmm.settings))
+        stack.enter_context(known_page(tmm.settings, page_url))
+        say(how_to_open(tmm.settings, page_url))
+        remark("Press Ctrl-C to stop.")
+        supervisor.watch()
 
 
 def work(tmm: "Installation", backend: Backend) -> None:

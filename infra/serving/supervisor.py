@@ -24,6 +24,7 @@ from domain.catalogue.method_spec import Backend
 from domain.errors import InvalidSettings, PrefectUnavailable
 from infra.protection.closing import close_to_others
 from infra.protection.openness import must_be_the_operators
+from infra.serving.page.place import must_be_safe, url_of
 from infra.serving.prefect_environment import clean_environment, prefect_environment, server_environment
 from infra.settings import CHECKOUT, Settings
 
@@ -32,7 +33,7 @@ _STOP_GRACE_S = 8
 _LOOK_EVERY_S = 0.5
 _NOT_AGAIN_WITHIN_S = 5
 
-SERVER = "prefect-server"
+SERVER, PAGE = "prefect-server", "page"
 
 
 def worker_process(backend: Backend, number: int = 0) -> str:
@@ -60,7 +61,7 @@ class Supervisor:
     say: Callable[[str], None]
     _processes: dict[str, "_Started"] = field(default_factory=dict)
     _logs: dict[str, IO[bytes]] = field(default_factory=dict)
-    _socket: socket.socket | None = None
+    _sockets: dict[str, socket.socket] = field(default_factory=dict)
 
     def __enter__(self) -> "Supervisor":
         close_to_others(self.settings, thoroughly=True)
@@ -77,10 +78,25 @@ class Supervisor:
         """
         host = self.settings.prefect_host
         # The server is handed the socket itself: no other process can come between finding a free port and using it.
-        self._socket = bound_socket(host, preferred_port)
-        api_url = f"http://{host}:{self._socket.getsockname()[1]}/api"
-        self._start(SERVER, ["server", str(self._socket.fileno())], server_environment(self.settings, api_url))
+        bound = self._sockets[SERVER] = bound_socket(host, preferred_port)
+        api_url = f"http://{host}:{bound.getsockname()[1]}/api"
+        self._start(SERVER, ["server", str(bound.fileno())], server_environment(self.settings, api_url))
         return api_url
+
+    def start_page(self, api_url: str | None) -> str:
+        """Start the page, on a free port if its own is taken; its address. Returns before it answers.
+
+        Raises `InvalidSettings` where it cannot be served at TMM_WEB_HOST, or not safely.
+        """
+        must_be_safe(self.settings)
+        bound = self._sockets[PAGE] = bound_socket(
+            self.settings.web_host, self.settings.web_port, what="the page", setting="TMM_WEB"
+        )
+        if (port := bound.getsockname()[1]) != self.settings.web_port and self.settings.web_port:
+            self.say(f"Port {self.settings.web_port} is taken, so the page is at port {port}.")
+        environment = {**prefect_environment(self.settings, api_url), **self.settings.as_environment()}
+        self._start(PAGE, ["page", str(bound.fileno())], environment)
+        return url_of(self.settings, port)
 
     def await_server(self, api_url: str) -> None:
         """Return when the server answers. Raises `PrefectUnavailable` if it stays silent."""
@@ -177,15 +193,16 @@ class Supervisor:
             self.stop_workers()
             _end([started.popen for started in self._processes.values()])
             self._processes.clear()
-            if self._socket is not None:
-                self._socket.close()
+            for bound in self._sockets.values():
+                bound.close()
+            self._sockets.clear()
             for log in self._logs.values():
                 log.close()
             self._logs.clear()
 
     def stop_workers(self) -> None:
         """Stop the workers and the runs that they carry; the server stays."""
-        workers = [name for name in self._processes if name != SERVER]
+        workers = [name for name in self._processes if name not in (SERVER, PAGE)]
         _end([self._processes[name].popen for name in workers])
         for name in workers:
             del self._processes[name]
@@ -202,7 +219,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=self._logs[name],
             stderr=subprocess.STDOUT,
-            pass_fds=[self._socket.fileno()] if self._socket is not None and name == SERVER else [],
+            pass_fds=[self._sockets[name].fileno()] if name in self._sockets else [],
             start_new_session=True,  # a Ctrl-C in the terminal reaches us alone; we stop the others in order
         )
         self._processes[name] = _Started(popen, arguments, environment, time.monotonic() + _NOT_AGAIN_WITHIN_S)
@@ -264,9 +281,11 @@ def _python_path() -> str:
     return os.pathsep.join([str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
-def bound_socket(host: str, preferred_port: int) -> socket.socket:
+def bound_socket(
+    host: str, preferred_port: int, *, what: str = "Prefect", setting: str = "TMM_PREFECT"
+) -> socket.socket:
     """A listening socket at this port, or at a free one if it is taken. Raises `InvalidSettings`."""
-    bound = socket.socket()
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, preferred_port))
@@ -274,9 +293,9 @@ def bound_socket(host: str, preferred_port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         if error.errno == errno.EADDRINUSE and preferred_port:
-            return bound_socket(host, 0)
+            return bound_socket(host, 0, what=what, setting=setting)
         raise InvalidSettings(
-            f"TMM_PREFECT_HOST, TMM_PREFECT_PORT: Prefect cannot be served at {host}:{preferred_port} "
+            f"{setting}_HOST, {setting}_PORT: {what} cannot be served at {host}:{preferred_port} "
             f"({error.strerror or error}). Name an address of this machine."
         ) from error
     return bound

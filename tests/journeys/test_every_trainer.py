@@ -148,6 +148,7 @@ def on_mlx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     machine.stop()
 
 
+@pytest.mark.sample("dpo")
 @pytest.mark.parametrize("row", EACH)
 def test_a_method_added_for_a_trainer_makes_the_model_better_on_its_pool(
     row: Row, data: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]

@@ -245,6 +245,7 @@ def block(machine: Machine) -> str:
     return str(made["id"])
 
 
+@pytest.mark.sample("train/sft-demo-cuda-warm", "take-part/take-part-cuda-warm")
 @pytest.mark.parametrize("carried_by", ["warm"], indirect=True)
 @pytest.mark.parametrize("address", [f"{FLOW}/{FLOW}", "train/sft-demo-cuda", "take-part/take-part-cuda"])
 def test_every_field_of_a_deployment_but_the_operators_is_put_back(stranger: Stranger, address: str) -> None:

@@ -238,28 +238,46 @@ NOT_OURS = (
 def test_texts_of_people_are_shown_as_text_and_make_nothing_of_the_pages(
     page: Any, machine: Machine, tmp_path: Path
 ) -> None:
-    said = machine.tmm("modify", "custom01", "--description", NOT_OURS, "--option", f"max_steps,description={NOT_OURS}")
-    assert said.returncode == 0, said.stderr
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-
-    def shown(path: str) -> None:
-        page.goto(_ui(machine, path))
-        page.get_by_text("<input type=password placeholder=Password>").first.wait_for()
-        assert page.locator("input[type=password], [src*='elsewhere'], a[href*='elsewhere']").count() == 0
-        _keep(page, path.rpartition("/")[2] or "page", tmp_path)
+    _describe(machine)
+    asked = _requests_of(page)
 
     def known() -> Any:
         found = machine.prefect("GET", "/deployments/name/train/custom01-cuda")
         return found if "placeholder" in found["description"] else None
 
     deployment = eventually(known, within=60, what="the description of custom01")
-    shown(f"/deployments/deployment/{deployment['id']}?tab=Description")
-    shown(f"/deployments/deployment/{deployment['id']}/run")
+    _shown_as_text(page, machine, f"/deployments/deployment/{deployment['id']}?tab=Description", tmp_path)
+    _shown_as_text(page, machine, f"/deployments/deployment/{deployment['id']}/run", tmp_path)
+    assert not [address for address in asked if "elsewhere" in address]
+
+
+@pytest.mark.full  # the page of a method is written anew once a minute
+def test_texts_of_people_are_shown_as_text_on_a_methods_page(page: Any, machine: Machine, tmp_path: Path) -> None:
+    _describe(machine)
+    asked = _requests_of(page)
 
     def written() -> Any:
         found = machine.prefect("POST", "/artifacts/filter", artifacts={"key": {"any_": ["training-method-custom01"]}})
         return next((one for one in found if "placeholder" in one["data"]), None)
 
-    shown(f"/artifacts/artifact/{eventually(written, within=90, what='the page of custom01')['id']}")
+    artifact = eventually(written, within=90, what="the page of custom01")
+    _shown_as_text(page, machine, f"/artifacts/artifact/{artifact['id']}", tmp_path)
     assert not [address for address in asked if "elsewhere" in address]
+
+
+def _describe(machine: Machine) -> None:
+    said = machine.tmm("modify", "custom01", "--description", NOT_OURS, "--option", f"max_steps,description={NOT_OURS}")
+    assert said.returncode == 0, said.stderr
+
+
+def _requests_of(page: Any) -> list[str]:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    return asked
+
+
+def _shown_as_text(page: Any, machine: Machine, path: str, folder: Path) -> None:
+    page.goto(_ui(machine, path))
+    page.get_by_text("<input type=password placeholder=Password>").first.wait_for()
+    assert page.locator("input[type=password], [src*='elsewhere'], a[href*='elsewhere']").count() == 0
+    _keep(page, path.rpartition("/")[2] or "page", folder)

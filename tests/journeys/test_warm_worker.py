@@ -278,6 +278,7 @@ def test_no_run_outlives_its_worker_unseen_and_a_new_worker_goes_on(place: Place
         until(lambda: gone(process) and gone(parent))
 
 
+@pytest.mark.full
 def test_with_a_prefect_that_we_do_not_know_runs_start_fresh_and_only_cancelling_is_slower(place: Place) -> None:
     with place.worker("it is made up. They start as fresh processes", UNKNOWN_PREFECT="1") as worker:
         done, failed, left = place.start(worker), place.start(worker, "fail"), place.start(worker, "leave")

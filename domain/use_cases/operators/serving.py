@@ -59,6 +59,17 @@ class SignInLink(Act[str]):
     """
 
 
+class ServePage(Act[None]):
+    """Run the Training Methods page alone until interrupted. Raises `InvalidSettings` where that would not be safe."""
+
+
+class PageLink(Act[str]):
+    """An address of the page; on a machine of one's own it signs a browser in, once and within ten minutes.
+
+    Raises `Unreachable` where the page is not served.
+    """
+
+
 class Machine(Protocol):
     """This machine, as it serves."""
 
@@ -76,6 +87,14 @@ class Machine(Protocol):
 
     def worker(self, backend: Backend) -> None:
         """One backend's workers until interrupted."""
+        ...
+
+    def page(self) -> None:
+        """The page alone until interrupted."""
+        ...
+
+    def page_link(self) -> str:
+        """An address of the page."""
         ...
 
     def demo(self, method: str, *, keep: bool) -> None:
@@ -126,6 +145,14 @@ class Serving:
     def sign_in(self, _: SignInLink, __: User, ___: UUID | None = None) -> str:
         """An address that signs a browser in to the Prefect UI."""
         return self._machine.sign_in_link()
+
+    def page(self, _: ServePage, __: User, ___: UUID | None = None) -> None:
+        """Run the page alone until interrupted."""
+        self._machine.page()
+
+    def page_link(self, _: PageLink, __: User, ___: UUID | None = None) -> str:
+        """An address of the page."""
+        return self._machine.page_link()
 
     def _demo(self) -> str:
         return "sft-demo" if Backend.CUDA in self._backends else "mlx-demo"

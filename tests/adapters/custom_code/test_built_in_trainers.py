@@ -49,6 +49,7 @@ def test_trainers_import_nothing_heavy_before_they_train() -> None:
     assert done.stdout.split() == []
 
 
+@pytest.mark.sample("sft", "orpo", "mlx-lora")
 @pytest.mark.training
 @pytest.mark.usefixtures("warm")
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ TEMPLATES = {
 }
 
 
+@pytest.mark.sample("loops for ever on a long conversation", "takes all memory")
 @pytest.mark.processes
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if "for ever" not in kind else pytest.mark.training) for kind in TEMPLATES]

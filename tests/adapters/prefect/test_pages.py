@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from tests.adapters.shared.test_markdown import TEXTS, kinds
 
 from adapters.prefect import forms, pages
 from domain.audit.read_models import AuditEntry, Run, SelectableMethod
@@ -17,6 +16,7 @@ from domain.catalogue.method_spec import Backend, MethodSpec
 from domain.catalogue.options import ConfigurationOption, OptionType
 from domain.catalogue.preinstalled import SFT_DEMO
 from domain.runs.training_run import RunStatus
+from tests.adapters.shared.showing.test_markdown import TEXTS, kinds
 from tests.support.people import request
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

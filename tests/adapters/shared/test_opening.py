@@ -126,6 +126,7 @@ QUICK = ("a tokenizer", "a model on MLX")
 """Tried in the inner loop; each imports the libraries anew."""
 
 
+@pytest.mark.sample("a model", "a model on MLX", "the look before a training")
 @pytest.mark.processes
 @pytest.mark.parametrize(
     "loader",

@@ -62,6 +62,7 @@ def trained(case: Case, job: TrainingJob, heard: Any, **changes: Any) -> Any:
     return trainer.train(job, trainer.Options(**fields | case.options | changes), heard)
 
 
+@pytest.mark.sample("dpo", "kto", "grpo")
 @each_case
 def test_the_held_out_measure_moves_the_right_way(case: Case, job: Jobs, hearing: Any) -> None:
     demo = job(case.dataset)
@@ -74,6 +75,7 @@ def test_the_held_out_measure_moves_the_right_way(case: Case, job: Jobs, hearing
     assert after.metrics[case.measure] > case.reaches > before.metrics[case.measure]
 
 
+@pytest.mark.sample("sft-lora", "peft-dora", "rloo")
 # With the trainers' own adapters the conformance kit sees it (tests/adapters/custom_code/test_built_in_trainers.py).
 @pytest.mark.parametrize(
     "case", [case for case in CASES if "adapter" in case.options or case.trainer == "rloo"], ids=str

@@ -34,6 +34,7 @@ def test_it_learns_to_answer_held_out_questions(tmp_path: Path) -> None:
     assert after > before + 0.3
 
 
+@pytest.mark.sample("none")
 @pytest.mark.parametrize("adapter", ["dora", "none"])
 def test_killed_at_any_moment_it_ends_with_the_weights_of_an_uninterrupted_run(tmp_path: Path, adapter: str) -> None:
     data = rows("mlx-demo", first=10)  # a second epoch begins on the way

@@ -39,6 +39,7 @@ def test_it_learns_to_prefer_reasoned_answers_and_so_to_give_them(tmp_path: Path
     assert right_answers(result.folder) > right_answers(None) + 0.2
 
 
+@pytest.mark.sample("mlx_dpo")
 @BOTH
 def test_killed_at_any_moment_it_ends_with_the_weights_of_an_uninterrupted_run(tmp_path: Path, trainer: str) -> None:
     data = pairs("mlx-demo", first=10)

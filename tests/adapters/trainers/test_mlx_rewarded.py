@@ -50,6 +50,7 @@ def test_it_learns_to_answer_held_out_questions(tmp_path: Path, trainer: str, op
     assert after > before + 0.15
 
 
+@pytest.mark.sample("mlx_grpo")
 @pytest.mark.parametrize("trainer", ["mlx_grpo", "mlx_ppo"])
 def test_killed_at_any_moment_it_ends_with_the_weights_of_an_uninterrupted_run(tmp_path: Path, trainer: str) -> None:
     data = rows("grpo-demo", first=20)

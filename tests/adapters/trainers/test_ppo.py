@@ -47,6 +47,7 @@ def test_it_learns_to_reason_before_it_answers_held_out_questions(tmp_path: Path
     assert after["format"] > before["format"] + 0.2
 
 
+@pytest.mark.sample("none")
 @pytest.mark.parametrize("adapter", ["none", "lora"])
 def test_killed_at_any_moment_it_ends_with_the_weights_of_an_uninterrupted_run(tmp_path: Path, adapter: str) -> None:
     data = rows("grpo-demo", first=20)

@@ -50,6 +50,7 @@ def test_the_doctor_shows_no_password_whatever_characters_it_has(tmp_path: Path)
             assert tells_nothing(told.stdout + told.stderr), told.stdout + told.stderr
 
 
+@pytest.mark.sample("hu5h%h0rse")
 @pytest.mark.parametrize("password", ["hu5h", "hu5h/h0rse", "hu5h#h0rse", "hu5h@h0rse", "hu5h?h0rse", "hu5h%h0rse"])
 def test_an_error_says_no_password_of_an_address(tmp_path: Path, password: str) -> None:
     ways = [

@@ -14,7 +14,7 @@ import pytest
 from adapters.artifacts.artifact_store import Artifacts
 from adapters.shared import privacy
 from infra.protection.closing import close_to_others
-from infra.serving.supervisor import SERVER, Supervisor
+from infra.serving.supervisor import PAGE, SERVER, Supervisor
 from infra.settings import CHECKOUT, Settings
 
 NOBODY = 65534
@@ -224,7 +224,13 @@ def test_models_are_shared_where_they_do_not_lie_in_the_data_folder(
 def test_a_prefect_server_keeps_its_records_and_logs_to_its_user(reachable: Path) -> None:
     settings = Settings(home=reachable / "home", backends="cuda")
     ours = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    ours |= {"PYTHONPATH": str(CHECKOUT), "PYTHONUNBUFFERED": "1", "TMM_PREFECT_PORT": "0", **_home(settings)}
+    ours |= {
+        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONUNBUFFERED": "1",
+        "TMM_PREFECT_PORT": "0",
+        "TMM_WEB_PORT": "0",
+        **_home(settings),
+    }
     with subprocess.Popen(
         [sys.executable, "-m", "infra.main", "up", "--no-worker"],
         env=ours,
@@ -234,8 +240,10 @@ def test_a_prefect_server_keeps_its_records_and_logs_to_its_user(reachable: Path
     ) as up:
         try:
             assert up.stdout is not None
+            assert up.stdout.readline().startswith("The Training Methods page is at")
             assert up.stdout.readline().startswith("The Prefect UI is at")
-            there = [settings.prefect_home / "prefect.db", settings.logs / f"{SERVER}.log", settings.sqlite_file]
+            logs = [settings.logs / f"{name}.log" for name in (SERVER, PAGE)]
+            there = [settings.prefect_home / "prefect.db", *logs, settings.sqlite_file, settings.home / "page.json"]
             assert all(file.exists() for file in there)
             assert open_to_others(settings.home) == {}
             if os.getuid() == 0:

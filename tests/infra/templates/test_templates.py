@@ -35,6 +35,7 @@ class Quiet:
         assert metrics
 
 
+@pytest.mark.sample("custom01-cuda", "custom01-mlx")
 @pytest.mark.training
 @EACH
 def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
@@ -66,6 +67,7 @@ def test_a_template_as_it_is_learns_what_the_sample_data_teaches(
     assert after["format"] > before["format"] + 0.2
 
 
+@pytest.mark.sample("custom02-cuda", "custom01-mlx")
 @pytest.mark.training
 @pytest.mark.usefixtures("warm")
 @EACH

@@ -1,4 +1,4 @@
-"""`tmm demo`, `up`, `worker`, `env`, `migrate`, `rebuild` and `doctor`: the service as its operators meet it."""
+"""`tmm demo`, `up`, `web`, `worker`, `env`, `migrate`, `rebuild` and `doctor`: the service as its operators meet it."""
 
 import click
 
@@ -9,7 +9,16 @@ from adapters.cli.parameters import BACKEND, json_option
 from domain.catalogue.method_spec import Backend
 from domain.use_cases.operators.health import Examine, PutRight
 from domain.use_cases.operators.operating import RebuildViews
-from domain.use_cases.operators.serving import Demonstrate, LinesForPrograms, Migrate, Serve, SignInLink, Work
+from domain.use_cases.operators.serving import (
+    Demonstrate,
+    LinesForPrograms,
+    Migrate,
+    PageLink,
+    Serve,
+    ServePage,
+    SignInLink,
+    Work,
+)
 
 
 @click.command(short_help="Go from nothing to a trained model, in one terminal.")
@@ -25,18 +34,33 @@ def demo(tmm: Context, method: str | None, keep: bool) -> None:
     tmm.do(Demonstrate(method=method, keep=keep), by=tmm.user())
 
 
-@click.command(short_help="Run the Prefect server and workers until interrupted.")
+@click.command(short_help="Run the page, the Prefect server and workers until interrupted.")
 @click.option(
     "--backend", "backends", type=BACKEND, multiple=True, help="Which workers; else all of this machine. Repeatable."
 )
 @click.option("--no-worker", is_flag=True, help="Only the server: other machines train.")
 @click.pass_obj
 def up(tmm: Context, backends: tuple[Backend, ...], no_worker: bool) -> None:
-    """Run the Prefect server (unless PREFECT_API_URL names one) and workers for each backend, until interrupted.
+    """Run the page, a Prefect server (unless PREFECT_API_URL names one) and workers for each backend until interrupted.
 
     A backend has a worker for each GPU, or one where there is none.
     """
     tmm.do(Serve(backends=backends, with_workers=not no_worker), by=tmm.user())
+
+
+@click.command(short_help="Serve the Training Methods page, or print an address of it.")
+@click.option(
+    "--key",
+    is_flag=True,
+    help="Print an address of the page that is served; on one's own machine it counts once, within ten minutes.",
+)
+@click.pass_obj
+def web(tmm: Context, key: bool) -> None:
+    """Serve the Training Methods page alone, until interrupted. `tmm up` serves it with everything else."""
+    if key:
+        say(tmm.do(PageLink(), by=tmm.user()))
+    else:
+        tmm.do(ServePage(), by=tmm.user())
 
 
 @click.command(short_help="Run this machine's workers until interrupted.")

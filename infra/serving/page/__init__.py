@@ -1,0 +1,1 @@
+"""The Training Methods page: where it is served, and as what."""
