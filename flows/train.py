@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Crashed
 from adapters.prefect.progress import ToldToPrefect
 from adapters.shared.training.curve import curve_svg
 from domain.bounded import bounded
-from domain.errors import MachineMissing, MethodNotSelectable, RunAlreadyFinished, RunNotFound
+from domain.errors import MachineMissing, MethodNotSelectable, RunAlreadyFinished, RunNotFound, TrainingMethodError
 from domain.printable import printable
 from domain.runs.flow_runs import CANCELLED, ENDED, SUSPENDED, with_prefects_words
 from domain.runs.training_run import RunStatus
@@ -35,7 +35,7 @@ def record_crash(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> 
     """A flow run whose process is gone is a failed training run, which may be resumed."""
     reason = with_prefects_words(ENDED, state.message)
     with Installation.for_flow(flow_run.id) as installation, suppress(RunNotFound, RunAlreadyFinished):
-        installation.trainings.fail(flow_run.id, reason, interrupted=True, by=installation.user())
+        installation.trainings.fail(flow_run.id, reason, interrupted=True)
 
 
 @flow(
@@ -80,8 +80,8 @@ def train(
                 fit(session)
                 measure_after(session)
                 publish(session)
-        except MethodNotSelectable as gone:
-            return _cancelled(installation, gone)
+        except (MethodNotSelectable, RunAlreadyFinished) as given_up:
+            return _cancelled(installation, given_up)
         except Pause:
             with suppress(RunNotFound, RunAlreadyFinished):
                 _interrupted(installation)
@@ -132,7 +132,7 @@ def publish(session: TrainingSession) -> None:
 def _interrupted(installation: Installation) -> None:
     """A run that is suspended goes on when it is resumed; one that had not started then starts."""
     if installation.trainings.one(this_run()).status is RunStatus.RUNNING:
-        installation.trainings.fail(this_run(), SUSPENDED, interrupted=True, by=installation.user())
+        installation.trainings.fail(this_run(), SUSPENDED, interrupted=True)
 
 
 def _told(method: object, backend: object) -> ToldToPrefect:
@@ -140,12 +140,12 @@ def _told(method: object, backend: object) -> ToldToPrefect:
     return ToldToPrefect(this_run(), title=title, draw=curve_svg)
 
 
-def _cancelled(installation: Installation, gone: MethodNotSelectable) -> State[Any]:
-    """Prefect shows what the event store says of a run whose method was deleted before it started: cancelled."""
+def _cancelled(installation: Installation, given_up: TrainingMethodError) -> State[Any]:
+    """Prefect shows what the event store says of a run that was given up, whoever heard of it first: cancelled."""
     with suppress(RunNotFound):
-        if installation.trainings.one(this_run()).status is RunStatus.CANCELLED:
-            return Cancelled(message=str(gone))
-    raise gone
+        if (run := installation.trainings.one(this_run())).status is RunStatus.CANCELLED:
+            return Cancelled(message=run.reason)
+    raise given_up
 
 
 def _figures(metrics: Mapping[str, float]) -> str:

@@ -19,7 +19,7 @@ from domain.errors import (
     RunRequestChanged,
 )
 from domain.events import Aggregate, Created
-from domain.people.users import User
+from domain.people.users import Origin, User
 from domain.secrets import holds_secret, shown_address, without_secrets
 from domain.values import Value, in_words, must_be_storable_texts
 
@@ -177,8 +177,9 @@ class TrainingRun(Aggregate):
         reason: str
 
     @event(Requested)
-    def __init__(self, request: RunRequest) -> None:
+    def __init__(self, request: RunRequest, by: User) -> None:
         self.request = request
+        self.asker = by
         self.status = RunStatus.REQUESTED
         self.interrupted = False
         self.measured = False
@@ -213,7 +214,6 @@ class TrainingRun(Aggregate):
         method_version: int,
         options: dict[str, OptionValue],
         provenance: Provenance,
-        by: User,
         command_id: UUID,
     ) -> None:
         if self.status is RunStatus.RUNNING:
@@ -224,18 +224,18 @@ class TrainingRun(Aggregate):
         self._must_not_be_finished(to="started")
         self._happen(
             self.Started,
-            by,
+            self.carried_for,
             command_id,
             method_version=method_version,
             options=options,
             provenance=provenance,
         )
 
-    def resume(self, *, step: int, by: User, command_id: UUID) -> None:
+    def resume(self, *, step: int, command_id: UUID) -> None:
         """An interrupted run goes on from the checkpoint of this step. Any other failure stays one."""
         if not self.interrupted:
             self._must_not_be_finished(to="resumed")
-        self._happen(self.Resumed, by, command_id, step=step)
+        self._happen(self.Resumed, self.carried_for, command_id, step=step)
 
     def complete(
         self,
@@ -248,13 +248,12 @@ class TrainingRun(Aggregate):
         after: dict[str, float],
         weights_hash: str | None,
         measured: bool,
-        by: User,
         command_id: UUID,
     ) -> None:
         self._must_not_be_finished(to="completed")
         self._happen(
             self.Completed,
-            by,
+            self.carried_for,
             command_id,
             artifact=shown_address(artifact),
             artifact_hash=artifact_hash,
@@ -281,17 +280,21 @@ class TrainingRun(Aggregate):
         self.must_lack_measures()
         self._happen(self.Measured, by, command_id, before=before, after=after)
 
-    def fail(self, reason: str, *, interrupted: bool = False, by: User, command_id: UUID) -> None:
+    def fail(self, reason: str, *, interrupted: bool = False, command_id: UUID) -> None:
         self._must_not_be_finished(to="failed")
-        self._happen(
-            self.Failed, by, command_id, reason=bounded(reason, clean=without_secrets), interrupted=interrupted
-        )
+        reason = bounded(reason, clean=without_secrets)
+        self._happen(self.Failed, self.carried_for, command_id, reason=reason, interrupted=interrupted)
 
     def cancel(self, reason: str, *, by: User, command_id: UUID) -> None:
         """A run is given up. One that was interrupted may be too, and then does not go on any more."""
         if not self.interrupted:
             self._must_not_be_finished(to="cancelled")
         self._happen(self.Cancelled, by, command_id, reason=bounded(reason, clean=without_secrets))
+
+    @property
+    def carried_for(self) -> User:
+        """Who asked for this run, entitled as they were then, in the flow run that carries it."""
+        return self.asker.model_copy(update={"origin": Origin.FLOW, "flow_run_id": self.id})
 
     def _happen(self, what: type[Event], by: User, command_id: UUID, **facts: Any) -> None:
         self.trigger_event(what, method=self.request.method, by=by, command_id=command_id, **facts)

@@ -21,13 +21,17 @@ from domain.errors import (
     RunNotFound,
     TokenDoesNotHold,
 )
+from domain.events import DomainEvent
 from domain.people.acting import ActingToken
 from domain.people.users import User
 from domain.runs.training_run import Provenance, RunRequest, RunStatus, TrainingRun
 
 
 class TrainingRuns:
-    """Records and shows training runs. Every query first catches the views up, so they are never stale."""
+    """Records and shows training runs. Every query first catches the views up, so they are never stale.
+
+    How a run goes is recorded as done by whoever asked for it, a cancellation by whoever gave it up.
+    """
 
     def __init__(self, log: EventLog, *, trainers: Trainers) -> None:
         self._log = log
@@ -110,14 +114,12 @@ class TrainingRuns:
                     raise
                 return decide(run)
 
-    def start(
-        self, run_id: UUID, provenance: Provenance, *, by: User, command_id: UUID | None = None
-    ) -> dict[str, OptionValue]:
+    def start(self, run_id: UUID, provenance: Provenance, *, command_id: UUID | None = None) -> dict[str, OptionValue]:
         """Record that a worker begins; the run's options after defaults.
 
         The method must be selectable at this very moment: the event is appended only if the method's stream has not
         moved since it was looked at, so a deletion and a start fall into one truthful order. A run whose method is
-        gone is cancelled with that reason.
+        gone is cancelled with that reason, by whoever changed the method.
         """
         command_id = command_id or uuid4()
         options: dict[str, OptionValue] = {}
@@ -127,15 +129,13 @@ class TrainingRuns:
                 method, options = self._options_for(run.request)
             except MethodNotSelectable as error:
                 with suppress(RunAlreadyFinished):  # whoever deleted the method may have cancelled it first
-                    self.cancel(run_id, str(error), by=by)
+                    self.cancel(run_id, str(error), by=self._who_changed(run.request.method))
                 raise
             if run.status is RunStatus.RUNNING and self._commands.did(run_id, command_id):
                 return options
             if method.spec.code is not None:
                 provenance = provenance.model_copy(update={"code_hash": method.spec.code.hash})
-            run.start(
-                method_version=method.version, options=options, provenance=provenance, by=by, command_id=command_id
-            )
+            run.start(method_version=method.version, options=options, provenance=provenance, command_id=command_id)
             try:
                 self._log.save(run, unchanged={method.id: method.version})
             except IntegrityError:
@@ -156,7 +156,6 @@ class TrainingRuns:
         after: Mapping[str, float],
         weights_hash: str | None = None,
         measured: bool = True,
-        by: User,
         command_id: UUID | None = None,
     ) -> None:
         """Record a run's good end: its artefact's address and sha256, and the same evaluation before and after.
@@ -176,7 +175,6 @@ class TrainingRuns:
                 after=dict(after),
                 weights_hash=weights_hash,
                 measured=measured,
-                by=by,
                 command_id=command_id,
             ),
         )
@@ -202,19 +200,17 @@ class TrainingRuns:
             lambda run: run.measure(before=dict(before), after=dict(after), by=by, command_id=command_id),
         )
 
-    def fail(
-        self, run_id: UUID, reason: str, *, interrupted: bool = False, by: User, command_id: UUID | None = None
-    ) -> None:
+    def fail(self, run_id: UUID, reason: str, *, interrupted: bool = False, command_id: UUID | None = None) -> None:
         """Record a run's bad end and why; one that was `interrupted` may be resumed."""
         command_id = command_id or uuid4()
         self._change_run(
-            run_id, command_id, lambda run: run.fail(reason, interrupted=interrupted, by=by, command_id=command_id)
+            run_id, command_id, lambda run: run.fail(reason, interrupted=interrupted, command_id=command_id)
         )
 
-    def resume(self, run_id: UUID, step: int, *, by: User, command_id: UUID | None = None) -> None:
+    def resume(self, run_id: UUID, step: int, *, command_id: UUID | None = None) -> None:
         """Record that an interrupted run goes on from the checkpoint of this step."""
         command_id = command_id or uuid4()
-        self._change_run(run_id, command_id, lambda run: run.resume(step=step, by=by, command_id=command_id))
+        self._change_run(run_id, command_id, lambda run: run.resume(step=step, command_id=command_id))
 
     def cancel(self, run_id: UUID, reason: str, *, by: User, command_id: UUID | None = None) -> None:
         """Record that a run was given up and why."""
@@ -231,6 +227,10 @@ class TrainingRuns:
                     run.run_id, f"The training method {internal_name!r} was deleted before the run started.", by=by
                 )
         return [run.run_id for run in waiting]
+
+    def _who_changed(self, internal_name: str) -> User:
+        newest: DomainEvent = self._log.history(TrainingMethod.create_id(internal_name))[-1]
+        return newest.by
 
     def _change_run(self, run_id: UUID, command_id: UUID, change: Callable[[TrainingRun], None]) -> None:
         def decide(run: TrainingRun | None) -> TrainingRun:

@@ -261,19 +261,26 @@ class Trainings:
         """Give a run up. Its owner's, or an operator's, to do."""
         run = self._runs.one(act.run_id)
         self._must_own(run, by, to="cancel")
-        if run.status is RunStatus.REQUESTED or self._waits_to_go_on(run):
-            # The event store decides: once the cancellation is there, no worker can start the run any more.
+        if run.finished_at is not None and not self._waits_to_go_on(run):
+            raise _nothing_to_cancel(run)
+        # The event store decides, and before anybody else hears of it: once the cancellation is there, no worker can
+        # start the run any more, and whoever sees it stop finds recorded who gave it up.
+        try:
             self._runs.cancel(run.run_id, act.reason, by=by, command_id=command_id)
-            try:
-                with suppress(RunNotFound):  # Prefect has forgotten it, and that is as good
-                    self._flow_runs().cancel(run.run_id, act.reason)
-            except Unreachable as error:
-                remark = f"The run is cancelled, and Prefect still shows it as waiting. {error}"
-                return Cancelled(run_id=run.run_id, stops=False, remark=remark)
-            return Cancelled(run_id=run.run_id, stops=False)
-        if run.finished_at is not None:
-            raise RunAlreadyFinished(f"Training run {run.run_id} has {_ended(run.status)}; there is nothing to cancel.")
-        return self._stop(run.run_id, act.reason, by, command_id)
+        except RunAlreadyFinished:
+            raise _nothing_to_cancel(self._runs.one(run.run_id)) from None
+        runs, remark = run.status is RunStatus.RUNNING, None
+        try:
+            self._flow_runs().cancel(run.run_id, act.reason)
+            return Cancelled(run_id=run.run_id, stops=runs)
+        except RunNotFound:
+            pass  # somebody deleted it in Prefect, so that no worker hears of it there
+        except Unreachable as error:
+            remark = f"The run is cancelled, and Prefect still shows it as {'running' if runs else 'waiting'}. {error}"
+        if runs and not self._carriers.end_process(run.run_id):
+            why = remark or "Prefect does not know it any more."
+            remark = f"{why} If it goes on on another machine, it ends there within seconds."
+        return Cancelled(run_id=run.run_id, stops=False, remark=remark)
 
     def _waits_to_go_on(self, run: Run) -> bool:
         """Whether a run that was interrupted was resumed, and no worker has taken it yet."""
@@ -281,28 +288,6 @@ class Trainings:
             return bool(run.interrupted) and self._flow_runs().state(run.run_id) not in ENDED_STATES
         except RunNotFound:
             return False
-
-    def _stop(self, run_id: UUID, reason: str, by: User, command_id: UUID | None) -> Cancelled:
-        """Ask the worker to stop a run, and record that this person cancelled it."""
-        known = True
-        try:
-            self._flow_runs().cancel(run_id, reason)
-        except RunNotFound:
-            known = False  # somebody deleted it in Prefect, so that no worker hears of it there
-        # Here and now: what the worker tells of it later is Prefect's word, which names nobody.
-        try:
-            self._runs.cancel(run_id, reason, by=by, command_id=command_id)
-        except RunAlreadyFinished:
-            if (ended := self._runs.one(run_id).status) is not RunStatus.CANCELLED:
-                raise RunAlreadyFinished(
-                    f"Training run {run_id} {_ended(ended)} before it could be cancelled."
-                ) from None
-        if not known and not self._carriers.end_process(run_id):
-            remark = (
-                "Prefect does not know it any more. If it goes on on another machine, it ends there within seconds."
-            )
-            return Cancelled(run_id=run_id, stops=False, remark=remark)
-        return Cancelled(run_id=run_id, stops=known)
 
     def resume(self, act: ResumeRun, by: User, _: UUID | None = None) -> Run:
         """Let an interrupted run go on. Its owner's, or an operator's, to do."""
@@ -333,5 +318,6 @@ def _must_run_on(backend: Backend, spec: MethodSpec) -> None:
         )
 
 
-def _ended(status: RunStatus) -> str:
-    return "been cancelled" if status is RunStatus.CANCELLED else status.value
+def _nothing_to_cancel(run: Run) -> RunAlreadyFinished:
+    ended = "been cancelled" if run.status is RunStatus.CANCELLED else run.status.value
+    return RunAlreadyFinished(f"Training run {run.run_id} has {ended}; there is nothing to cancel.")

@@ -65,7 +65,6 @@ class TrainingSession:
         asker: Acting,
     ) -> None:
         self._installation = installation
-        self._by = installation.user()
         self._asker = asker
         self._request = request
         self._watcher = watcher
@@ -134,9 +133,7 @@ class TrainingSession:
 
     def _started(self, provenance: Provenance) -> Mapping[str, OptionValue]:
         command_id = uuid4()
-        return patiently(
-            lambda: self._installation.trainings.start(self.run_id, provenance, by=self._by, command_id=command_id)
-        )
+        return patiently(lambda: self._installation.trainings.start(self.run_id, provenance, command_id=command_id))
 
     def _resumed(self, provenance: Provenance) -> Mapping[str, OptionValue]:
         """Record that an interrupted run goes on as it began, from its newest checkpoint or else from its beginning."""
@@ -158,9 +155,7 @@ class TrainingSession:
         newest = checkpoints.newest()
         command_id = uuid4()
         patiently(
-            lambda: self._installation.trainings.resume(
-                self.run_id, newest[0] if newest else 0, by=self._by, command_id=command_id
-            )
+            lambda: self._installation.trainings.resume(self.run_id, newest[0] if newest else 0, command_id=command_id)
         )
         return began.options
 
@@ -260,7 +255,6 @@ class TrainingSession:
                 after=self._after.metrics,
                 weights_hash=weights_hash,
                 measured=not self.unmeasured,
-                by=self._by,
                 command_id=command_id,
             )
         )
@@ -336,9 +330,7 @@ def recorded_session(
         watcher.phase(f"{'interrupted' if interrupted else 'failed'}: {reason}")
         with suppress(RunNotFound, RunAlreadyFinished):
             patiently(
-                lambda: installation.trainings.fail(
-                    run_id, reason, interrupted=interrupted, by=installation.user(), command_id=command_id
-                )
+                lambda: installation.trainings.fail(run_id, reason, interrupted=interrupted, command_id=command_id)
             )
         _let_go_of_copies(installation)
         raise

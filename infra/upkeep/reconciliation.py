@@ -101,13 +101,12 @@ class Reconciler:
         return now - since > _SILENT_FOR_S
 
     def _carry_out(self, run_id: UUID, fix: Fix) -> bool:
-        # Not whoever runs this: they have looked, and ended nothing.
-        by = self._tmm.prefect_user(run_id)
         try:
             if fix.record is RunStatus.CANCELLED:
-                self._tmm.trainings.cancel(run_id, fix.reason, by=by)
+                # Not by whoever runs this: they have looked, and ended nothing.
+                self._tmm.trainings.cancel(run_id, fix.reason, by=self._tmm.prefect_user(run_id))
             elif fix.record is RunStatus.FAILED:
-                self._tmm.trainings.fail(run_id, fix.reason, interrupted=fix.interrupted, by=by)
+                self._tmm.trainings.fail(run_id, fix.reason, interrupted=fix.interrupted)
         except (RunAlreadyFinished, EventUnreadable):
             return False  # somebody was faster; the next look shows Prefect what they recorded
         if fix.end_process and (carrier := carrier_of(self._folder(run_id))) is not None:

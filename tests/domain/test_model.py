@@ -139,7 +139,7 @@ class Catalogue(RuleBasedStateMachine):
     def start(self, run_id: UUID) -> None:
         name, status = self.run_status.get(run_id, ("", None))
         if status is RunStatus.REQUESTED:
-            assert self.services.trainings.start(run_id, PROVENANCE, by=ALICE)
+            assert self.services.trainings.start(run_id, PROVENANCE)
             self.run_status[run_id] = (name, RunStatus.RUNNING)
             self.entries += 1
 
@@ -147,7 +147,7 @@ class Catalogue(RuleBasedStateMachine):
     def fail(self, run_id: UUID, interrupted: bool) -> None:
         name, status = self.run_status.get(run_id, ("", None))
         if status in (RunStatus.REQUESTED, RunStatus.RUNNING):
-            self.services.trainings.fail(run_id, "why", interrupted=interrupted, by=ALICE)
+            self.services.trainings.fail(run_id, "why", interrupted=interrupted)
             self.run_status[run_id] = (name, RunStatus.FAILED)
             if interrupted:
                 self.interrupted.add(run_id)

@@ -8,6 +8,7 @@ import pytest
 from domain.audit.read_models import AuditQuery
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.catalogue.preinstalled import preinstalled_methods
+from domain.catalogue.training_method import TrainingMethod
 from domain.errors import (
     CommercialUsersOnly,
     InvalidConfigurationOptions,
@@ -19,7 +20,7 @@ from domain.errors import (
     RunRequestChanged,
 )
 from domain.runs.training_run import RunStatus
-from tests.support.people import ALICE, BOB, PROVENANCE, TRAINERS, method, request
+from tests.support.people import ALICE, BOB, CARLA, PROVENANCE, TRAINERS, method, request
 from tests.support.services import Services
 
 COMPLETED: dict[str, Any] = {
@@ -137,10 +138,10 @@ def test_preinstalling_is_idempotent_and_brings_nothing_back(service: Services) 
 def test_a_run_goes_from_request_to_result(service: Services) -> None:
     service.catalogue.add(method(), by=ALICE)
     run_id = requested(service, options={"max_steps": 5})
-    options = service.trainings.start(run_id, PROVENANCE, by=ALICE)
+    options = service.trainings.start(run_id, PROVENANCE)
     declared = {option.name: option.default for option in TRAINERS["sft"].options}
     assert options == declared | {"learning_rate": 1e-3, "max_steps": 5}
-    service.trainings.complete(run_id, by=ALICE, **COMPLETED)
+    service.trainings.complete(run_id, **COMPLETED)
     run = service.trainings.one(run_id)
     assert (run.status, run.method_version, run.options, run.provenance) == (
         RunStatus.COMPLETED,
@@ -161,10 +162,10 @@ def test_a_run_goes_from_request_to_result(service: Services) -> None:
 def test_a_resumed_run_is_running_again(service: Services) -> None:
     service.catalogue.add(method(), by=ALICE)
     run_id = requested(service)
-    service.trainings.start(run_id, PROVENANCE, by=ALICE)
-    service.trainings.fail(run_id, "the machine went away", interrupted=True, by=ALICE)
+    service.trainings.start(run_id, PROVENANCE)
+    service.trainings.fail(run_id, "the machine went away", interrupted=True)
     assert service.trainings.one(run_id).reason == "the machine went away"
-    service.trainings.resume(run_id, 40, by=ALICE)
+    service.trainings.resume(run_id, 40)
     run = service.trainings.one(run_id)
     assert (run.status, run.reason, run.finished_at) == (RunStatus.RUNNING, None, None)
 
@@ -196,13 +197,26 @@ def test_a_request_is_idempotent_by_its_run_id_and_never_another(service: Servic
 def test_a_deletion_cancels_waiting_runs_and_leaves_running_ones_alone(service: Services) -> None:
     service.catalogue.add(method(), by=ALICE)
     running, waiting = requested(service), requested(service)
-    service.trainings.start(running, PROVENANCE, by=ALICE)
+    service.trainings.start(running, PROVENANCE)
     assert service.catalogue.delete("sft-support", by=ALICE) == [waiting]
     assert service.trainings.one(waiting).status is RunStatus.CANCELLED
     assert "was deleted" in (service.trainings.one(waiting).reason or "")
-    service.trainings.complete(running, by=ALICE, **COMPLETED)
+    service.trainings.complete(running, **COMPLETED)
     assert service.trainings.one(running).status is RunStatus.COMPLETED
     assert [run.run_id for run in service.trainings.all(status=RunStatus.CANCELLED)] == [waiting]
+
+
+def test_a_run_that_finds_its_method_gone_was_cancelled_by_whoever_deleted_it(service: Services) -> None:
+    service.catalogue.add(method(), by=ALICE)
+    run_id = requested(service)
+    gone = service.log.aggregate(TrainingMethod.create_id("sft-support"))
+    assert isinstance(gone, TrainingMethod)
+    gone.delete(by=CARLA, command_id=uuid4())
+    service.log.save(gone)  # and whoever deleted it did not come to cancelling what waits
+    with pytest.raises(MethodNotSelectable, match="was deleted"):
+        service.trainings.start(run_id, PROVENANCE)
+    entry = service.auditing.entries(AuditQuery(run=run_id, action="cancel"))[0]
+    assert (entry.actor, entry.origin, entry.licence_id) == ("carla", "python", "L-17")
 
 
 def test_a_deleted_method_cannot_be_asked_for(service: Services) -> None:

@@ -279,7 +279,7 @@ def test_a_token_is_spent_with_the_request_of_its_run_which_goes_on_without_it(
     with pytest.raises(RunAlreadyFinished):  # not for its token, which nobody asks for any more
         begun_and_crashed()
     acts = [(actor, action) for actor, action, _ in told(installation)]
-    assert acts == [("alice", "use-token"), ("alice", "request"), ("prefect", "start"), ("prefect", "fail")]
+    assert acts == [("alice", "use-token"), ("alice", "request"), ("alice", "start"), ("alice", "fail")]
     with Service(settings, flow_run_id=uuid4()) as another, pytest.raises(TokenDoesNotHold, match="used before"):
         acting(another, token, action="train", given=ASKED)
 

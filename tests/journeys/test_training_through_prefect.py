@@ -30,10 +30,10 @@ def test_tmm_train_carries_a_run_from_its_request_to_its_artefact(machine: Machi
     assert (Path(run["artifact"]) / "model.safetensors").exists()
     assert set(run["before"]) == set(run["after"]) != set()
     entries = machine.tmm("audit", "--run", run["run_id"], "--format", "jsonl").stdout.splitlines()
-    told = [(entry["actor"], entry["action"]) for entry in map(json.loads, entries)]
-    assert [action for _, action in told] == ["request", "start", "complete"]
-    assert told[0][0] != "prefect"
-    assert {actor for actor, _ in told[1:]} == {"prefect"}
+    told = [(entry["actor"], entry["action"], entry["origin"]) for entry in map(json.loads, entries)]
+    me = told[0][0]
+    assert me != "prefect"
+    assert told == [(me, "request", "command line"), (me, "start", "flow"), (me, "complete", "flow")]
     assert machine.prefect_state(UUID(run["run_id"]))["type"] == "COMPLETED"
 
 

@@ -115,7 +115,7 @@ def requested(request: RunRequest, *, by: User = ALICE, run_id: UUID | None = No
 
 def _on_run(name: str, **facts: Any) -> Deed:
     def deed(run: TrainingRun) -> TrainingRun:
-        getattr(run, name)(**facts, by=ALICE, command_id=uuid4())
+        getattr(run, name)(**facts, command_id=uuid4())
         return run
 
     return deed
@@ -140,15 +140,15 @@ def completed(*, measured: bool = True) -> Deed:
 
 
 def measured(before: dict[str, float], after: dict[str, float]) -> Deed:
-    return _on_run("measure", before=before, after=after)
+    return _on_run("measure", by=ALICE, before=before, after=after)
 
 
 def failed(reason: str = "the loss is not finite", *, interrupted: bool = False) -> Deed:
     return _on_run("fail", reason=reason, interrupted=interrupted)
 
 
-def cancelled(reason: str = "changed my mind") -> Deed:
-    return _on_run("cancel", reason=reason)
+def cancelled(reason: str = "changed my mind", *, by: User = ALICE) -> Deed:
+    return _on_run("cancel", reason=reason, by=by)
 
 
 def resumed(step: int = 2) -> Deed:

@@ -86,7 +86,7 @@ def test_6_is_a_training_that_failed(installation: Service) -> None:
     run_id, user = uuid4(), installation.user()
     request = {"method": "sft-demo", "backend": "cuda", "base_model": "small-base", "dataset": "sft-demo"}
     installation.trainings.request(run_id, RunRequest.parse(request), by=user)
-    installation.trainings.fail(run_id, "The loss was nan.", by=user)
+    installation.trainings.fail(run_id, "The loss was nan.")
     with pytest.raises(Exception, match="The loss was nan") as failed:
         must_have_completed(installation.trainings.one(run_id))
     assert tell(failed.value, explain=None, debug=False) == FAILED

@@ -55,8 +55,8 @@ def written(tmm: Tmm, commercial: None, site: Settings, tmp_path: Path) -> None:
             service.trainings.request(run_id, asked, by=by)
         made_of = PROVENANCE.model_copy(update={"device": WORD, "machine": WORD, "packages": {WORD: WORD}})
         for name in ("failed", "completed"):
-            service.trainings.start(RUNS[name], made_of, by=by)
-        service.trainings.fail(RUNS["failed"], f"{WORD} went wrong", by=by)
+            service.trainings.start(RUNS[name], made_of)
+        service.trainings.fail(RUNS["failed"], f"{WORD} went wrong")
         artifact = tmp_path / "artifact"
         artifact.mkdir()
         answer = {"said": ACTS, "right": None}
@@ -73,7 +73,6 @@ def written(tmm: Tmm, commercial: None, site: Settings, tmp_path: Path) -> None:
             metrics=figures,
             before=figures,
             after=figures,
-            by=by,
         )
         service.trainings.cancel(RUNS["cancelled"], f"{WORD} did not like it", by=by)
         refused = ALICE.model_copy(update={"name": f"{WORD} {WORD}"})

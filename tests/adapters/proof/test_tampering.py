@@ -64,10 +64,10 @@ def site(settings: Settings) -> Iterator[Installation]:
         service.catalogue.add(method("sft-two"), by=ALICE)
         service.catalogue.modify("sft-one", {"description": "new"}, by=ALICE)
         service.trainings.request(run_id, request("sft-one"), by=ALICE)
-        service.trainings.start(run_id, PROVENANCE, by=ALICE)
+        service.trainings.start(run_id, PROVENANCE)
         site.proof.make_checkpoint(by=ALICE)
         service.catalogue.delete("sft-two", by=ALICE)
-        service.trainings.fail(run_id, "why", by=ALICE)
+        service.trainings.fail(run_id, "why")
         site.proof.make_checkpoint(by=ALICE)
         assert [entry.action for entry in service.auditing.entries()][5::3] == ["checkpoint", "checkpoint"]
         yield site

@@ -106,7 +106,7 @@ def test_a_deletion_and_a_start_fall_into_one_of_two_truthful_orders(service: Se
         def start(run_id=run_id, barrier=barrier) -> bool:
             barrier.wait(60)
             try:
-                service.trainings.start(run_id, PROVENANCE, by=ALICE)
+                service.trainings.start(run_id, PROVENANCE)
             except MethodNotSelectable:
                 return False
             return True

@@ -55,9 +55,9 @@ def log(service: Services, monkeypatch: pytest.MonkeyPatch) -> tuple[Services, l
                 case 3:
                     service.trainings.request(run_id := uuid4(), request(name), by=by)
                     runs.append(run_id)
-                    service.trainings.start(run_id, PROVENANCE, by=by)
+                    service.trainings.start(run_id, PROVENANCE)
                 case 5 if runs:
-                    service.trainings.fail(chance.choice(runs), "why", by=by)
+                    service.trainings.fail(chance.choice(runs), "why")
     return service, service.auditing.entries(AuditQuery(limit=1000))
 
 

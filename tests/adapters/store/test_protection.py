@@ -58,7 +58,7 @@ def test_the_application_role_can_do_all_that_the_service_does(owned: Settings) 
         service.catalogue.add(method("sft-two"), by=ALICE)
         run_id = uuid4()
         service.trainings.request(run_id, request("sft-two"), by=ALICE)
-        service.trainings.start(run_id, PROVENANCE, by=ALICE)
+        service.trainings.start(run_id, PROVENANCE)
         service.catalogue.delete("sft-two", by=ALICE)
         assert service.operating.rebuild_views(by=ALICE).agreed
         assert [entry.action for entry in service.auditing.entries()] == [
@@ -148,7 +148,7 @@ def test_planted_secrets_never_reach_the_log(service: Services, secret: str) -> 
         service.catalogue.modify("sft-support", {"description": f"see {secret}"}, by=BOB)
     run_id = uuid4()
     service.trainings.request(run_id, request(), by=ALICE)
-    service.trainings.fail(run_id, f"could not reach {secret} (password=hunter-22)", by=ALICE)
+    service.trainings.fail(run_id, f"could not reach {secret} (password=hunter-22)")
     stored = everything_stored(service)
     assert [part for part in [*PARTS, "hunter-22"] if part in stored] == []
     assert "[secret removed]" in stored

@@ -207,7 +207,6 @@ def test_a_metric_that_is_no_number_is_not_stored(service: Services) -> None:
             metrics={"loss": float("nan")},
             before={},
             after={},
-            by=ALICE,
         )
     everything_works(service)
 

@@ -44,7 +44,7 @@ def _run(installation: Service, name: str, number: int) -> UUID:
     kind = number % 7
     if kind == 6:
         return run_id
-    service.trainings.start(run_id, PROVENANCE, by=by)
+    service.trainings.start(run_id, PROVENANCE)
     folder = installation.run_folder(run_id)
     if number < 20:
         with (folder / "metrics.jsonl").open("w", encoding="utf-8") as file:
@@ -52,9 +52,7 @@ def _run(installation: Service, name: str, number: int) -> UUID:
     if kind == 5:
         return run_id
     if kind == 4:
-        service.trainings.fail(
-            run_id, "The loss is not a number at step 12. A smaller learning rate often helps.", by=by
-        )
+        service.trainings.fail(run_id, "The loss is not a number at step 12. A smaller learning rate often helps.")
     elif kind == 3:
         service.trainings.cancel(run_id, f"{by.name} cancelled it at the page.", by=by)
     else:
@@ -67,7 +65,6 @@ def _run(installation: Service, name: str, number: int) -> UUID:
             metrics={"loss": 0.41},
             before={"exact_answer": 0.12, "loss": 1.93},
             after={"exact_answer": 0.54 + number % 10 / 100, "loss": 0.61},
-            by=by,
         )
         answers = [_answer(f"{12 + n}+{30 + n}=", str(42 + 2 * n)) for n in range(4)]
         (folder / "answers.json").write_text(json.dumps(answers), encoding="utf-8")

@@ -5,8 +5,9 @@ from uuid import uuid4
 import pytest
 
 from domain.errors import InvalidRunRequest, NothingToMeasure, RunAlreadyFinished, RunRequestChanged
+from domain.people.users import Origin
 from domain.runs.training_run import RunRequest, RunStatus, TrainingRun
-from tests.support.people import request
+from tests.support.people import ALICE, BOB, request
 from tests.support.story import cancelled, completed, failed, given, measured, requested, resumed, started
 
 RUNNING = (requested(request()), started())
@@ -19,6 +20,16 @@ def test_a_run_is_requested_started_and_completed() -> None:
     story.when(started()).then(TrainingRun.Started)
     story.when(completed()).then(TrainingRun.Completed)
     assert story.aggregate().status is RunStatus.COMPLETED
+
+
+def test_how_a_run_goes_is_done_by_whoever_asked_for_it_and_given_up_by_whoever_gives_it_up() -> None:
+    deeds = (*RUNNING, failed(interrupted=True), resumed())
+    for story in (given(*deeds, completed()), given(*deeds, cancelled(by=BOB))):
+        asked, *went, ended = story.events
+        assert asked.by == ALICE
+        then = ALICE.model_copy(update={"origin": Origin.FLOW, "flow_run_id": asked.originator_id})
+        assert {event.by for event in went} == {then}
+        assert ended.by == (BOB if isinstance(ended, TrainingRun.Cancelled) else then)
 
 
 @each_end

@@ -5,13 +5,13 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from adapters.shared.training import training_progress
 from domain.audit.read_models import AuditEntry, AuditQuery
-from domain.errors import RunAlreadyFinished
+from domain.errors import PrefectUnavailable, RunAlreadyFinished
 from domain.runs.flow_runs import Carried, CarriedAs
 from domain.runs.training_run import RunStatus
 from infra.trainings.training_session import recorded_session
@@ -31,8 +31,8 @@ def test_an_interrupted_run_is_cancelled_while_it_waits_to_go_on(
 ) -> None:
     run_id, by = uuid4(), house.user()
     house.trainings.request(run_id, request("sft-demo"), by=by)
-    house.trainings.start(run_id, PROVENANCE, by=by)
-    house.trainings.fail(run_id, "its machine went away", interrupted=True, by=by)
+    house.trainings.start(run_id, PROVENANCE)
+    house.trainings.fail(run_id, "its machine went away", interrupted=True)
     monkeypatch.setattr(RunsHere, "state", lambda _self, _run_id: shown)
 
     said = tmm("cancel", str(run_id))
@@ -46,7 +46,7 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
 ) -> None:
     run_id, by = uuid4(), house.user()
     house.trainings.request(run_id, request("sft-demo"), by=by)
-    house.trainings.start(run_id, PROVENANCE, by=by)
+    house.trainings.start(run_id, PROVENANCE)
     long_ago = datetime.now(UTC) - timedelta(minutes=5)
     shown = Carried(
         run_id=run_id, as_=CarriedAs.CANCELLING, name="", message="Bob cancelled it.", since=long_ago, attempt=1
@@ -61,7 +61,7 @@ def test_a_run_that_is_ended_because_it_was_cancelled_is_not_recorded_as_crashed
 
     def crashes() -> None:
         with suppress(RunAlreadyFinished):
-            house.trainings.fail(run_id, "It was told to end.", interrupted=True, by=by)
+            house.trainings.fail(run_id, "It was told to end.", interrupted=True)
 
     carrier = SimpleNamespace(attempt=1, lives=True, end=crashes)
     monkeypatch.setattr(reconciliation, "carrier_of", lambda folder: carrier if folder.name == str(run_id) else None)
@@ -137,7 +137,7 @@ def test_whoever_cancels_a_run_that_runs_with_tmm_is_recorded_before_the_worker_
 ) -> None:
     run_id, by = uuid4(), house.user()
     house.trainings.request(run_id, request("sft-demo"), by=by)
-    house.trainings.start(run_id, PROVENANCE, by=by)
+    house.trainings.start(run_id, PROVENANCE)
     states = iter(["Cancelling", "Cancelling", "Cancelled"])
     monkeypatch.setattr(RunsHere, "state", lambda _self, _run_id: next(states))
 
@@ -148,3 +148,44 @@ def test_whoever_cancels_a_run_that_runs_with_tmm_is_recorded_before_the_worker_
     assert (entry.action, entry.actor, entry.origin) == ("cancel", by.name, "command line")
     assert entry.reason == f"{by.name} cancelled it with tmm cancel."
     assert next(states, None) is None  # it waited until the worker had stopped
+
+
+def test_whoever_cancels_a_run_stays_the_one_who_did_however_soon_the_worker_tells_of_it(
+    house: Installation, tmm: Tmm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id, by = running(house), house.user()
+
+    def worker_is_fast(_: RunsHere, stopped: UUID, reason: str) -> None:
+        with suppress(RunAlreadyFinished):
+            house.trainings.cancel(stopped, reason, by=house.prefect_user(stopped))
+
+    monkeypatch.setattr(RunsHere, "cancel", worker_is_fast)
+    said = tmm("cancel", str(run_id))
+    assert said.code == 0, said.err
+    (entry,) = house.auditing.entries(AuditQuery(run=run_id, action="cancel"))
+    assert (entry.actor, entry.origin) == (by.name, "command line")
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_a_run_is_cancelled_also_while_prefect_is_away(
+    house: Installation, tmm: Tmm, monkeypatch: pytest.MonkeyPatch, *, starts: bool
+) -> None:
+    def away(_: RunsHere, __: UUID, ___: str) -> None:
+        raise PrefectUnavailable("Nobody answers.")
+
+    monkeypatch.setattr(RunsHere, "cancel", away)
+    run_id = running(house, starts=starts)
+    said = tmm("cancel", str(run_id))
+    assert (said.code, said.out) == (0, f"Cancelled {run_id}.\n")
+    word = "running" if starts else "waiting"
+    assert f"The run is cancelled, and Prefect still shows it as {word}. Nobody answers." in said.err
+    assert ("it ends there within seconds" in said.err) is starts
+    assert house.trainings.one(run_id).status is RunStatus.CANCELLED
+
+
+def running(house: Installation, *, starts: bool = True) -> UUID:
+    run_id = uuid4()
+    house.trainings.request(run_id, request("sft-demo"), by=house.user())
+    if starts:
+        house.trainings.start(run_id, PROVENANCE)
+    return run_id

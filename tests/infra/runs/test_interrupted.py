@@ -16,7 +16,7 @@ from tests.support.people import PROVENANCE, request
 def running(house: Installation) -> UUID:
     run_id, by = uuid4(), house.user()
     house.trainings.request(run_id, request("sft-demo"), by=by)
-    house.trainings.start(run_id, PROVENANCE, by=by)
+    house.trainings.start(run_id, PROVENANCE)
     return run_id
 
 
@@ -31,7 +31,7 @@ def test_a_run_that_goes_on_took_nothing_yet(tmm: Tmm, running: UUID) -> None:
 def test_a_run_that_was_interrupted_is_told_from_one_that_failed_and_offered(
     house: Installation, tmm: Tmm, running: UUID, *, interrupted: bool
 ) -> None:
-    house.trainings.fail(running, "Its machine went away.", interrupted=interrupted, by=house.user())
+    house.trainings.fail(running, "Its machine went away.", interrupted=interrupted)
     word = "interrupted" if interrupted else "failed"
 
     shown = tmm("runs", "show", str(running)).out

@@ -129,7 +129,7 @@ def test_the_store_keeps_no_credentials_of_an_artefacts_address(service: Service
     service.catalogue.add(method(), by=ALICE)
     run_id = uuid4()
     service.trainings.request(run_id, request(), by=ALICE)
-    service.trainings.start(run_id, PROVENANCE, by=ALICE)
+    service.trainings.start(run_id, PROVENANCE)
     service.trainings.complete(
         run_id,
         artifact=f"s3://key:{SECRET}@bucket/models/{run_id}",
@@ -139,7 +139,6 @@ def test_the_store_keeps_no_credentials_of_an_artefacts_address(service: Service
         before={},
         after={},
         weights_hash=None,
-        by=ALICE,
     )
     assert service.trainings.one(run_id).artifact == f"s3://…@bucket/models/{run_id}"
     stored = service.log.recorder.select_notifications(start=None, limit=100)

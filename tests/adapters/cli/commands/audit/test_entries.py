@@ -24,8 +24,8 @@ def story(tmm: Tmm, commercial: None, installation: Service) -> dict[str, str]:
     )
     run_id, by = uuid4(), installation.user()
     installation.trainings.request(run_id, request, by=by)
-    installation.trainings.start(run_id, PROVENANCE, by=by)
-    installation.trainings.fail(run_id, "the loss is not finite", by=by)
+    installation.trainings.start(run_id, PROVENANCE)
+    installation.trainings.fail(run_id, "the loss is not finite")
     assert tmm("delete", "sft-support", "--yes").code == 0
     assert tmm("licence", "remove", by.entitlement.licence_id or "").code == 0
     assert tmm("delete", "sft-demo", "--yes").code == 3
