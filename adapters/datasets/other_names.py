@@ -84,7 +84,7 @@ def way_out(row: Mapping[str, Any]) -> dict[str, str]:
         return {_asks(asking[0]): asking[0], "completion": saying[0]}
     if lists := [column for column, value in row.items() if _holds_messages(value)]:
         return {"messages": lists[0]}
-    texts = [column for column, value in row.items() if isinstance(value, str) and value.strip()]
+    texts = [column for column, value in row.items() if isinstance(value, str) and value.strip() and "," not in column]
     asked = (asking or texts)[:1]
     others = [column for column in texts if column not in asked]
     if not asked or len(others) > 1 or any(isinstance(value, list | dict) for value in row.values()):

@@ -1,12 +1,14 @@
 """Whether the options' numbers go together, and with the number of rows."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from adapters.shared.training.epochs import steps_to_take
+from adapters.shared.training.judged_answers import problem_with_labels, problem_with_pairs
 from adapters.shared.training.shares import problem_with_shares
 from domain.errors import InvalidConfigurationOptions, InvalidDataset
 from domain.runs.run_plan import Tokens
+from domain.training import Row
 
 Options = Mapping[str, Any]
 
@@ -28,6 +30,14 @@ def must_add_up(options: Options, *, rows: int, asks_only: bool) -> None:
             f"{options.get('num_generations', 1)} answers each), and there are only {rows} rows to train on. "
             "Lower batch_size, or give more rows."
         )
+
+
+def must_tell_apart(options: Options, rows: Iterable[Row]) -> None:
+    """Raise `InvalidConfigurationOptions` or `InvalidDataset` where judged answers cannot be told apart."""
+    if (problem := problem_with_pairs(options)) is not None:
+        raise InvalidConfigurationOptions([problem])
+    if (problem := problem_with_labels(rows)) is not None:
+        raise InvalidDataset(problem)
 
 
 def prompts_a_step(options: Options) -> int:

@@ -36,6 +36,8 @@ def must_be_possible(
         options=options,
     )
     if is_known(trainer):
+        if shape is Shape.JUDGED:
+            batches.must_tell_apart(options, dataset.rows)
         batches.must_add_up(options, rows=len(dataset.rows), asks_only=asks_only(trainer.method_types))
     return shape
 

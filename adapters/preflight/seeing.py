@@ -91,8 +91,12 @@ def _unwritten(tokenizer: Any, row: Row, shape: Shape, *, asks_only: bool) -> It
             yield "what answers think before they speak"
         if not holds(text, without_thoughts(message)):
             yield f"what the {role} says"
-        for name, value in message.items():
-            if name not in _FIELDS_READ and not (name == "name" and role == "tool") and not holds(text, str(value)):
+        for name in message:
+            if name in _FIELDS_READ or (name == "name" and role == "tool"):
+                continue
+            without = {field: part for field, part in message.items() if field != name}
+            others = [without if other is message else other for other in messages]
+            if write(tokenizer, template, others, tools, ask=asks_only).text == text:
                 yield f"the field {name!r} of messages"
     if not all(str(tool.get("function", tool).get("name")) in text for tool in tools or ()):
         yield "the tools"

@@ -12,7 +12,8 @@ TRAIN = "train"
 # What the rows to measure with are called; the first that is there is taken.
 MEASURED_WITH = ("held_out", "test", "valid", "validation", "val", "dev", "eval")
 
-_SHARD = re.compile(r"-(\d{1,6})-of-(\d{1,6})$")
+# Older files of the hub have a hash of what is in them behind their number.
+_SHARD = re.compile(r"-(\d{1,6})-of-(\d{1,6})(?:-[0-9a-f]{8,64})?$")
 _SAVED, _SAVED_PARTS = "state.json", "dataset_dict.json"
 
 
@@ -22,7 +23,9 @@ def may_be_a_dataset(path: Path) -> bool:
         return False
     if path.is_file():
         return kind_of_file(path) is not None
-    return (path / _SAVED).is_file() or (path / _SAVED_PARTS).is_file() or any(map(Path.is_file, _named(path, TRAIN)))
+    if (path / _SAVED).is_file() or (path / _SAVED_PARTS).is_file():
+        return True
+    return any(map(Path.is_file, _named(path, TRAIN) or _within(path, TRAIN)))
 
 
 def files_to_train_on(folder: Path) -> Sequence[Path]:
@@ -44,12 +47,24 @@ def files_of(folder: Path, part: str) -> Sequence[Path]:
         return _saved(folder / part) if (folder / part).is_dir() else ()
     if (folder / _SAVED).is_file():
         return _saved(folder) if part == TRAIN else ()
-    named = _named(folder, part)
+    if not (named := _named(folder, part)):
+        return _within(folder, part)
     alone = [file for file in named if _stem(file) == part]
     if len(alone) > 1 or (alone and len(named) > 1):
         one, other = (file.name for file in sorted(named, key=_order)[:2])
         raise InvalidDataset(f"The folder {folder} has {one} and {other}. Keep one of them.")
     return named if alone else _whole(folder, part, named)
+
+
+def _within(folder: Path, part: str) -> Sequence[Path]:
+    """The files in a folder that is called as the part is, in the folder itself or in `data` below it."""
+    for place in (folder / part, folder / "data" / part):
+        if (place / _SAVED).is_file():
+            return _saved(place)
+        there = sorted(place.iterdir()) if place.is_dir() else []
+        if files := [file for file in there if kind_of_file(file) is not None]:
+            return _whole(place, part, files) if any(_SHARD.search(_stem(file)) for file in files) else files
+    return ()
 
 
 def _named(folder: Path, part: str) -> list[Path]:
@@ -77,8 +92,6 @@ def _order(file: Path) -> int:
 
 def _whole(folder: Path, part: str, shards: list[Path]) -> list[Path]:
     """All pieces of a part, `train-00000-of-00002` and so on, in their order."""
-    if not shards:
-        return []
     numbers = {}
     for file in shards:
         found = _SHARD.search(_stem(file))
@@ -88,7 +101,7 @@ def _whole(folder: Path, part: str, shards: list[Path]) -> list[Path]:
     if missing := [number for number in range(wanted) if number not in numbers]:
         raise InvalidDataset(
             f"The folder {folder} has {len(numbers)} of the {wanted} files of {part}: number {missing[0]} "
-            f"({part}-{missing[0]:05}-of-{wanted:05}) is missing. Download it too."
+            f"({_SHARD.sub('', _stem(shards[0]))}-{missing[0]:05}-of-{wanted:05}) is missing. Download it too."
         )
     if len(shards) > wanted:
         raise InvalidDataset(
@@ -118,9 +131,10 @@ def _saved(folder: Path) -> list[Path]:
 
 
 def _way_out(folder: Path) -> str:
-    there = sorted(folder.iterdir())
+    there = sorted(path for place in (folder, folder / "data") if place.is_dir() for path in place.iterdir())
     if files := [file for file in there if file.is_file() and may_be_a_dataset(file)]:
-        return f" It has {files[0].name}: give {files[0]}, or call that {TRAIN}{''.join(files[0].suffixes)}."
+        file = min(files, key=lambda file: TRAIN not in file.name.lower())
+        return f" It has {file.name}: give {file}, or call that {TRAIN}{file.name[len(_stem(file)) :]}."
     if folders := [path for path in there if path.is_dir() and may_be_a_dataset(path)]:
         return f" It has the folder {folders[0].name}, which is one: give {folders[0]}."
     return ""

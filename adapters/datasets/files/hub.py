@@ -3,12 +3,12 @@
 import re
 from typing import Any
 
+from adapters.datasets.files.folders import MEASURED_WITH
 from adapters.datasets.files.raw_rows import Rows, rows_of
 from adapters.shared.quiet import quiet
 from domain.errors import InvalidDataset
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:[\w.-]+)?")
-_MEASURED_WITH = ("held_out", "test", "validation")
 
 
 def is_hub_id(name: str) -> bool:
@@ -21,9 +21,12 @@ def read_from_hub(name: str) -> tuple[Rows, Rows | None, tuple[str, ...]]:
     hub_id, _, configuration = name.partition(":")
     splits = _loaded(hub_id, configuration or None)
     if "train" not in splits:
-        raise InvalidDataset(f"The dataset {name!r} has no split named train (it has {', '.join(splits)}).")
+        raise InvalidDataset(
+            f"The dataset {name!r} has no split named train (it has {', '.join(splits)}). Download "
+            "the files of the one that you want, and give their folder, or one of them."
+        )
     rows = _rows(splits, hub_id, "train")
-    found = [split for split in _MEASURED_WITH if split in splits]
+    found = [split for split in MEASURED_WITH if split in splits]
     if not found:
         return rows, None, ()
     taken, *others = found

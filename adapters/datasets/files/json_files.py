@@ -200,10 +200,22 @@ def _way_out(line: str) -> str:
 
 def _row(value: Any, place: str, text: str) -> RawRow:
     if not isinstance(value, dict):
-        raise InvalidDataset(f"{place}: a row is a JSON object with columns, not {_ARTICLES.get(type(value), 'this')}.")
+        raise InvalidDataset(
+            f"{place}: a row is a JSON object with columns, not {_ARTICLES.get(type(value), 'this')}."
+            f"{_way_out_of_list(value) if isinstance(value, list) else ''}"
+        )
     if "\\u" in text:
         _must_be_characters(value, place)
     return RawRow(place, value)
+
+
+def _way_out_of_list(value: list[Any]) -> str:
+    """Lines that are conversations, or a whole document in one line."""
+    if not value or not isinstance(value[0], dict):
+        return ""
+    if {"role", "from"} & value[0].keys():
+        return ' A conversation stands in a column: {"messages": […]}.'
+    return " If the file is one list of rows, give it the suffix .json."
 
 
 def _must_be_characters(fields: dict[str, Any], place: str) -> None:

@@ -2,9 +2,11 @@
 
 import csv
 import datetime as dt
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from decimal import Decimal
+from itertools import compress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +17,7 @@ OpenText = Callable[[], AbstractContextManager[TextIO]]
 
 _LONGEST_CELL = 1 << 26
 _ROWS_AT_ONCE = 500
+_SAID = re.compile(r'"?sep=([,;\t|])"?\s*', re.IGNORECASE)
 
 
 def rows_in_cells(text: OpenText, name: str, *, comma: str) -> Iterator[RawRow]:
@@ -24,13 +27,16 @@ def rows_in_cells(text: OpenText, name: str, *, comma: str) -> Iterator[RawRow]:
     with text() as lines:
         try:
             reader = csv.reader(lines, delimiter=_comma_of(lines, usual=comma), strict=True)
-            header = next(reader, [])
+            named = [name.strip() for name in next(reader, [])]
+            header = [name or f"column {place}" for place, name in enumerate(named, start=1)]
+            if header and header[0].lstrip().startswith(("{", "[")):
+                raise InvalidDataset(f"{name} is not CSV: it holds JSON. Give it the suffix .jsonl, or .json.")
             if len(set(header)) != len(header):
                 twice = next(column for column in header if header.count(column) > 1)
                 raise InvalidDataset(f"{name}: column {twice!r} stands in the header twice. Keep one of them.")
             for cells in reader:
-                if not cells:
-                    continue
+                if not any(cells):
+                    continue  # as spreadsheets write lines below the table
                 number += 1
                 place = f"{name}, row {number}"
                 if len(cells) != len(header):
@@ -38,14 +44,24 @@ def rows_in_cells(text: OpenText, name: str, *, comma: str) -> Iterator[RawRow]:
                         f"{place} has {len(cells)} cells, and the header has {len(header)}. Put texts with commas or "
                         "line breaks into quotes."
                     )
-                yield RawRow(place, dict(zip(header, cells, strict=True)))
+                # Spreadsheets write columns beside the table too, with neither a name nor a cell.
+                there = [bool(name or cell) for name, cell in zip(named, cells, strict=True)]
+                yield RawRow(place, dict(compress(zip(header, cells, strict=True), there)))
         except csv.Error as error:
-            raise InvalidDataset(f"{name}, row {number + 1}: this is not CSV ({error}).") from None
+            raise InvalidDataset(
+                f"{name}, row {number + 1}: this is not CSV ({error}). A cell with quotation marks stands in quotation "
+                "marks itself, and has each of its own twice."
+            ) from None
 
 
 def _comma_of(lines: TextIO, *, usual: str) -> str:
-    """What parts the cells: where the header has no comma, the semicolon or tab of other countries' spreadsheets."""
+    """What parts the cells: where the header has no comma, the semicolon or tab of other countries' spreadsheets.
+
+    Excel may say it in a line before the header, which is passed over.
+    """
     header = lines.readline()
+    if said := _SAID.fullmatch(header):
+        return said[1]
     lines.seek(0)
     if usual in header:
         return usual

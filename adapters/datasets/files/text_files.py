@@ -25,6 +25,16 @@ _BEGINNINGS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
+_NO_TEXT = (
+    (b"\x1f\x8b", "packed: call it {name}.gz"),
+    (b"BZh", "packed: call it {name}.bz2"),
+    (b"\xfd7zXZ\0", "packed: call it {name}.xz"),
+    (b"\x28\xb5\x2f\xfd", "packed: unpack it with zstd -d"),
+    (b"PK\x03\x04", "packed: unpack it, or if it is a sheet, save that as CSV UTF-8"),
+    (b"PAR1", "Parquet: call it {stem}.parquet"),
+    (b"ARROW1", "Arrow: call it {stem}.arrow"),
+)
+"""How files begin that are no text, and what to do with them."""
 # What people write with one byte beyond ASCII in Western Europe: letters, and the marks and dashes of Windows.
 _ONE_BYTE = re.compile(rb"[\x80-\xff]+")
 _WRITTEN = frozenset("ÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÑÒÓÔÕÖØÙÚÛÜÝßàáâãäåæçèéêëìíîïñòóôõöøùúûüýŒœŠšŽžŸ€‚„…‘’“”–—«»°§£©®´·¿¡º²³½µ\xa0")
@@ -61,7 +71,8 @@ def _bytes(file: Path) -> Iterator[IO[bytes]]:
             yield raw
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         raise InvalidDataset(
-            f"{file.name} cannot be unpacked ({error}). Compress it again, or give it as it is."
+            f"{file.name} cannot be unpacked ({error}). Compress it again; if it is not compressed, take "
+            f"{file.suffix} off its name."
         ) from None
     except OSError as error:
         raise InvalidDataset(f"{file} cannot be read: {error.strerror or error}.") from None
@@ -87,10 +98,12 @@ def _encoding_of(file: Path) -> tuple[str, str]:
     for mark, encoding, name in _BEGINNINGS:
         if head.startswith(mark):
             return encoding, name
-    if zeros := head.count(0):
-        of_even, half = head[::2].count(0), len(head) // 2
-        if zeros > 0.4 * half and min(of_even, zeros - of_even) < 0.1 * zeros:
-            return ("utf-16-be" if of_even > zeros / 2 else "utf-16-le"), "UTF-16"
+    for begins, what in _NO_TEXT:
+        if head.startswith(begins):
+            raise InvalidDataset(f"{file.name} is not text, it is {what.format(name=file.name, stem=file.stem)}.")
+    # Rows begin with a character of ASCII: a brace, a bracket, a quotation mark or the name of a column.
+    if len(head) > 1 and (head[0] == 0) != (head[1] == 0):
+        return ("utf-16-be" if head[0] == 0 else "utf-16-le"), "UTF-16"
     fault = _fault_in_utf8(file)
     if fault is None:
         return "utf-8", ""

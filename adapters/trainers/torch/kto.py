@@ -6,6 +6,7 @@ from pydantic import Field
 
 from adapters.shared.conversations import begin_of_answer, encode
 from adapters.shared.quiet import quiet
+from adapters.shared.training.judged_answers import problem_with_labels, problem_with_pairs
 from adapters.trainers.bad_results import some_must_be_learned
 from adapters.trainers.common_options import (
     AdapterOptions,
@@ -17,7 +18,7 @@ from adapters.trainers.common_options import (
     ReferenceOptions,
 )
 from adapters.trainers.shapes import must_have_columns
-from domain.errors import InvalidConfigurationOptions, InvalidInput
+from domain.errors import InvalidConfigurationOptions, InvalidDataset
 from domain.training import Progress, TrainingJob, TrainingResult, changes
 
 _COLUMNS = ("prompt", "completion", "label")
@@ -37,13 +38,10 @@ class Options(
 def train(job: TrainingJob, options: Options, progress: Progress) -> TrainingResult:
     """Make wanted answers likelier and unwanted ones less likely, relative to the base model."""
     must_have_columns(job, _COLUMNS, trainer="kto")
-    if len({row["label"] for row in job.rows}) < 2:
-        raise InvalidInput("The trainer kto needs rows with label true and rows with label false; all are alike here.")
-    if options.batch_size // options.gradient_accumulation_steps < 2:
-        # Its estimate of the KL divergence pairs each prompt with another row's answer.
-        raise InvalidConfigurationOptions(
-            ["option 'batch_size' must be at least twice option 'gradient_accumulation_steps' for the trainer kto"]
-        )
+    if (problem := problem_with_labels(job.rows)) is not None:
+        raise InvalidDataset(problem)
+    if (problem := problem_with_pairs(options.model_dump())) is not None:
+        raise InvalidConfigurationOptions([problem])
     with quiet():
         return _train(job, options, progress)
 

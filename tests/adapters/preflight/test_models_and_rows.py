@@ -10,7 +10,7 @@ import pytest
 from adapters.preflight import facts_of, must_judge
 from adapters.preflight.shapes import must_take
 from domain.catalogue.method_spec import Backend, MethodType
-from domain.errors import InvalidBaseModel, InvalidDataset
+from domain.errors import InvalidBaseModel, InvalidConfigurationOptions, InvalidDataset
 from domain.ports import BaseModel
 from domain.runs.run_plan import RunPlan, Shape
 from infra import samples
@@ -165,7 +165,6 @@ def test_rows_that_would_be_demonstrations_by_other_columns_are_refused_with_the
     ("row", "other", "types"),
     [
         (PREFERENCE, PREFERENCE | {"prompt": "x"}, MethodType.DPO),
-        (JUDGED, JUDGED | {"prompt": "x"}, MethodType.KTO),
         (QUESTION, QUESTION | {"prompt": "x"}, MethodType.GRPO),
         ({"prompt": "1+1=", "completion": "2"}, {"prompt": "x", "completion": "y"}, MethodType.SFT),
         ({"text": "a"}, {"text": "b"}, MethodType.PEFT),
@@ -175,6 +174,21 @@ def test_rows_of_its_shape_are_taken_by_each_trainer(
     look: Look, row: dict[str, Any], other: dict[str, Any], types: MethodType
 ) -> None:
     assert look([row] * 20, [other], types=(types,)).rows == 20
+
+
+def test_judged_answers_are_taken_where_there_are_both_kinds_and_a_batch_holds_two(look: Look) -> None:
+    unwanted = JUDGED | {"label": not JUDGED["label"]}
+    rows, held_out, kto = [JUDGED] * 10 + [unwanted] * 10, [JUDGED | {"prompt": "x"}], (MethodType.KTO,)
+
+    assert look(rows, held_out, types=kto, batch_size=2).rows == 20
+    with pytest.raises(InvalidConfigurationOptions, match=r"'batch_size' \(4\) must be at least twice .* \(4\)"):
+        look(rows, held_out, types=kto, gradient_accumulation_steps=4)
+    with pytest.raises(InvalidConfigurationOptions, match=r"'batch_size' \(1\) must be at least twice"):
+        look(rows, held_out, types=kto, batch_size=1)
+    for alike in ([JUDGED], [unwanted]):
+        label, other = (str(wanted).lower() for wanted in (alike[0]["label"], not alike[0]["label"]))
+        with pytest.raises(InvalidDataset, match=f"have the label {label}, .* Add rows with {other}"):
+            look(alike * 20, held_out, types=kto)
 
 
 def test_a_methods_own_code_may_take_any_rows_with_any_options(look: Look) -> None:

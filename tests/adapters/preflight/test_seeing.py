@@ -85,7 +85,8 @@ def test_columns_that_no_trainer_of_ours_reads_are_told(look: Look) -> None:
 
 def test_what_a_chat_template_leaves_out_is_told_with_its_row(look: Look, base_model: Changed) -> None:
     thinking = {"messages": [ASKED, {**SAID, "reasoning_content": "One and one."}]}
-    noted = {"messages": [{**ASKED, "mood": "calm"}, SAID]}
+    # Whatever a field holds may stand in the words too.
+    noted = {"messages": [{**ASKED, "mood": "1", "prefix": True}, SAID]}
     with_tools = {"messages": [ASKED, SAID], "tools": [TOOL]}
 
     told = look([*sums(3), thinking, thinking, noted, with_tools]).warnings
@@ -95,6 +96,7 @@ def test_what_a_chat_template_leaves_out_is_told_with_its_row(look: Look, base_m
         for what in (
             "what answers think before they speak: in 2 rows, the first of them 4",
             "the field 'mood' of messages: in row 6",
+            "the field 'prefix' of messages: in row 6",
             "the tools: in row 7",
         )
     )
