@@ -39,7 +39,7 @@ class Time(NamedTuple):
             return (
                 f"{whose} is {told(self.newest - self.store)} behind the newest entry of the log, recorded at "
                 f"{self.newest:%Y-%m-%d %H:%M} UTC, from which time counts. Set the clock right. If it is right, and "
-                "had been ahead, an operator says so with: tmm audit accept-clock"
+                "had been ahead, an operator accepts it as it is"
             )
         if self.store - self.machine > FAR:
             return f"this machine's clock is {told(self.store - self.machine)} behind the database's. Set it right"

@@ -45,7 +45,8 @@ TrainingMethodError
     └── CodeBreaksContract
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
 
 from domain.bounded import shown
 from domain.printable import printable
@@ -54,8 +55,26 @@ _PROBLEMS_TOLD = 20
 _WORDS_AT_MOST = 600
 
 
+class Remedy(NamedTuple):
+    """What one can do about an error: an act by its name, with what it is given, and what doing it is good for.
+
+    Each way in shows it as its own: a command, a link, a call. `words` begin a sentence, such as «Repeat it».
+    """
+
+    words: str
+    act: str
+    given: Mapping[str, str] = {}
+
+
 class TrainingMethodError(Exception):
-    """Root of the tree: one or two sentences that say what was refused or wrong, and what to do."""
+    """Root of the tree: one or two sentences that say what was refused or wrong, and `remedies`, if there are any."""
+
+    remedies: tuple[Remedy, ...] = ()
+
+    def but(self, *remedies: Remedy) -> Self:
+        """This error, with what one can do about it."""
+        self.remedies = remedies
+        return self
 
 
 class Refused(TrainingMethodError):
@@ -104,8 +123,9 @@ class TokenDoesNotHold(Refused):
     def __init__(self, because: str) -> None:
         super().__init__(
             f"The token of the person this program acts for {because}. Nothing was done. "
-            "Have a new one issued for exactly this, with: tmm token issue"
+            "Have a new one issued for exactly this."
         )
+        self.but(Remedy("Issue one", "IssueToken"))
 
 
 class NotFound(TrainingMethodError):
@@ -116,7 +136,8 @@ class MethodNotFound(NotFound):
     """No training method of this name was ever added."""
 
     def __init__(self, name: object) -> None:
-        super().__init__(f"There is no training method {shown(name)}. List the ones there are with: tmm list")
+        super().__init__(f"There is no training method {shown(name)}.")
+        self.but(Remedy("List the ones there are", "ListMethods"))
 
 
 class MethodNotSelectable(NotFound):
@@ -127,9 +148,8 @@ class RunNotFound(NotFound):
     """No training run has this id."""
 
     def __init__(self, run_id: object) -> None:
-        super().__init__(
-            f"There is no training run {printable(str(run_id), at_most=100)}. List the ones there are with: tmm runs"
-        )
+        super().__init__(f"There is no training run {printable(str(run_id), at_most=100)}.")
+        self.but(Remedy("List the ones there are", "ListRuns"))
 
 
 class InvalidInput(TrainingMethodError):
@@ -145,9 +165,9 @@ class MethodAlreadyExists(InvalidInput):
 
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"A training method {name!r} already exists. Choose another internal name, or change it with: "
-            f"tmm modify {name}"
+            f"A training method {name!r} already exists. Choose another internal name, or change the one there is."
         )
+        self.but(Remedy("Change it", "ModifyMethod", {"name": name}))
 
 
 class NoSuchVersion(InvalidMethod):
@@ -276,8 +296,9 @@ class EventUnreadable(TrainingMethodError):
     def __init__(self, stream: object) -> None:
         super().__init__(
             f"An event in the history of {stream} cannot be read, so nothing can be done with it. "
-            "Everything else works. See which event it is with: tmm doctor"
+            "Everything else works."
         )
+        self.but(Remedy("See which event it is", "Examine"))
 
 
 class BadResult(TrainingMethodError):

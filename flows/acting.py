@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
+from adapters.shared.showing.remedies import with_remedies
 from domain.errors import TrainingMethodError
 from infra.service import Service
 
@@ -39,7 +40,8 @@ def ending_in_words(body: Callable[P, State[Any] | None]) -> Callable[P, State[A
         try:
             return body(*args, **kwargs)
         except TrainingMethodError as error:
-            get_run_logger().error(str(error))
-            return Failed(message=str(error))
+            words = with_remedies(error)
+            get_run_logger().error(words)
+            return Failed(message=words)
 
     return told

@@ -255,6 +255,14 @@ def _serving(tmm: "Installation") -> Handlers:
     }
 
 
+def _signing_in(tmm: "Installation") -> Handlers:
+    from domain.use_cases.signing_in import EndSessions, FreeName
+    from infra.serving.page.people import signing_in_of
+
+    signing_in = signing_in_of(tmm)
+    return {EndSessions: signing_in.end_sessions, FreeName: signing_in.free}
+
+
 def _custom_code(tmm: "Installation") -> Handlers:
     from domain.use_cases import custom_code as acts
     from infra.upkeep.publishing import update_prefect
@@ -283,6 +291,7 @@ SUBJECTS: Mapping[str, Callable[["Installation"], Handlers]] = {
     "domain.use_cases.runs": _runs,
     "domain.use_cases.results": _results,
     "domain.use_cases.data": _data,
+    "domain.use_cases.signing_in": _signing_in,
     "domain.use_cases.audit": _audit,
     "domain.use_cases.proving": _proving,
     "domain.use_cases.licences": _licences,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import click
 
 from adapters.cli.output import remark, remark_lines
+from adapters.shared.showing.remedies import with_remedies
 from domain.errors import (
     BadResult,
     CustomCodeFailed,
@@ -71,7 +72,7 @@ def tell(  # noqa: PLR0911 -- one a kind of error
             return error.exit_code
     ours = error if isinstance(error, TrainingMethodError) else _explained(error, explain)
     if ours is not None:
-        remark(f"error: {shown(str(ours))}")
+        remark(f"error: {shown(with_remedies(ours))}")
         return exit_code_of(ours)
     words = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     hint = "" if debug else " Append --debug to the command to see where, and please report it."

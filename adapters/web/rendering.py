@@ -14,6 +14,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from adapters.shared.showing.figures import duration, figure, option_value, size_of, typed_as
+from adapters.shared.showing.remedies import with_remedies
+from domain.errors import TrainingMethodError
 from domain.printable import printable
 from domain.secrets import shown_address, without_secrets
 
@@ -92,7 +94,8 @@ _ANY_PLACE = re.compile("|".join(f"(?:{pattern})" for pattern, _, _ in _PLACES))
 
 def told(words: object) -> Markup:
     """A sentence of the domain, whose ways out, told there as commands, are links here."""
-    sentence = printable(str(without_secrets(str(words))), lines=True)
+    said = with_remedies(words) if isinstance(words, TrainingMethodError) else str(words)
+    sentence = printable(str(without_secrets(said)), lines=True)
     parts, end = [], 0
     for found in _ANY_PLACE.finditer(sentence):
         parts += [escape(sentence[end : found.start()]), _link(found[0])]

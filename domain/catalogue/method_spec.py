@@ -92,7 +92,7 @@ class MethodSpec(Value):
         if (self.code is not None) != (self.trainer == CUSTOM):
             raise ValueError(
                 f"trainer: {CUSTOM!r} is the trainer of methods with code of their own, and of no others; "
-                "code comes by tmm custom save, or tmm add NAME --code FOLDER"
+                "code comes with a method that is added with it, or is saved for custom01 or custom02"
             )
         return self
 

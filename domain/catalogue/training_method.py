@@ -8,7 +8,7 @@ from eventsourcing.domain import event
 
 from domain.catalogue.method_spec import Change, MethodSpec
 from domain.catalogue.preinstalled import PREINSTALLED
-from domain.errors import InvalidMethod, MethodAlreadyExists, MethodNotFound, MethodNotSelectable
+from domain.errors import InvalidMethod, MethodAlreadyExists, MethodNotFound, MethodNotSelectable, Remedy
 from domain.events import Aggregate, Created
 from domain.people.users import INSTALLER, User
 from domain.secrets import holds_secret
@@ -141,9 +141,8 @@ class TrainingMethod(Aggregate):
         """Raise `MethodNotSelectable` if this method was deleted."""
         if not self.selectable:
             raise MethodNotSelectable(
-                f"The training method {self.spec.internal_name!r} was deleted, so nobody can {to} any more. "
-                "List the ones that can be chosen with: tmm list"
-            )
+                f"The training method {self.spec.internal_name!r} was deleted, so nobody can {to} any more."
+            ).but(Remedy("List the ones that can be chosen", "ListMethods"))
 
     def _must_be_shapeable(self, spec: MethodSpec, changes: tuple[Change, ...], by: User) -> None:
         if self.spec.internal_name not in TEMPLATES:

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from domain.errors import InstallationLiesOpen
+from domain.errors import InstallationLiesOpen, Remedy
 
 _WRITE, _PASS, _ANYTHING = 0o022, 0o011, 0o077
 
@@ -67,11 +67,11 @@ def is_closed(lying: Lying) -> bool:
 def must_not_lie_open(openings: Sequence[Opening]) -> None:
     """Raise `InstallationLiesOpen` for the first of these, which says how many more there are."""
     if openings:
-        more = f" There is more: see tmm doctor ({len(openings)} in all)." if len(openings) > 1 else ""
+        more = f" There is more, {len(openings)} in all." if len(openings) > 1 else ""
         raise InstallationLiesOpen(
             f"This is a team's installation (TMM_TEAM), and what its rules stand on lies open to others. "
             f"{openings[0]}.{more}"
-        )
+        ).but(Remedy("See all of it", "Examine"))
 
 
 def _quoted(lying: Lying) -> str:

@@ -15,6 +15,7 @@ from domain.errors import (
     InvalidRunRequest,
     MethodNotFound,
     NothingToMeasure,
+    Remedy,
     RunAlreadyFinished,
     RunRequestChanged,
 )
@@ -217,9 +218,8 @@ class TrainingRun(Aggregate):
         command_id: UUID,
     ) -> None:
         if self.status is RunStatus.RUNNING:
-            raise RunAlreadyFinished(
-                f"Training run {self.id} was started before and did not come to its end; start a new one with: "
-                f"tmm rerun {self.id}"
+            raise RunAlreadyFinished(f"Training run {self.id} was started before and did not come to its end.").but(
+                Remedy("Repeat it as a new run", "RerunRun", {"run": str(self.id)})
             )
         self._must_not_be_finished(to="started")
         self._happen(
@@ -269,11 +269,12 @@ class TrainingRun(Aggregate):
         """Raise `NothingToMeasure` unless this run has completed without being measured."""
         if self.status is not RunStatus.COMPLETED:
             raise NothingToMeasure(
-                f"Training run {self.id} {_stands(self.status)}, so there is nothing to measure. See it with: "
-                f"tmm runs show {self.id}"
-            )
+                f"Training run {self.id} {_stands(self.status)}, so there is nothing to measure."
+            ).but(Remedy("See it", "ShowRun", {"run": str(self.id)}))
         if self.measured:
-            raise NothingToMeasure(f"Training run {self.id} was measured. See it with: tmm runs show {self.id}")
+            raise NothingToMeasure(f"Training run {self.id} was measured.").but(
+                Remedy("See it", "ShowRun", {"run": str(self.id)})
+            )
 
     def measure(self, *, before: dict[str, float], after: dict[str, float], by: User, command_id: UUID) -> None:
         """A completed run that was stored without being measured has been measured."""
@@ -301,8 +302,8 @@ class TrainingRun(Aggregate):
 
     def _must_not_be_finished(self, *, to: str) -> None:
         if self.finished:
-            raise RunAlreadyFinished(
-                f"Training run {self.id} has {self.status}, so it cannot be {to}. Repeat it with: tmm rerun {self.id}"
+            raise RunAlreadyFinished(f"Training run {self.id} {_stands(self.status)}, so it cannot be {to}.").but(
+                Remedy("Repeat it", "RerunRun", {"run": str(self.id)})
             )
 
     @property

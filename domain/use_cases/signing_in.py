@@ -14,12 +14,13 @@ from eventsourcing.persistence import IntegrityError
 from domain.audit.event_log import EventLog
 from domain.audit.operations import NameFreed, NameTaken, SignedIn, SignedOut, Way
 from domain.audit.refusals import ActionRefused
-from domain.errors import NameNotToBeHad, NotFound
+from domain.errors import NameNotToBeHad, NotFound, Remedy
 from domain.people.roles import Role
 from domain.people.sessions import Identity, Session, Sessions
 from domain.people.strangers import Strangers
 from domain.people.users import INSTALLER, PREFECT, Entitlement, Origin, User
 from domain.printable import printable
+from domain.use_cases.act import Act
 
 STRANGER = User(name="stranger", entitlement=Entitlement.noncommercial("nobody is signed in"), origin=Origin.WEB)
 """Who tried what is recorded of attempts at the page that nobody signed in stands behind."""
@@ -30,6 +31,18 @@ RESERVED = frozenset({PREFECT, INSTALLER.name, STRANGER.name, "root"})
 _NAME_AT_MOST = 80
 _KEY_BYTES = 32
 _NOTED_EVERY = timedelta(minutes=5)
+
+
+class EndSessions(Act[int]):
+    """End every session of somebody at the page; how many there were. One's own, or an operator's to do."""
+
+    name: str
+
+
+class FreeName(Act[None]):
+    """Let the next one who signs in with this name have it. Raises `NotFound` for a name that nobody has."""
+
+    name: str
 
 
 class SigningIn:
@@ -118,6 +131,14 @@ class SigningIn:
         )
         self._log.append(freed.model_copy(update=_next_in(taken)))
 
+    def end_sessions(self, act: EndSessions, by: User, _: UUID | None = None) -> int:
+        """End every session of somebody."""
+        return self.end_sessions_of(act.name, by=by)
+
+    def free(self, act: FreeName, by: User, _: UUID | None = None) -> None:
+        """Let the next one have this name."""
+        self.free_name(act.name, by=by)
+
     # What strangers do.
 
     def turned_away(
@@ -164,9 +185,8 @@ class SigningIn:
                     return
                 raise NameNotToBeHad(
                     f"The name {identity.name} belongs to somebody else, who signed in with it first on "
-                    f"{newest.timestamp:%Y-%m-%d}. If it is yours now, an operator says so with: "
-                    f"tmm web free {identity.name}"
-                )
+                    f"{newest.timestamp:%Y-%m-%d}. If it is yours now, ask an operator to free it."
+                ).but(Remedy("An operator frees it", "FreeName", {"name": identity.name}))
             taken = NameTaken.happened(
                 name=identity.name,
                 issuer=identity.issuer,

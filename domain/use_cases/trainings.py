@@ -11,6 +11,7 @@ from domain.catalogue.method_spec import Backend, MethodSpec
 from domain.catalogue.options import options_after_defaults
 from domain.errors import (
     MethodNotSelectable,
+    Remedy,
     RunAlreadyFinished,
     RunNotFound,
     TrainingMethodError,
@@ -296,9 +297,8 @@ class Trainings:
         if run.finished_at is None:
             raise RunAlreadyFinished(f"Training run {run.run_id} is {run.status}; there is nothing to resume.")
         if not run.resumable:
-            raise RunAlreadyFinished(
-                f"Training run {run.run_id} was not interrupted on its way. "
-                f"Repeat it as a new run with: tmm rerun {run.run_id}"
+            raise RunAlreadyFinished(f"Training run {run.run_id} was not interrupted on its way.").but(
+                Remedy("Repeat it as a new run", "RerunRun", {"run": str(run.run_id)})
             )
         self._flow_runs().take_again(run.run_id)
         return run

@@ -146,7 +146,7 @@ def _licence(installation: "Installation") -> Check:
 def _clock(installation: "Installation") -> Check:
     time = installation.clock.time()
     if time.problem:
-        return Check("clock", ok=False, words=time.problem)
+        return Check("clock", ok=False, words=f"{time.problem}. See: tmm audit accept-clock --help")
     return Check("clock", ok=True, words=f"{time.now:%Y-%m-%d %H:%M} UTC, which no entry of the log is ahead of")
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from infra.operating_system_user import operating_system_user
-from infra.serving.page.place import asks_here, url_of
+from infra.serving.page.people import signing_in_of
+from infra.serving.page.place import url_of
 from infra.serving.prefect_password import PAGE, spend_sign_in_key
 from infra.settings import Settings
 
@@ -17,37 +18,14 @@ if TYPE_CHECKING:
 
 def page_app_of(tmm: "Service", url: str) -> "Protection":
     """The page of this installation at this address."""
-    from adapters.store.tables import kept_sessions
     from adapters.web.app import page_app
     from adapters.web.place import Place
-    from domain.audit.operations import Way
-    from domain.people.roles import EVERY_ROLE, Role, Roles
-    from domain.people.sessions import Identity
-    from domain.use_cases.signing_in import SigningIn
 
     settings = tmm.settings
-    roles = Roles(
-        operators=settings.operators,
-        auditors=settings.auditors,
-        code_authors=settings.code_authors,
-        operator_groups=settings.oidc_operator_groups,
-        auditor_groups=settings.oidc_auditor_groups,
-    )
-
-    def roles_of(identity: Identity) -> frozenset[Role]:
-        return EVERY_ROLE if identity.way is Way.LOCAL_KEY else roles.of(identity.name, identity.groups)
-
-    signing_in = SigningIn(
-        tmm.log,
-        kept_sessions(settings),
-        user_of=tmm.person,
-        roles_of=roles_of,
-        reserved=[] if asks_here(settings) else [operating_system_user()],
-    )
     _ = tmm.catalogue, tmm.trainings, tmm.auditing  # made by one thread, before several ask for them
     return page_app(
         tmm.do,
-        signing_in=signing_in,
+        signing_in=signing_in_of(tmm),
         sign_in=_sign_in(settings),
         place=Place(
             url=url,

@@ -55,7 +55,7 @@ def test_giving_code_is_no_way_to_another_method_type() -> None:
 
 @pytest.mark.parametrize("fields", [{"trainer": CUSTOM}, {"code": CODE.model_dump(mode="json")}])
 def test_code_and_the_custom_trainer_come_together(fields: dict[str, object]) -> None:
-    with pytest.raises(InvalidMethod, match="tmm custom save"):
+    with pytest.raises(InvalidMethod, match="saved for custom01 or custom02"):
         CUSTOM01.with_changes(fields)
 
 

@@ -66,5 +66,5 @@ def test_the_refusal_names_the_first_and_says_how_many_there_are() -> None:
     first, second = Opening("a", "others may read /a", "chmod go-rwx /a"), Opening("b", "others may read /b", "…")
     with pytest.raises(InstallationLiesOpen, match=r"a: others may read /a\. Mend it with: chmod go-rwx /a\.$"):
         must_not_lie_open([first])
-    with pytest.raises(InstallationLiesOpen, match=r"chmod go-rwx /a\. There is more: see tmm doctor \(2 in all\)\."):
+    with pytest.raises(InstallationLiesOpen, match=r"chmod go-rwx /a\. There is more, 2 in all\."):
         must_not_lie_open([first, second])

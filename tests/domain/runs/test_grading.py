@@ -170,10 +170,10 @@ def test_a_model_that_repeats_itself_is_judged_as_fast(begin: str, repeated: str
         said = begin + repeated * times + "x"
         fastest = float("inf")
         for _ in range(3):
-            began = time.perf_counter()
+            began = time.process_time()
             marked_answer(said)
             reasons_before_it_answers(said)
-            fastest = min(fastest, time.perf_counter() - began)
+            fastest = min(fastest, time.process_time() - began)
         return fastest
 
     # Eight times the text; ways of dividing it would take 64 times as long, or more.

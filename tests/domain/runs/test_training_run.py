@@ -35,7 +35,7 @@ def test_how_a_run_goes_is_done_by_whoever_asked_for_it_and_given_up_by_whoever_
 @each_end
 @pytest.mark.parametrize("next_deed", [started(), completed(), failed(), cancelled(), resumed()])
 def test_what_has_ended_stays_ended(end, next_deed) -> None:
-    given(*RUNNING, end).when(next_deed).then_refused(RunAlreadyFinished, "tmm rerun")
+    given(*RUNNING, end).when(next_deed).then_refused(RunAlreadyFinished, "so it cannot be")
 
 
 def test_a_run_that_completed_unmeasured_is_measured_once() -> None:
@@ -47,7 +47,7 @@ def test_a_run_that_completed_unmeasured_is_measured_once() -> None:
 
 @pytest.mark.parametrize("deeds", [RUNNING, (*RUNNING, completed()), (*RUNNING, failed()), (*RUNNING, cancelled())])
 def test_only_what_completed_unmeasured_can_be_measured_later(deeds) -> None:
-    given(*deeds).when(measured({}, {})).then_refused(NothingToMeasure, "tmm runs show")
+    given(*deeds).when(measured({}, {})).then_refused(NothingToMeasure, "measure")
 
 
 def test_an_interrupted_run_is_resumed_and_completed() -> None:

@@ -5,6 +5,7 @@ import click
 from adapters.cli.context import Context
 from adapters.cli.errors import exit_code_of
 from adapters.cli.output import plain, say
+from adapters.shared.showing.remedies import with_remedies
 from domain.catalogue.catalogue import Action
 from domain.use_cases.methods import MayI
 
@@ -24,5 +25,5 @@ def can(ctx: click.Context, action: Action, name: str) -> None:
     if permission.error is None:
         say(f"Yes: {user.name} may {action} {name}.")
     else:
-        say(f"No: {plain(permission.error)}")
+        say(f"No: {plain(with_remedies(permission.error))}")
         ctx.exit(exit_code_of(permission.error))

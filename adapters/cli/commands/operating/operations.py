@@ -4,7 +4,7 @@ import click
 
 from adapters.cli.context import Context
 from adapters.cli.errors import UNREACHABLE
-from adapters.cli.output import as_json, heading, remark, say, table, warn
+from adapters.cli.output import as_json, heading, plain, remark, say, table, warn
 from adapters.cli.parameters import BACKEND, json_option
 from domain.catalogue.method_spec import Backend
 from domain.use_cases.operators.health import Examine, PutRight
@@ -19,6 +19,7 @@ from domain.use_cases.operators.serving import (
     SignInLink,
     Work,
 )
+from domain.use_cases.signing_in import EndSessions, FreeName
 
 
 @click.command(short_help="Go from nothing to a trained model, in one terminal.")
@@ -54,11 +55,22 @@ def up(tmm: Context, backends: tuple[Backend, ...], no_worker: bool) -> None:
     is_flag=True,
     help="Print an address of the page that is served; on one's own machine it counts once, within ten minutes.",
 )
+@click.option("--sign-out", metavar="NAME", help="End every session of somebody at the page.")
+@click.option("--free", metavar="NAME", help="Let the next one who signs in with this name have it.")
 @click.pass_obj
-def web(tmm: Context, key: bool) -> None:
+def web(tmm: Context, key: bool, sign_out: str | None, free: str | None) -> None:
     """Serve the Training Methods page alone, until interrupted. `tmm up` serves it with everything else."""
+    if sum((key, sign_out is not None, free is not None)) > 1:
+        raise click.UsageError("Give one of --key, --sign-out and --free.")
     if key:
         say(tmm.do(PageLink(), by=tmm.user()))
+    elif sign_out is not None:
+        ended = tmm.do(EndSessions(name=sign_out), by=tmm.user())
+        counted = "1 session" if ended == 1 else f"{ended or 'no'} sessions"
+        say(f"Ended {counted} of {plain(sign_out)}.")
+    elif free is not None:
+        tmm.do(FreeName(name=free), by=tmm.user())
+        say(f"The name {plain(free)} is free: whoever signs in with it next has it.")
     else:
         tmm.do(ServePage(), by=tmm.user())
 

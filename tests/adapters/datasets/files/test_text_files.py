@@ -31,6 +31,7 @@ def test_few_characters_of_ascii_are_enough_to_tell_an_encoding(tmp_path: Path, 
         (bz2.compress(LINES.encode()), "mine.jsonl.bz2"),
         (lzma.compress(LINES.encode()), "mine.jsonl.xz"),
     ],
+    ids=["gz", "bz2", "xz"],
 )
 def test_a_packed_text_without_its_suffix_is_refused_with_the_name_by_which_it_is_read(
     tmp_path: Path, contents: bytes, called: str
