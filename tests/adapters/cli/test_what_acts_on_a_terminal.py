@@ -173,6 +173,7 @@ USED: dict[tuple[str, ...], list[tuple[str, ...]]] = {
     ("env",): [()],
     ("up",): [("--backend", ACTS)],
     ("worker",): [("--backend", ACTS)],
+    ("web",): [(ACTS,)],
     ("pools",): [()],
     ("pools", "pause"): [(ACTS,), ("cuda", "--queue", ACTS)],
     ("pools", "resume"): [(ACTS,), ("cuda", "--queue", ACTS)],
