@@ -1,7 +1,7 @@
 """Acts that people do, right and wrong, as data: whichever way they come in by, the same must come of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
@@ -23,8 +23,10 @@ class Case:
     licensed: bool = True
     before: tuple[Act[Any], ...] = ()
     prefect: Literal["answers", "is away", "lets go"] = "answers"
-    ends: str = field(default="", kw_only=True)
+    ends: str = ""
     """The error that comes of it."""
+    records: tuple[str, ...] | None = None
+    """The actions that are recorded, where that is not plain."""
 
 
 def add(name: str = "sft-support", start_from: str = "", **fields: Any) -> AddMethod:
@@ -72,6 +74,7 @@ TABLE: dict[str, Case] = {
     "add with all that one can say": Case(add(default_dataset="sft-demo", default_base_model="small-base")),
     "add what leaves out all that the trainer knows": Case(add(method_type=None, backends=None)),
     "add with an option whose limits are the trainer's": Case(offering(RATE)),
+    "add with an option of which only the default is given": Case(offering({"name": "learning_rate", "default": 2e-5})),
     "add a copy": Case(add("sft-two", start_from="sft-demo", description="Ours.")),
     "add a name anew that was deleted": Case(add("sft-demo"), before=GONE),
     "add a name that is taken": Case(add("sft-demo"), ends="MethodAlreadyExists"),
@@ -93,7 +96,7 @@ TABLE: dict[str, Case] = {
     "add a copy of what is nowhere without a licence": Case(add("sft-two", start_from="nowhere"), **NOBODY),
     # Modifying.
     "modify the words": Case(modify("sft-demo", display_name="Ours", description="In our words.")),
-    "modify nothing": Case(modify("sft-demo", display_name="SFT-Demo")),
+    "modify nothing": Case(modify("sft-demo", display_name="SFT-Demo"), records=()),
     "modify with a name that is too long": Case(modify("sft-demo", display_name="x" * 81), **WRONG),
     "modify what is nowhere": Case(modify("nowhere", display_name="Ours"), ends="MethodNotFound"),
     "modify what was deleted": Case(modify("sft-demo", display_name="Ours"), before=GONE, ends="MethodNotSelectable"),
@@ -119,8 +122,10 @@ TABLE: dict[str, Case] = {
         train(options={"charm": 1.0}), ends="InvalidConfigurationOptions"
     ),
     "train beyond an option's limits": Case(train(options={"max_steps": 10**9}), ends="InvalidConfigurationOptions"),
-    "train while Prefect is away": Case(train(), prefect="is away", ends="PrefectUnavailable"),
-    "train while Prefect goes away": Case(train(), prefect="lets go", ends="PrefectUnavailable"),
+    "train while Prefect is away": Case(train(), prefect="is away", ends="PrefectUnavailable", records=()),
+    "train while Prefect goes away": Case(
+        train(), prefect="lets go", ends="PrefectUnavailable", records=("request", "cancel")
+    ),
     # Giving up, going on, repeating.
     "cancel what waits": Case(cancel(), licensed=False),
     "cancel what waits while Prefect is away": Case(cancel(), prefect="is away"),

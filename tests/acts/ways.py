@@ -5,10 +5,11 @@ A way that a later version has joins by a function.
 
 import contextlib
 import io
+import json
 import re
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from html import unescape
 from types import SimpleNamespace
@@ -57,12 +58,11 @@ def by_anybody(words: str) -> str:
 
 
 class ToldByFields(Told):
-    """What a page answered: each fault stands at its field, which it does not name there, and a link for a command."""
+    """What a page or a method file answered: each fault stands at its field, or behind its line."""
 
     def says(self, sentence: str) -> bool:
         faults = re.split(r"; (?=[a-z_]+(?:\.\w+)*: |option ')", sentence.rstrip("."))
-        parts = [part for fault in faults for part in re.split(r"^[a-z_]+(?:\.\w+)*: | tmm [a-z].*", fault)]
-        return all(super(ToldByFields, self).says(part) for part in parts)
+        return all(super(ToldByFields, self).says(re.sub(r"^[a-z_]+(?:\.\w+)*: ", "", fault)) for fault in faults)
 
 
 class FlowRuns:
@@ -130,12 +130,17 @@ def python(settings: Settings, prefect: str, act: Act[Any]) -> Told:
 
 def command_line(settings: Settings, prefect: str, act: Act[Any]) -> Told:
     """`tmm`, called as its users call it."""
+    told = _tmm(settings, prefect, command(act))
+    if isinstance(act, DeletionImpact) and "Nobody can be asked here." in told.words:
+        return replace(told, done=True)
+    return told
+
+
+def _tmm(settings: Settings, prefect: str, words: list[str]) -> Told:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run(lambda: House(settings, prefect), command(act))
-    said = out.getvalue() + err.getvalue()
-    only_told = isinstance(act, DeletionImpact) and "Nobody can be asked here." in said
-    return Told(code == 0 or only_told, said, code, exit_code_of)
+        code = run(lambda: House(settings, prefect), words)
+    return Told(code == 0, out.getvalue() + err.getvalue(), code, exit_code_of)
 
 
 _FLAGS = {
@@ -176,8 +181,24 @@ def _flags(fields: Mapping[str, Any]) -> list[str]:
     words = [word for name, flag in _FLAGS.items() if name in fields for word in (flag, fields[name])]
     words += [word for backend in fields.get("backends", ()) for word in ("--backend", backend)]
     for option in fields.get("configuration_options", ()):
-        words += ["--option", f"{option['name']}:{option['type']}={option['default']}"]
+        type_ = f":{option['type']}" if "type" in option else ""
+        words += ["--option", f"{option['name']}{type_}={option['default']}"]
     return words
+
+
+def method_file(settings: Settings, prefect: str, act: Act[Any]) -> Told | None:
+    """`tmm add` or `tmm modify` with a file, which says the same in YAML: JSON is that, too."""
+    match act:
+        case AddMethod(start_from="", fields=fields):
+            words = ["add"]
+        case ModifyMethod(name=name, changes=fields):
+            words = ["modify", name]
+        case _:
+            return None
+    file = settings.home / "method.yaml"
+    file.write_text(json.dumps(fields))
+    told = _tmm(settings, prefect, [*words, "--file", str(file)])
+    return ToldByFields(told.done, told.words, told.code, told.code_of)
 
 
 # The Prefect UI, and whoever triggers flows.
@@ -257,4 +278,4 @@ def _form(tmm: Service, act: Act[Any]) -> tuple[str, dict[str, Any]] | None:  # 
     return None
 
 
-WAYS: Mapping[str, Way] = {"command line": command_line, "flow": flow, "page": page}
+WAYS: Mapping[str, Way] = {"command line": command_line, "method file": method_file, "flow": flow, "page": page}

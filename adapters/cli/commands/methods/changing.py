@@ -132,10 +132,9 @@ def modify(tmm: Context, /, name: str, file: str | None, **given: Any) -> None:
     if file is not None and _only_given(given):
         raise click.UsageError("Give either --file or single fields, not both.")
     user = tmm.user()
-    present = _present(tmm, name, given)
     with _rights_before_reading(tmm, "modify", name, _only_given({"file": file} | given)):
         read = _read(file) if file is not None else None
-        changes = read.fields if read is not None else _given_fields(given, present, _declared(tmm, present, given))
+        changes = read.fields if read is not None else _fields_changed(tmm, name, given)
     if not changes:
         raise click.UsageError("Say what to change: --file, or single fields such as --display-name.")
     try:
@@ -222,15 +221,16 @@ def _names_options(given: Fields) -> bool:
     return bool(given["declared"] or given["removed"])
 
 
-def _present(tmm: Context, name: str, given: Fields) -> MethodSpec:
+def _fields_changed(tmm: Context, name: str, given: Fields) -> Fields:
     user = tmm.user()
     try:
-        return tmm.do(ShowMethod(name=name), by=user).spec
+        present = tmm.do(ShowMethod(name=name), by=user).spec
     except NotFound:
         # Who may what comes before why it cannot be.
         changes = {field: value for field, value in _only_given(given).items() if field in MethodSpec.model_fields}
         tmm.do(ModifyMethod(name=name, changes=changes), by=user)
         raise
+    return _given_fields(given, present, _declared(tmm, present, given))
 
 
 def _declared(tmm: Context, present: MethodSpec | None, given: Fields) -> Sequence[ConfigurationOption]:
