@@ -33,24 +33,34 @@ class TrainingMethod(Aggregate):
     TOPIC: ClassVar[str] = "training-method"
 
     class Preinstalled(Created):
+        """A method came with the service."""
+
         TOPIC: ClassVar[str] = "training-method.preinstalled"
         spec: MethodSpec
 
     class Added(Created):
+        """A commercial user put a method into the catalogue."""
+
         TOPIC: ClassVar[str] = "training-method.added"
         spec: MethodSpec
 
     class Modified(Aggregate.Event):
+        """A method is another one from now on: its fields after the change, and each change."""
+
         TOPIC: ClassVar[str] = "training-method.modified"
         spec: MethodSpec
         changes: tuple[Change, ...]
 
     class Deleted(Aggregate.Event):
+        """A commercial user took a method out of the catalogue."""
+
         TOPIC: ClassVar[str] = "training-method.deleted"
         internal_name: str
         display_name: str
 
     class AddedAgain(Aggregate.Event):
+        """A commercial user put a method back that had been deleted, as it is now."""
+
         TOPIC: ClassVar[str] = "training-method.added-again"
         spec: MethodSpec
 

@@ -128,17 +128,23 @@ class TrainingRun(Aggregate):
         method: str
 
     class Requested(Created):
+        """Somebody asked for a training."""
+
         TOPIC: ClassVar[str] = "training-run.requested"
         method: str
         request: RunRequest
 
     class Started(Event):
+        """A worker began it, with this version of its method, these options, and made of this."""
+
         TOPIC: ClassVar[str] = "training-run.started"
         method_version: int
         options: dict[str, OptionValue]
         provenance: Provenance
 
     class Resumed(Event):
+        """An interrupted training goes on from the checkpoint of this step."""
+
         TOPIC: ClassVar[str] = "training-run.resumed"
         step: int
 
@@ -174,6 +180,8 @@ class TrainingRun(Aggregate):
         interrupted: bool = False
 
     class Cancelled(Event):
+        """A training was given up, and why."""
+
         TOPIC: ClassVar[str] = "training-run.cancelled"
         reason: str
 

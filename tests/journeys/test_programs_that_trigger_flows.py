@@ -1,4 +1,4 @@
-"""The README's examples for programs run as they are written there."""
+"""The guide's examples for programs run as they are written there."""
 
 import json
 import re
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.journey
 
 EXAMPLES = re.findall(
     r"```(bash|python)\n(.*?)```",
-    (CHECKOUT / "README.md").read_text().split("## Programs that trigger flows")[1].split("\n## ")[0],
+    (CHECKOUT / "infra" / "guide" / "programs.md").read_text(encoding="utf-8"),
     flags=re.DOTALL,
 )
 

@@ -1,5 +1,6 @@
 """A new user's way through the page, in a real browser on a real Prefect server: from a licence to the audit log."""
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ import pytest
 from domain.audit.read_models import AuditQuery
 from domain.people.users import Origin, User
 from infra.service import Service
+from infra.settings import CHECKOUT
 from tests.adapters.web.conftest import app_of
 from tests.adapters.web.serving import CHROMIUM, a_browser, served, watched
 from tests.journeys.conftest import Machine
+
+PICTURES, IN_THE_README = CHECKOUT / "infra" / "pictures", ("methods",)
 
 pytestmark = [pytest.mark.journey, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")]
 
@@ -39,7 +43,8 @@ def here(machine: Machine) -> Iterator[Service]:
 
 
 def _keep(page: Any, name: str, tmp_path: Path) -> None:
-    page.screenshot(path=str(tmp_path / f"{name}.png"), full_page=True)
+    folder = PICTURES if os.environ.get("TMM_PICTURES") and name in IN_THE_README else tmp_path
+    page.screenshot(path=str(folder / f"{name}.png"), full_page=True)
 
 
 def test_from_a_licence_to_the_audit_log_without_reading_anything(
@@ -61,6 +66,7 @@ def test_from_a_licence_to_the_audit_log_without_reading_anything(
 
         page.goto(doras)
         page.get_by_text("dora may not add a training method").wait_for()
+        _keep(page, "methods", tmp_path)
         page.get_by_role("link", name="Licences").click()
         page.get_by_label("Its public.pem").set_input_files(key / "public.pem")
         page.get_by_role("button", name="Trust").click()

@@ -2,6 +2,10 @@
 group's mean become likelier and the others less likely, without a value model.
 
 The mathematics is in policy_gradient.py, each piece with its equation.
+
+Loss: the clipped objective −min(ρ̂A, clip(ρ̂, 1−ε, 1+ε)A) of each token, where A is the answer's reward less its
+group's mean, over the group's standard deviation, and ρ̂ the token's likelihood over that when it was sampled
+(arXiv:2402.03300, eqs. 3 and 4).
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,8 @@
-"""Supervised fine-tuning on MLX: a LoRA or DoRA adapter, or all weights, learns to say what the demonstrations say."""
+"""Supervised fine-tuning on MLX: a LoRA or DoRA adapter, or all weights, learns to say what the demonstrations say.
+
+Loss: −log p(token | what came before), the mean over all tokens that are learned. LoRA is of Hu et al. 2021
+(arXiv:2106.09685), DoRA of Liu et al. 2024 (arXiv:2402.09353).
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,8 @@
-"""Proximal Policy Optimisation on MLX: the algorithm of ppo.py, with a policy of mlx-lm."""
+"""Proximal Policy Optimisation on MLX: the algorithm of ppo.py, with a policy of mlx-lm.
+
+Loss: −min(ρ̂A, clip(ρ̂, 1−ε, 1+ε)A) of each token (arXiv:1707.06347, eq. 7) with advantages by GAE (arXiv:1506.02438,
+eq. 16), plus the squared error of the value head.
+"""
 
 from pydantic import Field
 

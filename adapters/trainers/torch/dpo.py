@@ -1,5 +1,8 @@
 """Direct preference optimisation (Rafailov et al. 2023): chosen answers become likelier than rejected ones, measured
 against what the base model thought of both.
+
+Loss of a pair with the margin h = log π(y_w)/ρ(y_w) − log π(y_l)/ρ(y_l): −log σ(βh) (arXiv:2305.18290, eq. 7), or as
+`loss_type` says.
 """
 
 from typing import Any

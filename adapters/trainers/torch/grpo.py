@@ -1,5 +1,9 @@
 """Group Relative Policy Optimization (Shao et al. 2024): of several answers to a prompt, those better than their
 group's mean become likelier and the others less likely, without a value model.
+
+Loss: the clipped objective −min(ρ̂A, clip(ρ̂, 1−ε, 1+ε)A) of each token, where A is the answer's reward less its
+group's mean, over the group's standard deviation, and ρ̂ the token's likelihood over that when it was sampled
+(arXiv:2402.03300, eqs. 3 and 4).
 """
 
 from typing import Any, Literal

@@ -1,4 +1,8 @@
-"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): answers that are each marked wanted or unwanted, unpaired."""
+"""Kahneman-Tversky optimisation (Ethayarajh et al. 2024): answers that are each marked wanted or unwanted, unpaired.
+
+Loss: λ − v with v = λ σ(β(r − z)) for wanted answers and λ σ(β(z − r)) for unwanted ones, where r = log π(y)/ρ(y) and
+z is the mean divergence from the base model in the batch (arXiv:2402.01306, eq. 8).
+"""
 
 from typing import Any
 

@@ -1,4 +1,8 @@
-"""Odds-ratio preference optimisation (Hong et al. 2024): demonstrations and preferences at once, with no reference."""
+"""Odds-ratio preference optimisation (Hong et al. 2024): demonstrations and preferences at once, with no reference.
+
+Loss: that of demonstrations on the chosen answer, plus β times −log σ(log odds(y_w)/odds(y_l)) (arXiv:2403.07691,
+eqs. 6 and 7).
+"""
 
 from pydantic import Field
 

@@ -2,6 +2,8 @@
 
 LoRA (Hu et al. 2021), rsLoRA (Kalajdzievski 2023), DoRA (Liu et al. 2024), (IA)³ (Liu et al. 2022), prompt tuning
 (Lester et al. 2021), and LoRA on a base model in 4 bits (QLoRA, Dettmers et al. 2023).
+
+Loss: that of `sft`, −log p(token | what came before), the mean over all tokens that are learned.
 """
 
 from importlib.util import find_spec

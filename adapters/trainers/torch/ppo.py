@@ -3,6 +3,9 @@ what to expect, and what was better than expected becomes likelier, in small cli
 
 As Ziegler 2019 and Ouyang 2022 do it, with a penalty for leaving the base model. The mathematics is in
 policy_gradient.py, each piece with its equation.
+
+Loss: −min(ρ̂A, clip(ρ̂, 1−ε, 1+ε)A) of each token (arXiv:1707.06347, eq. 7) with advantages by GAE (arXiv:1506.02438,
+eq. 16), plus the squared error of the value head.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""A reward model (Ouyang et al. 2022): from pairs it learns a score that is higher for what people would choose."""
+"""A reward model (Ouyang et al. 2022): from pairs it learns a score that is higher for what people would choose.
+
+Loss of a pair: −log σ(r(y_w) − r(y_l)) (arXiv:2203.02155, eq. 1).
+"""
 
 from typing import Any
 

@@ -1,4 +1,8 @@
-"""REINFORCE leave-one-out (Ahmadian et al. 2024): an answer's baseline is the mean reward of the prompt's others."""
+"""REINFORCE leave-one-out (Ahmadian et al. 2024): an answer's baseline is the mean reward of the prompt's others.
+
+Loss: −A log π(y), where A is the answer's reward less the mean of the other answers to its prompt (arXiv:2402.14740,
+eq. 8).
+"""
 
 from typing import Any
 

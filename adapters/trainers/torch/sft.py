@@ -1,4 +1,8 @@
-"""Supervised fine-tuning: the model learns to say what the demonstrations say. All weights, or a LoRA adapter."""
+"""Supervised fine-tuning: the model learns to say what the demonstrations say. All weights, or a LoRA adapter.
+
+Loss: −log p(token | what came before), the mean over all tokens that are learned: every answer of a conversation, the
+completion of a prompt, or the whole text.
+"""
 
 from adapters.trainers.common_options import (
     AdapterOptions,

@@ -14,7 +14,11 @@ from domain.events import DomainEvent
 from infra.settings import CHECKOUT, Settings
 
 DOMAIN = [f"domain.{file.stem}" for file in sorted((CHECKOUT / "domain").glob("*.py"))]
-README = (CHECKOUT / "README.md").read_text(encoding="utf-8")
+GUIDE = "".join(
+    page.read_text(encoding="utf-8")
+    for page in (CHECKOUT / "README.md", *(CHECKOUT / "infra" / "guide").glob("*.md"))
+    if page.name != "reference.md"
+)
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
@@ -92,8 +96,8 @@ def everything_below(of: type) -> Iterator[type]:
 @pytest.mark.parametrize("command", ["tmm list", "tmm show", "tmm add", "tmm modify", "tmm delete", "tmm train",
                                      "tmm audit", "tmm licence", "tmm up", "tmm worker", "tmm env", "tmm migrate",
                                      "tmm rebuild", "tmm doctor", "tmm custom", "tmm check"])  # fmt: skip
-def test_the_readme_shows_the_command(command: str) -> None:
-    assert command in README
+def test_a_page_shows_the_command(command: str) -> None:
+    assert command in GUIDE
 
 
 def test_no_page_of_ours_names_a_place_of_one_machine() -> None:

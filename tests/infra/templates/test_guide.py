@@ -16,7 +16,7 @@ import pytest
 from infra.settings import CHECKOUT, Settings
 from infra.wiring import Installation
 
-GUIDE = (CHECKOUT / "infra" / "templates" / "README.md").read_text(encoding="utf-8")
+GUIDE = (CHECKOUT / "infra" / "guide" / "custom-code.md").read_text(encoding="utf-8")
 CHANGES = "<!-- the same two changes -->"
 
 
