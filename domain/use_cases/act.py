@@ -26,7 +26,7 @@ class Act(BaseModel, Generic[R]):
     `needs` is the role that it takes, if any.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     needs: ClassVar[Needs | None] = None
 
