@@ -47,6 +47,8 @@ def must_be_storable_texts(fields: Mapping[str, object]) -> None:
     for field, value in fields.items():
         if any("\0" in text for text in _texts(value)):
             raise ValueError(f"{field}: holds a NUL character (\\x00), which no text can have. Leave it out.")
+        if any("\ud800" <= character <= "\udfff" for text in _texts(value) for character in text):
+            raise ValueError(f"{field}: holds half a character (a lone surrogate). Leave it out.")
 
 
 def _texts(value: object) -> Iterator[str]:
