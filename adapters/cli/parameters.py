@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
+from domain.audit.read_models import RunStanding
 from domain.catalogue.method_spec import Backend, MethodType
 from domain.runs.flow_runs import Queue
-from domain.runs.training_run import RunStatus
 
 folder_argument = click.Path(path_type=Path, file_okay=False)
 
@@ -54,6 +54,6 @@ class Moment(click.ParamType[datetime]):
 BACKEND = MemberOf(Backend)
 QUEUE = MemberOf(Queue)
 METHOD_TYPE = MemberOf(MethodType)
-RUN_STATUS = MemberOf(RunStatus)
+RUN_STANDING = MemberOf(RunStanding)
 
 json_option = click.option("--json", "json_wanted", is_flag=True, help="Print one JSON document.")

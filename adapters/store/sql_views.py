@@ -219,13 +219,16 @@ class SqlViews(ABC):
         method_version: int | None = None,
         status: RunStatus | None = None,
         requested_by: str | None = None,
+        interrupted: bool = False,
         after: UUID | None = None,
         limit: int = 100,
     ) -> list[Run]:
-        """The newest first; those behind the run `after`."""
+        """The newest first; those that may be resumed, or behind the run `after`."""
         asked = {"method": method, "method_version": method_version, "status": status, "requested_by": requested_by}
         given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
         conditions = [f"{name} = {self._parameter(name)}" for name in given]
+        if interrupted:
+            conditions += ["interrupted", "options IS NOT NULL"]
         if after is not None:
             given["after"] = after
             last = f"(SELECT requested_at FROM {self.prefix}training_runs WHERE run_id = {self._parameter('after')})"

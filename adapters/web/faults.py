@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 
+from adapters.shared.showing.remedies import with_remedies
 from domain.errors import InvalidConfigurationOptions, MethodAlreadyExists, TrainingMethodError
 
 _OF_FIELD = re.compile(r"^([a-z_]+)((?:\.[\w]+)*): (.+)$", re.DOTALL)
@@ -47,7 +48,7 @@ def _faults_of(error: TrainingMethodError) -> list[str]:
     if isinstance(error, InvalidConfigurationOptions):
         return list(error.problems)
     if isinstance(error, MethodAlreadyExists):
-        return [f"internal_name: {error}"]
+        return [f"internal_name: {with_remedies(error)}"]
     # The next fault begins with the next field's name.
     return [part.rstrip(".") for part in re.split(r"; (?=[a-z_]+(?:\.\w+)*: |option ')", str(error))]
 

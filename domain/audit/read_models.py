@@ -35,6 +35,22 @@ class MethodVersion(Value):
     by: str
 
 
+class RunStanding(StrEnum):
+    """Where a run stands, in a word for people: its status, or that it was interrupted and may be resumed."""
+
+    REQUESTED = "requested"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def status(self) -> RunStatus:
+        """The status of runs that stand here."""
+        return RunStatus.FAILED if self is RunStanding.INTERRUPTED else RunStatus(self.value)
+
+
 class Run(Value):
     """A training run as far as it has come. Times are UTC; `duration_s` is seconds from start to end.
 
@@ -309,6 +325,7 @@ class Views(Protocol):
         method_version: int | None = None,
         status: RunStatus | None = None,
         requested_by: str | None = None,
+        interrupted: bool = False,
         after: UUID | None = None,
         limit: int = 100,
     ) -> list[Run]:

@@ -47,10 +47,11 @@ class TrainingRuns:
         method_version: int | None = None,
         status: RunStatus | None = None,
         requested_by: str | None = None,
+        interrupted: bool = False,
         after: UUID | None = None,
         limit: int = 100,
     ) -> list[Run]:
-        """Training runs, the newest first; those behind the run `after`."""
+        """Training runs, the newest first; those that may be resumed, or behind the run `after`."""
         self._log.catch_up()
         if method is not None and not MethodSpec.is_a_name(method):
             return []
@@ -59,6 +60,7 @@ class TrainingRuns:
             method_version=method_version,
             status=status,
             requested_by=requested_by,
+            interrupted=interrupted,
             after=after,
             limit=limit,
         )

@@ -30,6 +30,7 @@ class RunsQuery(Value):
     method_version: int | None = None
     status: RunStatus | None = None
     requested_by: str | None = None
+    interrupted: bool = False
     after: UUID | None = None
     limit: int = Field(default=50, ge=1, le=RUNS_AT_MOST)
 

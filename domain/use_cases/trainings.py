@@ -202,9 +202,10 @@ class Trainings:
             if requested:
                 self._runs.cancel(run_id, reason, by=by)
             raise
-        return Started(
-            run_id=run_id, address=flow_runs.address(run_id), awaited=tuple(self._awaited(request, act.queue))
-        )
+        awaited: tuple[Awaited, ...] = ()
+        with suppress(Unreachable):  # it is released: what it waits for is told, if it can be
+            awaited = tuple(self._awaited(request, act.queue))
+        return Started(run_id=run_id, address=flow_runs.address(run_id), awaited=awaited)
 
     def _awaited(self, request: RunRequest, queue: Queue) -> Iterator[Awaited]:
         pools, backend = self._pools(), request.backend

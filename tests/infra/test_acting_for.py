@@ -333,7 +333,9 @@ def test_who_may_not_add_is_refused_and_recorded_whatever_else_is_wrong(
     assert ended.is_failed()
     assert ("commercial users only" if brings == "no token" else "The token of the person") in (ended.message or "")
     (entry,) = installation.auditing.entries(AuditQuery(outcome="refused"))
-    assert (entry.actor, entry.action, entry.reason) == ("prefect", "add", ended.message)
+    assert (entry.actor, entry.action) == ("prefect", "add")
+    assert entry.reason is not None
+    assert (ended.message or "").startswith(entry.reason)  # after it comes what one can do about it
 
 
 @pytest.mark.parametrize("odd", [{"a": 1}, 7, None, ["sft-demo"], "no\x00name"], ids=str)

@@ -130,6 +130,7 @@ def refusals(machine: Machine) -> list[AuditEntry]:
 BOTH = pytest.mark.parametrize("carried_by", ["warm", "stock"], indirect=True)
 
 
+@pytest.mark.sample("warm")
 @BOTH
 def test_what_a_run_is_to_be_started_with_is_refused_and_recorded(stranger: Stranger) -> None:
     ours = stranger.ours()["id"]

@@ -126,4 +126,4 @@ def test_a_program_acts_for_a_person_with_a_token_that_counts_once_and_for_nothi
     for _, words in refused:
         assert any(entry["actor"] == "prefect" and words in entry["reason"] for entry in told)
     acted = [entry for entry in entries if entry["actor"] == "alice"]
-    assert [entry["action"] for entry in acted] == ["use-token", "request"]
+    assert [entry["action"] for entry in acted] == ["use-token", "request", "start", "complete"]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from domain.audit.read_models import AuditQuery
+from domain.people.roles import EVERY_ROLE
 from domain.people.users import Origin, User
 from infra.service import Service
 from infra.settings import CHECKOUT
@@ -33,7 +34,7 @@ class SomebodyHere:
 
     def user(self) -> User:
         entitlement = self.installation.licences.entitlement_of(self.name)
-        return User(name=self.name, entitlement=entitlement, origin=Origin.WEB)
+        return User(name=self.name, entitlement=entitlement, origin=Origin.WEB, roles=EVERY_ROLE)
 
 
 @pytest.fixture

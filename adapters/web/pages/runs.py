@@ -12,7 +12,7 @@ from starlette.background import BackgroundTask
 from adapters.web.page import Form, Here, Page, PageRoute, status_of, text
 from adapters.web.rendering import addressed
 from adapters.web.run_view import RunView
-from domain.audit.read_models import AuditQuery, Run
+from domain.audit.read_models import AuditQuery, Run, RunStanding
 from domain.errors import InvalidRunRequest, RunNotFound, TrainingMethodError
 from domain.runs.training_run import RunStatus
 from domain.use_cases.audit import AuditPage
@@ -32,7 +32,8 @@ def runs(page: Here, method: str = "", status: str = "", by: str = "", after: st
     """Runs, the newest first."""
     query = RunsQuery(
         method=method or None,
-        status=RunStatus(status) if status in list(RunStatus) else None,
+        status=RunStanding(status).status if status in list(RunStanding) else None,
+        interrupted=status == RunStanding.INTERRUPTED,
         requested_by=by or None,
         after=run_id_of(after) if after else None,
         limit=_A_PAGE,
@@ -46,7 +47,7 @@ def runs(page: Here, method: str = "", status: str = "", by: str = "", after: st
         after=after,
         older=found.next_after and addressed("/runs", filters | {"after": found.next_after}),
         newest=addressed("/runs", filters),
-        statuses=list(RunStatus),
+        statuses=list(RunStanding),
         methods=[method.spec for method in page.do(ListMethods())],
     )
 

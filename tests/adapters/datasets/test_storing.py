@@ -104,6 +104,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, len(dataset.ro
 """
 
 
+@pytest.mark.sample("jsonl")
 @pytest.mark.parametrize("suffix", ["jsonl", "json", "csv"])
 def test_a_larger_file_needs_no_more_memory(tmp_path: Path, suffix: str) -> None:
     def peak(megabytes: int) -> int:

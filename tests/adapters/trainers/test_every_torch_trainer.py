@@ -117,7 +117,7 @@ def test_answers_that_are_all_wanted_teach_nothing_about_the_unwanted(job: Jobs,
     case = Case("kto", MARKED, "margin", 0.0)
     wanted = [row for row in job(MARKED).rows if row["label"]]
 
-    with pytest.raises(InvalidInput, match="rows with label false"):
+    with pytest.raises(InvalidInput, match="Add rows with false"):
         trained(case, job(MARKED, rows=wanted), hearing(), max_steps=1, batch_size=4)
 
 

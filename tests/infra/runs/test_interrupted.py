@@ -40,6 +40,8 @@ def test_a_run_that_was_interrupted_is_told_from_one_that_failed_and_offered(
     assert json.loads(tmm("runs", "show", str(running), "--json").out)["resumable"] is interrupted
     listed = next(line for line in tmm("runs").out.splitlines() if str(running) in line)
     assert word in listed.split()
+    assert (str(running) in tmm("runs", "--status", "interrupted").out) is interrupted
+    assert str(running) in tmm("runs", "--status", "failed").out
     with pytest.raises(TrainingFailed) as told:
         must_have_completed(house.trainings.one(running))
     assert f"{word}: Its machine went away." in str(told.value)

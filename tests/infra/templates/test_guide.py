@@ -74,6 +74,7 @@ def test_the_two_changes_fit_both_templates(file: Path) -> None:
     compile(with_the_two_changes(file.read_text(encoding="utf-8")), file.name, "exec")
 
 
+@pytest.mark.full
 @pytest.mark.training
 def test_every_command_of_the_guide_works_in_an_empty_folder_and_needs_no_prefect_but_to_train(tmp_path: Path) -> None:
     here, home = tmp_path / "empty", tmp_path / "home"

@@ -11,9 +11,9 @@ from adapters.cli.commands.trainings.one_run import show_details, show_run
 from adapters.cli.context import Context
 from adapters.cli.documents import run_document
 from adapters.cli.output import as_json, moment, remark, say, table, warn
-from adapters.cli.parameters import RUN_STATUS, json_option
+from adapters.cli.parameters import RUN_STANDING, json_option
+from domain.audit.read_models import RunStanding
 from domain.errors import RunNotFound, Unreachable
-from domain.runs.training_run import RunStatus
 from domain.use_cases.runs import RUNS_AT_MOST, FindRun, ListRuns, RunsQuery, ShowRun, WhereRunStands
 from domain.use_cases.trainings import CancelRun
 
@@ -25,7 +25,7 @@ _LOOK_EVERY = 0.5
 @click.group(invoke_without_command=True, short_help="List training runs, show one, or compare two.")
 @click.option("--method", metavar="NAME", help="Only runs of this method.")
 @click.option("--method-version", type=click.IntRange(min=1), help="Only runs of this version of their method.")
-@click.option("--status", type=RUN_STATUS, help="Only runs that stand here.")
+@click.option("--status", type=RUN_STANDING, help="Only runs that stand here.")
 @click.option("--limit", type=click.IntRange(1, RUNS_AT_MOST), default=20, show_default=True, help="How many, at most.")
 @json_option
 @click.pass_context
@@ -33,7 +33,7 @@ def runs(
     ctx: click.Context,
     method: str | None,
     method_version: int | None,
-    status: RunStatus | None,
+    status: RunStanding | None,
     limit: int,
     json_wanted: bool,
 ) -> None:
@@ -41,7 +41,13 @@ def runs(
     if ctx.invoked_subcommand is not None:
         return
     tmm: Context = ctx.obj
-    query = RunsQuery(method=method, method_version=method_version, status=status, limit=limit)
+    query = RunsQuery(
+        method=method,
+        method_version=method_version,
+        status=status and status.status,
+        interrupted=status is RunStanding.INTERRUPTED,
+        limit=limit,
+    )
     found = tmm.do(ListRuns(query=query), by=tmm.user()).runs
     if json_wanted:
         as_json([run_document(run) for run in found])

@@ -60,8 +60,17 @@ def open_model(job: TrainingJob, *, scores: bool = False, **loading: Any) -> tup
     else:
         model = model_of(AutoModelForCausalLM, job.base_model, dtype=torch.float32, **loading)
         # Whoever samples stops there, and so does everybody who opens what is saved.
+        _can_be_saved(model.generation_config)
         model.generation_config.eos_token_id = ends_of(tokenizer, model.generation_config.eos_token_id)
     return model, tokenizer
+
+
+def _can_be_saved(generation: Any) -> None:
+    """Settings for sampling without sampling, which models come with, are refused when the trained model is saved."""
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        generation.do_sample = True
 
 
 def longest(model: Any, max_length: int) -> int:
