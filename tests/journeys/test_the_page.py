@@ -146,4 +146,5 @@ def test_from_a_licence_to_the_audit_log_without_reading_anything(
         ("dora", "cancel"),
         ("dora", "delete"),
     ]
-    assert [entry.actor for entry in here.auditing.entries(AuditQuery(method="custom01", action="modify"))] == ["emil"]
+    modified = AuditQuery(method="custom01", action="modify", origin="page")
+    assert [entry.actor for entry in here.auditing.entries(modified)] == ["emil"]

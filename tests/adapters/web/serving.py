@@ -26,6 +26,7 @@ def served(app: FastAPI, port: int = 0) -> Iterator[str]:
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
+        listening.listen()  # who comes before the app is ready waits, and is not turned away
         ready = threading.Event()
 
         @asynccontextmanager
