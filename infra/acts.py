@@ -9,7 +9,7 @@ from uuid import UUID
 from domain.errors import TrainingMethodError
 from domain.people.users import User
 from domain.use_cases.act import Act
-from domain.use_cases.rights import Rights
+from domain.use_cases.rights import Rights, must_meet
 
 if TYPE_CHECKING:
     from domain.audit.operating import Operating
@@ -30,9 +30,7 @@ class Acts:
         """Do it for this person. Raises `TrainingMethodError`, an outside thing's errors in our words."""
         subject = type(act).__module__
         with _in_our_words(self._installation):
-            if act.needs is not None and act.needs.role not in by.roles:
-                role, to, action, subject = act.needs
-                Rights(self._installation.commands).must_be(role, by=by, to=to, action=action, subject=subject)
+            must_meet(act, by=by, commands=lambda: self._installation.commands)
             if subject not in self._made:
                 self._made[subject] = SUBJECTS[subject](self._installation)
             done: R = self._made[subject][type(act)](act, by, command_id)

@@ -1,6 +1,6 @@
 """What takes a role, or is one's own: whoever may not do it is refused, and the attempt recorded."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,6 +8,17 @@ from domain.audit.commands import Commands
 from domain.errors import Refused
 from domain.people.roles import Role
 from domain.people.users import User
+from domain.use_cases.act import Act
+
+
+def must_meet(act: Act[Any], *, by: User, commands: Callable[[], Commands]) -> None:
+    """Raise `NotOfTheRole` for whoever lacks the role that an act needs, once the attempt is recorded.
+
+    The log is asked for then alone: some acts go on while it is away.
+    """
+    if act.needs is not None and act.needs.role not in by.roles:
+        role, to, action, subject = act.needs
+        Rights(commands()).must_be(role, by=by, to=to, action=action, subject=subject)
 
 
 class Rights:
